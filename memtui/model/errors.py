@@ -1,0 +1,44 @@
+"""The errors that memtui tells its operator. Each becomes one line; none becomes a traceback."""
+
+from __future__ import annotations
+
+from memtui.model.verdict import Reason
+
+
+class MemtuiError(Exception):
+    """Something could not be done: a reason with a stable code, and the words for it.
+
+    ``subject`` is what it concerns (``process 42``); ``detail`` replaces the reason's own words.
+    The text is raw: it passes ``text.safe`` where it is shown.
+    """
+
+    def __init__(self, reason: Reason, subject: str = "", detail: str | None = None) -> None:
+        self.reason = reason
+        self.subject = subject
+        words = detail or reason.text
+        step = f"; {reason.next_step}" if reason.next_step else ""
+        super().__init__(f"{subject}: {words}{step}" if subject else f"{words}{step}")
+
+
+class NoSuchProcess(MemtuiError):
+    """The process is gone, or was never there."""
+
+
+class NotPermitted(MemtuiError):
+    """The operator may not do this."""
+
+
+class NotSupported(MemtuiError):
+    """This kernel or this build of it cannot do this."""
+
+
+class Unusable(MemtuiError):
+    """The target has no memory that could be read or advised (a zombie, a kernel thread)."""
+
+
+class FilterError(ValueError):
+    """A term of a filter is wrong; ``column`` counts from 1."""
+
+    def __init__(self, message: str, column: int) -> None:
+        self.column = column
+        super().__init__(f"{message} (column {column})")

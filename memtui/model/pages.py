@@ -1,0 +1,113 @@
+"""The pages of a range, as runs of equal state.
+
+The bits are those of PAGEMAP_SCAN (include/uapi/linux/fs.h, Linux 6.7), so that a run passes from
+the kernel to the model without translation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from memtui.model.ranges import Range, RangeSet, normalise
+
+FILE = 1 << 2
+"""Page of a file or of shared memory."""
+PRESENT = 1 << 3
+"""In RAM and mapped here."""
+SWAPPED = 1 << 4
+"""In swap. Never set for shared memory, whose swapped pages leave no trace in the page table."""
+ZERO = 1 << 5
+"""The shared zero page: present, but not counted in RSS."""
+HUGE = 1 << 6
+"""Mapped by a huge page table entry."""
+
+
+class Run(NamedTuple):
+    """Neighbouring pages of equal state, ``start`` to ``end`` (addresses in bytes)."""
+
+    start: int
+    end: int
+    state: int
+
+
+RawRun = tuple[int, int, int]
+"""A run as the kernel gives it: start, end, state. A Run is one."""
+
+
+class Tally(NamedTuple):
+    """Bytes of some pages: in RSS, in swap (private pages only), and mapped as huge pages."""
+
+    rss_bytes: int
+    swap_bytes: int
+    huge_bytes: int
+
+
+def tally(runs: Iterable[RawRun]) -> Tally:
+    """Add up runs. RSS is what is present and not the zero page (measured equal to smaps' Rss)."""
+    rss = swap = huge = 0
+    for start, end, state in runs:
+        if state & (PRESENT | ZERO) == PRESENT:
+            rss += end - start
+            if state & HUGE:
+                huge += end - start
+        elif state & SWAPPED:
+            swap += end - start
+    return Tally(rss, swap, huge)
+
+
+@dataclass(frozen=True, slots=True)
+class Residency:
+    """RSS and swap of many VMAs: two lists, in the order of the VMAs, in bytes."""
+
+    rss_bytes: list[int]
+    swap_bytes: list[int]
+
+
+def tally_by_span(spans: Sequence[tuple[int, int]], runs: Iterable[RawRun]) -> Residency:
+    """Add up runs by span (start, end), both ascending. A run may reach over several spans."""
+    rss = [0] * len(spans)
+    swap = [0] * len(spans)
+    at = 0
+    last = len(spans)
+    for start, end, state in runs:
+        into = rss if state & (PRESENT | ZERO) == PRESENT else swap if state & SWAPPED else None
+        if into is None:
+            continue
+        while at < last and spans[at][1] <= start:
+            at += 1
+        here = at
+        while here < last and spans[here][0] < end:
+            span_start, span_end = spans[here]
+            into[here] += min(end, span_end) - max(start, span_start)
+            if span_end >= end:
+                break
+            here += 1
+    return Residency(rss, swap)
+
+
+def cut(runs: Iterable[RawRun], within: RangeSet) -> list[Run]:
+    """Return the parts of ascending ``runs`` that lie in ``within``."""
+    inside: list[Run] = []
+    at = 0
+    for start, end, state in runs:
+        while at < len(within) and within[at].end <= start:
+            at += 1
+        here = at
+        while here < len(within) and within[here].start < end:
+            inside.append(Run(max(start, within[here].start), min(end, within[here].end), state))
+            if within[here].end >= end:
+                break
+            here += 1
+    return inside
+
+
+def resident(runs: Iterable[RawRun]) -> RangeSet:
+    """Return the addresses that count in RSS."""
+    return normalise(Range(start, end) for start, end, state in runs if state & (PRESENT | ZERO) == PRESENT)
+
+
+def swapped(runs: Iterable[RawRun]) -> RangeSet:
+    """Return the addresses of private pages in swap."""
+    return normalise(Range(start, end) for start, end, state in runs if state & SWAPPED)

@@ -1,0 +1,111 @@
+"""A plan: on whom, which ranges, which advice, how held still, and what is expected of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from memtui.model.advice import Advice
+from memtui.model.process import ProcessId
+from memtui.model.ranges import Range
+from memtui.model.verdict import Reason, Verdict
+from memtui.model.vma import Kind, VmaIdentity
+
+
+class Freeze(str, Enum):
+    """How a target is held still."""
+
+    OFF = "off"
+    PTRACE = "ptrace"
+    SIGSTOP = "sigstop"
+    CGROUP = "cgroup"
+
+
+DEFAULT_HOLD_MS = 250
+"""How long a target is held at most in one go, unless the operator says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A range that the operator marked, and what stood there then.
+
+    ``identity`` is None for a range given by address alone: whatever stands there when the plan is
+    made is meant.
+    """
+
+    range: Range
+    identity: VmaIdentity | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRange:
+    """One VMA's part of a plan. ``identity`` and ``kind`` are None where nothing is mapped."""
+
+    range: Range
+    name: str
+    identity: VmaIdentity | None
+    kind: Kind | None
+    verdict: Verdict
+
+    @property
+    def requested_bytes(self) -> int:
+        """What was asked for."""
+        return self.range.size_bytes
+
+    @property
+    def goes(self) -> bool:
+        """Whether the range goes to the kernel at all."""
+        return self.identity is not None and not self.verdict.refused
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPlan:
+    """One process's part of a plan.
+
+    ``blocked`` is why nothing can be advised at all, or None. ``freeze`` is the method chosen for
+    this target, and ``freeze_reason`` why it is off where the operator left the choice to us.
+    """
+
+    process: ProcessId
+    name: str
+    ranges: tuple[PlannedRange, ...]
+    freeze: Freeze
+    freeze_reason: str | None = None
+    blocked: Reason | None = None
+    blocked_text: str | None = None
+    self_advised: bool = False
+
+    @property
+    def requested_bytes(self) -> int:
+        """What was asked for, in all."""
+        return sum(item.requested_bytes for item in self.ranges)
+
+    @property
+    def forecast_bytes(self) -> int | None:
+        """What is expected to come of it; None where a part is not known."""
+        total = 0
+        for item in self.ranges:
+            if item.verdict.forecast_bytes is None:
+                return None
+            total += item.verdict.forecast_bytes
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is about to be done."""
+
+    advice: Advice
+    targets: tuple[TargetPlan, ...]
+    hold_ms: int = DEFAULT_HOLD_MS
+
+    @property
+    def requested_bytes(self) -> int:
+        """What was asked for, of all targets."""
+        return sum(target.requested_bytes for target in self.targets)
+
+    @property
+    def forecast_bytes(self) -> int | None:
+        """What is expected, of all targets; None where a part is not known."""
+        parts = [target.forecast_bytes for target in self.targets]
+        return None if None in parts else sum(part for part in parts if part is not None)

@@ -1,0 +1,255 @@
+"""A VMA: what it is, its flags in words, and how it is known again when the map has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import NamedTuple
+
+from memtui.model.process import ProcessId
+from memtui.model.ranges import Range
+
+
+class Kind(str, Enum):
+    """What a VMA maps."""
+
+    HEAP = "heap"
+    STACK = "stack"
+    ANON = "anon"
+    FILE = "file"
+    SHMEM = "shmem"
+    HUGETLB = "hugetlb"
+    VDSO = "vdso"
+    VVAR = "vvar"
+    VSYSCALL = "vsyscall"
+    DEVICE = "device"
+    OTHER = "other"
+
+
+ANONYMOUS_KINDS = frozenset({Kind.HEAP, Kind.STACK, Kind.ANON})
+"""Kinds whose pages have no file behind them and go to swap."""
+
+FLAG_WORDS: Mapping[str, str] = {
+    # Documentation/filesystems/proc.rst, "VmFlags", and fs/proc/task_mmu.c.
+    "rd": "readable",
+    "wr": "writable",
+    "ex": "executable",
+    "sh": "shared",
+    "mr": "may read",
+    "mw": "may write",
+    "me": "may execute",
+    "ms": "may share",
+    "gd": "stack segment grows down",
+    "pf": "pure PFN range",
+    "lo": "pages are locked in memory",
+    "io": "memory mapped I/O area",
+    "sr": "sequential read advice",
+    "rr": "random read advice",
+    "dc": "not copied on fork",
+    "de": "not expanded on remapping",
+    "ac": "accountable",
+    "nr": "no swap space reserved",
+    "ht": "huge pages of hugetlbfs",
+    "sf": "synchronous page fault",
+    "ar": "architecture specific flag",
+    "wf": "wiped on fork",
+    "dd": "not in a core dump",
+    "sd": "soft dirty",
+    "mm": "mixed map area",
+    "hg": "huge pages advised",
+    "nh": "no huge pages advised",
+    "mg": "mergeable by KSM",
+    "bt": "guarded by branch target identification",
+    "mt": "memory tagging allowed",
+    "um": "userfaultfd: missing pages tracked",
+    "uw": "userfaultfd: write protection tracked",
+    "ui": "userfaultfd: minor faults tracked",
+    "ss": "shadow or guarded control stack",
+    "sl": "sealed",
+    "lf": "locked on fault",
+    "dp": "droppable: lost under pressure",
+    "gu": "has guard pages",
+}
+"""The two letters of a VmFlag, in words."""
+
+
+class VmaIdentity(NamedTuple):
+    """What must be equal for a VMA to be the same mapping as before.
+
+    Heap and stack are known by name alone, since they grow and split. ``delta`` is the file offset
+    minus the start address, which stays when a mapping is cut or grows at its end; None where there
+    is no file. The kind follows from these fields and needs no place of its own.
+    """
+
+    name: str
+    perms: str
+    device: str
+    inode: int
+    delta: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Vma:
+    """One line of /proc/PID/maps.
+
+    ``perms`` is as in maps (``rw-p``); ``offset`` is in bytes; ``device`` is ``major:minor`` in
+    hexadecimal; ``name`` is raw, as the kernel writes it (a newline in a path reads ``\\012``).
+    """
+
+    start: int
+    end: int
+    perms: str
+    offset: int
+    device: str
+    inode: int
+    name: str
+    kind: Kind
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of the mapping."""
+        return self.end - self.start
+
+    @property
+    def range(self) -> Range:
+        """The addresses of the mapping."""
+        return Range(self.start, self.end)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether writes reach others (MAP_SHARED)."""
+        return self.perms[3:4] == "s"
+
+    @property
+    def identity(self) -> VmaIdentity:
+        """How this mapping is known again."""
+        return identity_of(self.name, self.perms, self.device, self.inode, self.offset, self.start)
+
+
+def identity_of(name: str, perms: str, device: str, inode: int, offset: int, start: int) -> VmaIdentity:
+    """Return the identity of a mapping from the fields of maps or of PROCMAP_QUERY."""
+    if name == "[heap]" or name.startswith("[stack"):
+        return VmaIdentity(name, "", "", 0, None)
+    return VmaIdentity(name, perms, device, inode, offset - start if inode else None)
+
+
+_SPECIAL_KINDS: Mapping[str, Kind] = {
+    "[heap]": Kind.HEAP,
+    "[stack]": Kind.STACK,
+    "[vdso]": Kind.VDSO,
+    "[vsyscall]": Kind.VSYSCALL,
+    "[vvar]": Kind.VVAR,
+    "[vvar_vclock]": Kind.VVAR,
+}
+
+
+def kind_of(name: str, device: str, inode: int, perms: str, shmem_devices: frozenset[str]) -> Kind:
+    """Return the kind that a line of maps tells.
+
+    ``shmem_devices`` are the devices (``major:minor`` in hexadecimal) of tmpfs mounts. A hugetlb
+    mapping of a memfd or of System V looks like shared memory here: only its VmFlags tell.
+    """
+    if not name:
+        return Kind.ANON
+    if name[0] == "[":
+        return _kind_in_brackets(name)
+    if name.startswith(("/memfd:", "/SYSV", "/dev/shm/")) or device in shmem_devices:
+        return Kind.SHMEM
+    if name.startswith(("/anon_hugepage", "/dev/hugepages/")):
+        return Kind.HUGETLB
+    if name.startswith("/dev/zero"):
+        return Kind.SHMEM if perms[3:4] == "s" else Kind.ANON
+    if name.startswith("/dev/"):
+        return Kind.DEVICE
+    return Kind.FILE if name[0] == "/" and inode else Kind.OTHER
+
+
+def _kind_in_brackets(name: str) -> Kind:
+    special = _SPECIAL_KINDS.get(name)
+    if special is not None:
+        return special
+    if name.startswith("[anon:"):
+        return Kind.ANON
+    if name.startswith("[anon_shmem:"):
+        return Kind.SHMEM
+    return Kind.STACK if name.startswith("[stack") else Kind.OTHER
+
+
+@dataclass(frozen=True, slots=True)
+class VmaDetails:
+    """What only smaps tells of a VMA; bytes.
+
+    ``shared_bytes`` are resident pages that another mapping maps as well (Shared_Clean plus
+    Shared_Dirty), which COLD and PAGEOUT skip in silence.
+    """
+
+    flags: tuple[str, ...]
+    rss_bytes: int
+    pss_bytes: int
+    shared_bytes: int
+    referenced_bytes: int
+    anonymous_bytes: int
+    huge_bytes: int
+    swap_bytes: int
+    locked_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MappedVma:
+    """A VMA with its live numbers; None is what could not be read. ``label`` is the practice's word."""
+
+    vma: Vma
+    rss_bytes: int | None = None
+    swap_bytes: int | None = None
+    details: VmaDetails | None = None
+    label: str | None = None
+
+    @property
+    def flags(self) -> tuple[str, ...] | None:
+        """The VmFlags, or None where smaps was not read."""
+        return None if self.details is None else self.details.flags
+
+    @property
+    def kind(self) -> Kind:
+        """The kind, with what the flags add to it."""
+        if self.details is not None and "ht" in self.details.flags:
+            return Kind.HUGETLB
+        return self.vma.kind
+
+
+@dataclass(frozen=True, slots=True)
+class AddressSpace:
+    """One look at the map of a process: the VMAs, ascending, and lists of numbers beside them.
+
+    ``rss_bytes`` and ``swap_bytes`` are None where they could not be read at all. ``details`` is by
+    start address, and may be older than the rest. ``source`` names what the numbers were read from
+    (``scan``, ``pagemap``, ``smaps`` or ``none``); ``cost_ms`` is what reading took.
+    """
+
+    process: ProcessId
+    vmas: tuple[Vma, ...]
+    rss_bytes: Sequence[int] | None
+    swap_bytes: Sequence[int] | None
+    details: Mapping[int, VmaDetails] = field(default_factory=dict)
+    labels: Mapping[int, str] = field(default_factory=dict)
+    source: str = "none"
+    cost_ms: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.vmas)
+
+    def row(self, index: int) -> MappedVma:
+        """Return the VMA at ``index`` with all that is known of it."""
+        vma = self.vmas[index]
+        return MappedVma(
+            vma,
+            None if self.rss_bytes is None else self.rss_bytes[index],
+            None if self.swap_bytes is None else self.swap_bytes[index],
+            self.details.get(vma.start),
+            self.labels.get(vma.start),
+        )
+
+    def rows(self) -> list[MappedVma]:
+        """Return all rows."""
+        return [self.row(index) for index in range(len(self.vmas))]
