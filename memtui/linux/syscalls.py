@@ -87,7 +87,7 @@ class PageScanner:
             return [], True
         runs = list(struct.iter_unpack("=QQQ", ffi.buffer(self._regions, found * 24)))
         pages_full = sum(run[1] - run[0] for run in runs) >= max_pages * _PAGE if max_pages else False
-        return runs, found < _REGIONS and not pages_full  # type: ignore[return-value]
+        return runs, found < _REGIONS and not pages_full
 
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")

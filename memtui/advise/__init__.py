@@ -1,0 +1,1 @@
+"""A plan's forecast, its transaction, and the record of it."""

@@ -1,0 +1,132 @@
+"""The machine: memory, swap, pressure, devices and limits. Bytes throughout."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cache
+
+from memtui.linux.procfs import decode, kib_to_bytes, parse_colon_lines, read_file
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What memtui needs of /proc/meminfo and /proc/vmstat; None where the kernel does not say.
+
+    ``swapped_in_bytes`` counts since boot.
+    """
+
+    total_bytes: int | None
+    free_bytes: int | None
+    available_bytes: int | None
+    swap_total_bytes: int | None
+    swap_free_bytes: int | None
+    swap_cached_bytes: int | None
+    swapped_in_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Swap:
+    """A line of /proc/swaps."""
+
+    path: str
+    kind: str
+    size_bytes: int
+    used_bytes: int
+    priority: int
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        return read_file(path)
+    except OSError:
+        # Each of these files is optional: a kernel without it leaves the value unknown.
+        return None
+
+
+def memory() -> Memory:
+    """Return the state of memory now."""
+    info = parse_colon_lines(_read("/proc/meminfo") or b"")
+    swapped_in = None
+    for line in (_read("/proc/vmstat") or b"").split(b"\n"):
+        if line.startswith(b"pswpin "):
+            swapped_in = int(line[7:]) * os.sysconf("SC_PAGE_SIZE")
+            break
+    return Memory(
+        total_bytes=kib_to_bytes(info.get("MemTotal")),
+        free_bytes=kib_to_bytes(info.get("MemFree")),
+        available_bytes=kib_to_bytes(info.get("MemAvailable")),
+        swap_total_bytes=kib_to_bytes(info.get("SwapTotal")),
+        swap_free_bytes=kib_to_bytes(info.get("SwapFree")),
+        swap_cached_bytes=kib_to_bytes(info.get("SwapCached")),
+        swapped_in_bytes=swapped_in,
+    )
+
+
+def swaps() -> list[Swap]:
+    """Return the swap areas in use (proc_swaps(5))."""
+    found = []
+    for line in decode(_read("/proc/swaps") or b"").split("\n")[1:]:
+        fields = line.split()
+        if len(fields) >= 5:
+            path, kind, size, used, priority = fields[:5]
+            found.append(Swap(path, kind, int(size) * 1024, int(used) * 1024, int(priority)))
+    return found
+
+
+def pressure_some_avg10() -> float | None:
+    """Return the share of the last 10 s in which some task waited for memory, in percent (PSI)."""
+    data = _read("/proc/pressure/memory")
+    if data is None or not data.startswith(b"some "):
+        return None
+    for field in data.split(b"\n", 1)[0].split():
+        if field.startswith(b"avg10="):
+            return float(field[6:])
+    return None
+
+
+@cache
+def boot_id() -> str:
+    """Return the identity of this boot; empty where the kernel has none."""
+    return decode(_read("/proc/sys/kernel/random/boot_id") or b"").strip()
+
+
+@cache
+def huge_page_bytes() -> int | None:
+    """Return the size of a transparent huge page, or None where the kernel has none."""
+    data = _read("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
+    return int(data) if data else None
+
+
+def shmem_devices() -> frozenset[str]:
+    """Return the devices (``major:minor`` in hexadecimal, as in maps) of tmpfs mounts we can see."""
+    devices = set()
+    for line in decode(_read("/proc/self/mountinfo") or b"").split("\n"):
+        fields = line.split(" ")
+        if " - tmpfs " in line and len(fields) > 2:
+            major, _, minor = fields[2].partition(":")
+            devices.add(f"{int(major):02x}:{int(minor):02x}")
+    return frozenset(devices)
+
+
+_DEFAULT_READ_AHEAD_BYTES = 128 * 1024
+
+
+@cache
+def read_ahead_bytes(device: str) -> int:
+    """Return what one WILLNEED element reads at most of a file on ``device`` (``major:minor``, hex).
+
+    Beyond it the kernel reads nothing and reports success (force_page_cache_readahead()). Where the
+    device does not say, the kernel's default of 128 KiB is assumed: too small only costs elements.
+    """
+    major, _, minor = device.partition(":")
+    number = f"{int(major, 16)}:{int(minor, 16)}"
+    for path in (
+        f"/sys/class/bdi/{number}/read_ahead_kb",
+        f"/sys/dev/block/{number}/queue/read_ahead_kb",
+        f"/sys/dev/block/{number}/../queue/read_ahead_kb",
+    ):
+        data = _read(path)
+        if data and int(data) > 0:
+            return int(data) * 1024
+    return _DEFAULT_READ_AHEAD_BYTES

@@ -1,0 +1,203 @@
+"""/proc/PID: bytes in, model values out, in one pass and with no regular expression."""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+
+from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted
+from memtui.model.verdict import Reason
+from memtui.model.vma import Kind, Vma, VmaDetails, kind_of
+
+PF_KTHREAD = 0x00200000
+"""The flag of a kernel thread in field 9 of stat (include/linux/sched.h)."""
+
+_CHUNK_BYTES = 1 << 16
+
+
+def error_of(error: OSError, pid: int) -> MemtuiError:
+    """Return the typed error for what opening or reading a file of a process raised."""
+    subject = f"process {pid}"
+    if error.errno in (errno.ENOENT, errno.ESRCH):
+        return NoSuchProcess(Reason.NO_SUCH_PROCESS, subject)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return NotPermitted(Reason.NOT_READABLE, subject)
+    return MemtuiError(Reason.FAILED, subject, f"{error.strerror} ({error.filename})")
+
+
+def read_fd(fd: int) -> bytes:
+    """Return the whole of an open file of /proc, from its beginning.
+
+    Raises:
+        OSError: as read(2).
+    """
+    os.lseek(fd, 0, os.SEEK_SET)
+    parts: list[bytes] = []
+    while part := os.read(fd, _CHUNK_BYTES):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def read_file(path: str) -> bytes:
+    """Return the whole of a file of /proc or /sys.
+
+    Raises:
+        OSError: as open(2) and read(2).
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return read_fd(fd)
+    finally:
+        os.close(fd)
+
+
+def read_process_file(pid: int, name: str) -> bytes:
+    """Return the whole of /proc/PID/name.
+
+    Raises:
+        MemtuiError: NoSuchProcess, NotPermitted.
+    """
+    try:
+        return read_file(f"/proc/{pid}/{name}")
+    except OSError as error:
+        raise error_of(error, pid) from error
+
+
+def decode(raw: bytes) -> str:
+    """Return text of the system as str, undecodable bytes as lone surrogates."""
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def parse_maps(data: bytes, shmem_devices: frozenset[str]) -> tuple[Vma, ...]:
+    """Return the VMAs of /proc/PID/maps, ascending (proc_pid_maps(5))."""
+    vmas: list[Vma] = []
+    kinds: dict[tuple[str, str, str, bool], Kind] = {}
+    for line in decode(data).split("\n"):
+        fields = line.split(None, 5)
+        if len(fields) < 5:
+            continue
+        start, _, end = fields[0].partition("-")
+        perms, device, inode = fields[1], fields[3], int(fields[4])
+        name = fields[5] if len(fields) == 6 else ""
+        key = (name, device, perms, inode != 0)
+        kind = kinds.get(key)
+        if kind is None:
+            kind = kinds[key] = kind_of(name, device, inode, perms, shmem_devices)
+        vmas.append(Vma(int(start, 16), int(end, 16), perms, int(fields[2], 16), device, inode, name, kind))
+    return tuple(vmas)
+
+
+_SMAPS_FIELDS = {
+    b"Rss": 0,
+    b"Pss": 1,
+    b"Shared_Clean": 2,
+    b"Shared_Dirty": 2,
+    b"Referenced": 3,
+    b"Anonymous": 4,
+    b"AnonHugePages": 5,
+    b"ShmemPmdMapped": 5,
+    b"FilePmdMapped": 5,
+    b"Swap": 6,
+    b"Locked": 7,
+}
+
+
+def parse_smaps(data: bytes) -> dict[int, VmaDetails]:
+    """Return the details of /proc/PID/smaps by start address (proc_pid_smaps(5))."""
+    found: dict[int, VmaDetails] = {}
+    flag_sets: dict[bytes, tuple[str, ...]] = {}
+    start = 0
+    values = [0] * 8
+    for line in data.split(b"\n"):
+        key, colon, rest = line.partition(b":")
+        at = _SMAPS_FIELDS.get(key)
+        if at is not None:
+            values[at] += int(rest[:-2])
+        elif key == b"VmFlags":
+            flags = flag_sets.get(rest)
+            if flags is None:
+                flags = flag_sets[rest] = tuple(rest.decode("ascii", "replace").split())
+            found[start] = VmaDetails(flags, *(value * 1024 for value in values))
+        elif colon and b"-" in key:
+            # The header line; its first colon is the device's.
+            start = int(key[: key.index(b"-")], 16)
+            values = [0] * 8
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What memtui needs of /proc/PID/stat (proc_pid_stat(5)); ``name`` is raw."""
+
+    name: str
+    state: str
+    parent: int
+    process_group: int
+    session: int
+    tty_number: int
+    foreground_group: int
+    flags: int
+    major_faults: int
+    start_time: int
+    rss_pages: int
+
+    @property
+    def is_kernel_thread(self) -> bool:
+        """Whether it is the kernel's own."""
+        return bool(self.flags & PF_KTHREAD)
+
+
+def parse_stat(data: bytes) -> Stat:
+    """Return what is needed of /proc/PID/stat. The name may hold anything, blanks and brackets too."""
+    opened, closed = data.index(b"("), data.rindex(b")")
+    rest = data[closed + 2 :].split()
+    return Stat(
+        name=decode(data[opened + 1 : closed]),
+        state=rest[0].decode("ascii", "replace"),
+        parent=int(rest[1]),
+        process_group=int(rest[2]),
+        session=int(rest[3]),
+        tty_number=int(rest[4]),
+        foreground_group=int(rest[5]),
+        flags=int(rest[6]),
+        major_faults=int(rest[9]),
+        start_time=int(rest[19]),
+        rss_pages=int(rest[21]),
+    )
+
+
+def read_stat(pid: int) -> Stat:
+    """Return /proc/PID/stat.
+
+    Raises:
+        MemtuiError: NoSuchProcess, NotPermitted (hidepid).
+    """
+    return parse_stat(read_process_file(pid, "stat"))
+
+
+def parse_colon_lines(data: bytes) -> dict[str, str]:
+    """Return ``key: value`` lines, as /proc/PID/status and /proc/meminfo have them."""
+    pairs: dict[str, str] = {}
+    for line in decode(data).split("\n"):
+        key, colon, value = line.partition(":")
+        if colon:
+            pairs[key] = value.strip()
+    return pairs
+
+
+def kib_to_bytes(value: str | None) -> int | None:
+    """Return a value such as ``412 kB`` in bytes; None stays None."""
+    return None if value is None else int(value.split()[0]) * 1024
+
+
+def thread_ids(pid: int) -> list[int]:
+    """Return the threads of a process.
+
+    Raises:
+        MemtuiError: NoSuchProcess, NotPermitted.
+    """
+    try:
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    except OSError as error:
+        raise error_of(error, pid) from error
