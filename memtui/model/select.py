@@ -1,0 +1,412 @@
+"""The filter language of the search box, of ``--select`` and of ``ps``.
+
+Terms side by side must all hold; ``!`` negates one; a comma lists alternatives; double quotes hold
+blanks and commas, and in them ``\\"`` and ``\\\\`` stand for ``"`` and ``\\``. A term is ``key:value``,
+``key>size`` (also ``>= < <= =``) or a bare word. Of a glob only ``*`` and ``?`` are special, so that
+``name:[heap]`` means what it says; a pattern with neither matches any part. ``""`` is the empty name.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import operator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from memtui.model.advice import Advice
+from memtui.model.errors import FilterError
+from memtui.model.process import Process
+from memtui.model.verdict import Verdict, Will
+from memtui.model.vma import Kind, MappedVma
+
+Subject = Literal["vma", "process"]
+"""What a filter is for."""
+
+Judge = Callable[[Advice], Verdict]
+"""The verdict of one VMA for an advice."""
+
+_VmaTest = Callable[[MappedVma, "Judge | None"], bool]
+_ProcessTest = Callable[[Process], bool]
+_Matcher = Callable[["str | None"], bool]
+_Tests = tuple["_VmaTest | None", "_ProcessTest | None"]
+
+_TERMS: dict[Subject, str] = {
+    "vma": "kind: perm: name: flag: rss> swap> size> addr: will: label: and bare words",
+    "process": "name: user: pid: state: cgroup: rss> swap> and bare words",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    key: str
+    negated: bool
+    vma: _VmaTest | None
+    process: _ProcessTest | None
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """A parsed filter. ``text`` is what it was parsed from. What is unknown (None) matches no term."""
+
+    text: str
+    _terms: tuple[_Term, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it has no term, and so takes everything."""
+        return not self._terms
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of its terms (``name`` for bare words): ``flag`` and ``will`` need smaps."""
+        return frozenset(term.key for term in self._terms)
+
+    def matches_vma(self, row: MappedVma, judge: Judge | None = None) -> bool:
+        """Whether it takes a VMA. Without ``judge`` no verdict is known, so that no ``will:`` matches.
+
+        Raises:
+            ValueError: if it was parsed for processes and holds a term that is only for those.
+        """
+        for term in self._terms:
+            if term.vma is None:
+                raise ValueError(f"{term.key}: is not for VMAs")
+            if term.vma(row, judge) is term.negated:
+                return False
+        return True
+
+    def matches_process(self, process: Process) -> bool:
+        """Whether it takes a process.
+
+        Raises:
+            ValueError: if it was parsed for VMAs and holds a term that is only for those.
+        """
+        for term in self._terms:
+            if term.process is None:
+                raise ValueError(f"{term.key}: is not for processes")
+            if term.process(process) is term.negated:
+                return False
+        return True
+
+
+def parse(text: str, of: Subject = "vma") -> Filter:
+    """Return the filter that ``text`` says.
+
+    Raises:
+        FilterError: for the first wrong term: the term, what is wrong, and its column.
+    """
+    return Filter(text, tuple(_term(token, of) for token in _tokens(text)))
+
+
+def quoted(word: str) -> str:
+    """Return ``word`` so that the parser reads it as one value, whatever it holds.
+
+    A ``*`` or ``?`` in it keeps its meaning in a glob.
+    """
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    """A term's text, from ``column``; ``chars`` are its characters with whether they were quoted."""
+
+    column: int
+    source: str
+    chars: tuple[tuple[str, bool], ...]
+
+    def error(self, what: str) -> FilterError:
+        return FilterError(f"{self.source}: {what}", self.column)
+
+    def without(self, count: int) -> _Token:
+        return _Token(self.column, self.source, self.chars[count:])
+
+
+def _tokens(text: str) -> Iterator[_Token]:
+    at = 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        start = at
+        at, chars, closed = _token_end(text, at)
+        token = _Token(start + 1, text[start:at], tuple(chars))
+        if not closed:
+            raise token.error("its quote is not closed")
+        yield token
+
+
+def _token_end(text: str, at: int) -> tuple[int, list[tuple[str, bool]], bool]:
+    chars: list[tuple[str, bool]] = []
+    inside = False
+    while at < len(text) and (inside or not text[at].isspace()):
+        char = text[at]
+        if char == '"':
+            inside = not inside
+            # An empty pair of quotes is a value too: it leaves a mark that holds no character.
+            chars.append(("", True))
+        elif inside and char == "\\" and text[at + 1 : at + 2] in ('"', "\\"):
+            at += 1
+            chars.append((text[at], True))
+        else:
+            chars.append((char, inside))
+        at += 1
+    return at, chars, not inside
+
+
+_HEAD = re.compile(r"([A-Za-z]+)(:|>=|<=|!=|>|<|=)")
+_COMPARISONS: dict[str, Callable[[float, float], bool]] = {
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+    "=": operator.eq,
+}
+
+
+def _term(token: _Token, of: Subject) -> _Term:
+    negations = 0
+    while negations < len(token.chars) and token.chars[negations] == ("!", False):
+        negations += 1
+    body = token.without(negations)
+    if not body.chars:
+        raise token.error("nothing stands after the !")
+    plain = _plain_head(body)
+    head = _HEAD.match(plain)
+    if head is None:
+        if plain[:1] in (">", "<", "=", ":"):
+            raise token.error("a term has no blanks in it, as in rss>10M")
+        vma, process = _word(body)
+        return _Term("name", negations % 2 == 1, vma, process)
+    key, mark = head[1].lower(), head[2]
+    vma, process = _tests(body.without(head.end()), key, mark, of)
+    return _Term(key, negations % 2 == 1, vma, process)
+
+
+def _plain_head(token: _Token) -> str:
+    head = []
+    for char, is_quoted in token.chars:
+        if is_quoted:
+            break
+        head.append(char)
+    return "".join(head)
+
+
+def _tests(token: _Token, key: str, mark: str, of: Subject) -> _Tests:
+    subjects = _SUBJECTS.get(key)
+    if subjects is None:
+        raise token.error(f"no such term; there are {_TERMS[of]} (quote a word that holds a colon)")
+    if of not in subjects:
+        other = "processes" if of == "vma" else "VMAs"
+        raise token.error(f"only for {other}; here there are {_TERMS[of]}")
+    numeric = _NUMBERS.get(key)
+    if numeric is not None:
+        if mark not in _COMPARISONS:
+            raise token.error(f"{key} is compared with > >= < <= or =, and negated as in !{key}=0")
+        return numeric(_any_number(token, mark))
+    if mark != ":":
+        raise token.error(f"{key} takes a colon, as in {key}:{_EXAMPLES[key]}")
+    return _BUILDERS[key](token)
+
+
+def _values(token: _Token) -> list[str]:
+    """Return the alternatives of a term.
+
+    Raises:
+        FilterError: if one is empty and not so by quotes.
+    """
+    parts: list[list[tuple[str, bool]]] = [[]]
+    for char in token.chars:
+        if char == (",", False):
+            parts.append([])
+        else:
+            parts[-1].append(char)
+    if not all(parts):
+        raise token.error("a value is missing")
+    return ["".join(char for char, _ in part) for part in parts]
+
+
+_SIZE = re.compile(r"([0-9]{1,19})(\.[0-9]{1,9})?([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def _size(token: _Token, word: str) -> float:
+    found = _SIZE.fullmatch(word)
+    if found is None:
+        raise token.error("a size is a number with k, M, G or T, as in 64k")
+    unit = _UNITS[found[3].lower()]
+    # Whole numbers stay integers: a float does not hold all addresses' worth of bytes.
+    return float(found[1] + found[2]) * unit if found[2] else int(found[1]) * unit
+
+
+def _any_number(token: _Token, mark: str) -> Callable[[int | None], bool]:
+    compare = _COMPARISONS[mark]
+    limits = [_size(token, word) for word in _values(token)]
+    return lambda value: value is not None and any(compare(value, limit) for limit in limits)
+
+
+def _any_text(token: _Token) -> _Matcher:
+    """Return the test of names: case folded, a glob of the whole or else any part."""
+    folded = [word.casefold() for word in _values(token)]
+    parts = [word for word in folded if word and not _is_glob(word)]
+    # Only * and ? are special: a bracket stands for itself.
+    globs = [re.compile(fnmatch.translate(word.replace("[", "[[]"))) for word in folded if _is_glob(word)]
+    takes_empty = "" in folded
+
+    def matches(value: str | None) -> bool:
+        if value is None:
+            return False
+        name = value.casefold()
+        if not name and takes_empty:
+            return True
+        return any(part in name for part in parts) or any(glob.match(name) for glob in globs)
+
+    return matches
+
+
+def _is_glob(word: str) -> bool:
+    return "*" in word or "?" in word
+
+
+def _name(token: _Token) -> _Tests:
+    matches = _any_text(token)
+    return lambda row, judge: matches(row.vma.name), lambda process: matches(process.name)
+
+
+def _word(token: _Token) -> _Tests:
+    matches = _any_text(token)
+    return (
+        lambda row, judge: matches(row.vma.name),
+        lambda process: matches(process.name) or matches(process.command),
+    )
+
+
+def _label(token: _Token) -> _Tests:
+    matches = _any_text(token)
+    return lambda row, judge: matches(row.label), None
+
+
+def _cgroup(token: _Token) -> _Tests:
+    matches = _any_text(token)
+    return None, lambda process: matches(process.cgroup)
+
+
+def _user(token: _Token) -> _Tests:
+    users = frozenset(_values(token))
+    return None, lambda process: process.user in users
+
+
+def _kind(token: _Token) -> _Tests:
+    words = [word.lower() for word in _values(token)]
+    known = [kind.value for kind in Kind]
+    for word in words:
+        if word not in known:
+            raise token.error(f"no such kind; there are {' '.join(known)}")
+    kinds = frozenset(Kind(word) for word in words)
+    return lambda row, judge: row.kind in kinds, None
+
+
+def _perm(token: _Token) -> _Tests:
+    words = [word.lower() for word in _values(token)]
+    for word in words:
+        if not word or not set(word) <= set("rwxsp-"):
+            raise token.error("permissions are letters of rwxsp, or a part as maps writes it, as in r-xp")
+
+    def holds(word: str, perms: str) -> bool:
+        # With a dash it is a part as it is written; without, each letter counts (rx means r and x).
+        return word in perms if "-" in word else set(word) <= set(perms)
+
+    return lambda row, judge: any(holds(word, row.vma.perms) for word in words), None
+
+
+def _flag(token: _Token) -> _Tests:
+    flags = frozenset(word.lower() for word in _values(token))
+    if not all(re.fullmatch("[a-z0-9]{2}", flag) for flag in flags):
+        raise token.error("a flag is two letters of VmFlags, as in lo")
+    return lambda row, judge: row.flags is not None and not flags.isdisjoint(row.flags), None
+
+
+def _addr(token: _Token) -> _Tests:
+    words = _values(token)
+    if not all(re.fullmatch("(0[xX])?[0-9a-fA-F]{1,16}", word) for word in words):
+        raise token.error("an address is hexadecimal, with at most 16 digits")
+    addresses = [int(word, 16) for word in words]
+    return lambda row, judge: any(row.vma.start <= at < row.vma.end for at in addresses), None
+
+
+def _will(token: _Token) -> _Tests:
+    words = [word.lower() for word in _values(token)]
+    known = [advice.value for advice in Advice]
+    for word in words:
+        if word not in known:
+            raise token.error(f"no such advice; there are {' '.join(known)}")
+    advices = [Advice(word) for word in words]
+
+    def matches(row: MappedVma, judge: Judge | None) -> bool:
+        return judge is not None and any(judge(advice).will is not Will.NO for advice in advices)
+
+    return matches, None
+
+
+def _pid(token: _Token) -> _Tests:
+    words = _values(token)
+    if not all(re.fullmatch("[0-9]{1,10}", word) for word in words):
+        raise token.error("a pid is a number")
+    pids = frozenset(int(word) for word in words)
+    return None, lambda process: process.pid in pids
+
+
+_STATES = "RSDZTtXxKWPI"
+
+
+def _state(token: _Token) -> _Tests:
+    states = set()
+    for word in _values(token):
+        if len(word) != 1 or (word not in _STATES and word.upper() not in _STATES):
+            raise token.error(f"a state is one letter of {_STATES}")
+        # t (traced) is not T (stopped); of the others small letters are taken as capitals.
+        states.add(word if word in _STATES else word.upper())
+    return None, lambda process: process.state in states
+
+
+_SUBJECTS: dict[str, tuple[Subject, ...]] = {
+    "name": ("vma", "process"),
+    "rss": ("vma", "process"),
+    "swap": ("vma", "process"),
+    **dict.fromkeys(("kind", "perm", "flag", "size", "addr", "will", "label"), ("vma",)),
+    **dict.fromkeys(("user", "pid", "state", "cgroup"), ("process",)),
+}
+
+_NUMBERS: dict[str, Callable[[Callable[[int | None], bool]], _Tests]] = {
+    "rss": lambda test: (lambda row, judge: test(row.rss_bytes), lambda process: test(process.rss_bytes)),
+    "swap": lambda test: (lambda row, judge: test(row.swap_bytes), lambda process: test(process.swap_bytes)),
+    "size": lambda test: (lambda row, judge: test(row.vma.size_bytes), None),
+}
+
+_BUILDERS: dict[str, Callable[[_Token], _Tests]] = {
+    "name": _name,
+    "kind": _kind,
+    "perm": _perm,
+    "flag": _flag,
+    "addr": _addr,
+    "will": _will,
+    "label": _label,
+    "user": _user,
+    "pid": _pid,
+    "state": _state,
+    "cgroup": _cgroup,
+}
+
+_EXAMPLES: dict[str, str] = {
+    "name": "*libc*",
+    "kind": "anon",
+    "perm": "rw",
+    "flag": "lo",
+    "addr": "7f00dead1000",
+    "will": "pageout",
+    "label": "cold",
+    "user": "root",
+    "pid": "1",
+    "state": "S",
+    "cgroup": "system.slice",
+}
