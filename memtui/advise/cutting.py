@@ -6,7 +6,7 @@ that its size is a promise to the target: at most 32 MiB of populated memory and
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -25,11 +25,11 @@ PIECE_BYTES = 1 << 30
 
 
 class Piece(NamedTuple):
-    """A stretch of the planned range number ``index``."""
+    """A stretch of the planned range number ``owner``."""
 
     start: int
     end: int
-    index: int
+    owner: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +65,20 @@ def collapsible(pieces: Sequence[Piece], runs: Sequence[RawRun], huge_page_bytes
 
     One that is empty fails the element it stands in with EINVAL, though its neighbours collapse.
     """
-    meter = _Meter(runs, Advice.COLLAPSE)
-    found = []
+    starts = sorted(
+        {
+            start
+            for low, high, state in runs
+            if state & (PRESENT | SWAPPED)
+            for start in range(low // huge_page_bytes * huge_page_bytes, high, huge_page_bytes)
+        }
+    )
+    found: list[Piece] = []
     for piece in pieces:
         inner = inner_aligned(Range(piece.start, piece.end), huge_page_bytes)
-        if inner is None:
-            continue
-        for start in range(inner.start, inner.end, huge_page_bytes):
-            if meter.cost(start, start + huge_page_bytes):
-                found.append(Piece(start, start + huge_page_bytes, piece.index))
+        if inner is not None:
+            inside = starts[bisect_left(starts, inner.start) : bisect_left(starts, inner.end)]
+            found.extend(Piece(start, start + huge_page_bytes, piece.owner) for start in inside)
     return found
 
 
@@ -118,8 +123,8 @@ def _elements(pieces: Sequence[Piece], meter: _Meter, grain: Grain) -> Iterator[
         if grain.advice is Advice.COLLAPSE:
             # Each is one huge page already, and its cost is the copying of it.
             yield piece, piece.end - piece.start
-        elif piece.index in grain.read_ahead_bytes:
-            yield from _read_ahead_elements(piece, grain.read_ahead_bytes[piece.index])
+        elif piece.owner in grain.read_ahead_bytes:
+            yield from _read_ahead_elements(piece, grain.read_ahead_bytes[piece.owner])
         else:
             yield from _metered_elements(piece, meter, grain.huge_page_bytes)
 
@@ -127,7 +132,7 @@ def _elements(pieces: Sequence[Piece], meter: _Meter, grain: Grain) -> Iterator[
 def _read_ahead_elements(piece: Piece, at_most_bytes: int) -> Iterator[tuple[Piece, int]]:
     for start in range(piece.start, piece.end, at_most_bytes):
         end = min(start + at_most_bytes, piece.end)
-        yield Piece(start, end, piece.index), end - start
+        yield Piece(start, end, piece.owner), end - start
 
 
 def _metered_elements(piece: Piece, meter: _Meter, huge_page_bytes: int) -> Iterator[tuple[Piece, int]]:
@@ -141,5 +146,5 @@ def _metered_elements(piece: Piece, meter: _Meter, huge_page_bytes: int) -> Iter
             if cut <= start:
                 cut = (start // huge_page_bytes + 1) * huge_page_bytes
             limit = min(cut, piece.end)
-        yield Piece(start, limit, piece.index), meter.cost(start, limit)
+        yield Piece(start, limit, piece.owner), meter.cost(start, limit)
         start = limit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 
 from memtui.model.advice import Advice
 from memtui.model.plan import Mark, PlannedRange
@@ -12,7 +13,7 @@ from memtui.model.select import Filter
 from memtui.model.verdict import Reason, Verdict, WhyBytes, Will
 from memtui.model.vma import AddressSpace, MappedVma, VmaIdentity
 
-Judge = Callable[[MappedVma], Verdict]
+Judge = Callable[[MappedVma, Advice], Verdict]
 """The verdict for one VMA, or for a part of one made to look like a VMA."""
 
 Measure = Callable[[Range], "tuple[int, int] | None"]
@@ -25,18 +26,18 @@ def plan_rows(
     """Plan whole VMAs: those that ``select`` takes, or else all that the kernel will not refuse."""
     chosen = []
     for row in space.rows():
-        verdict = judge(row)
+        verdict = judge(row, advice)
         if select is None:
             if verdict.refused:
                 continue
-        elif not select.matches_vma(row, lambda other, row=row: judge(row)):  # type: ignore[misc]
+        elif not select.matches_vma(row, partial(judge, row)):
             continue
         chosen.append(_planned(row, row.vma.range, verdict))
     return tuple(chosen)
 
 
 def plan_marks(
-    space: AddressSpace, marks: Sequence[Mark], judge: Judge, measure: Measure
+    space: AddressSpace, advice: Advice, marks: Sequence[Mark], judge: Judge, measure: Measure
 ) -> tuple[PlannedRange, ...]:
     """Plan marked ranges: each cut to the VMAs that stand there now; the rest is in it with its reason."""
     planned: list[PlannedRange] = []
@@ -47,7 +48,7 @@ def plan_marks(
             if row.vma.start > at:
                 planned.append(_missing(Range(at, row.vma.start), identity))
             part = Range(max(at, row.vma.start), min(wanted.end, row.vma.end))
-            planned.append(_planned_part(row, part, identity, judge, measure))
+            planned.append(_planned_part(row, part, identity, lambda some: judge(some, advice), measure))
             at = part.end
         if at < wanted.end:
             planned.append(_missing(Range(at, wanted.end), identity))
@@ -89,7 +90,11 @@ def _missing(part: Range, identity: VmaIdentity | None) -> PlannedRange:
 
 
 def _planned_part(
-    row: MappedVma, part: Range, identity: VmaIdentity | None, judge: Judge, measure: Measure
+    row: MappedVma,
+    part: Range,
+    identity: VmaIdentity | None,
+    judge: Callable[[MappedVma], Verdict],
+    measure: Measure,
 ) -> PlannedRange:
     if identity is not None and identity != row.vma.identity:
         verdict = Verdict(Will.NO, 0, (WhyBytes(Reason.CHANGED, part.size_bytes),))

@@ -39,7 +39,7 @@ class Recheck:
                 self._query = None
 
     def check(self, pieces: Sequence[Piece], identities: Sequence[VmaIdentity | None]) -> Checked:
-        """Sort ascending pieces by what stands there; ``identities`` are by the pieces' index.
+        """Sort ascending pieces by what stands there; ``identities`` are by the pieces' owner.
 
         Raises:
             MemtuiError: if the process has exited or exec'ed.
@@ -53,13 +53,13 @@ class Recheck:
                 if found is None or not found.start <= at < found.end:
                     found = next_vma(at)
                 if found is None or found.start >= piece.end:
-                    checked.gone.append(Piece(at, piece.end, piece.index))
+                    checked.gone.append(Piece(at, piece.end, piece.owner))
                     break
                 if found.start > at:
-                    checked.gone.append(Piece(at, found.start, piece.index))
+                    checked.gone.append(Piece(at, found.start, piece.owner))
                     at = found.start
-                part = Piece(at, min(found.end, piece.end), piece.index)
-                same = _identity(found) == identities[piece.index]
+                part = Piece(at, min(found.end, piece.end), piece.owner)
+                same = _identity(found) == identities[piece.owner]
                 (checked.standing if same else checked.changed).append(part)
                 at = part.end
         return checked

@@ -32,10 +32,12 @@ def read_fd(fd: int) -> bytes:
     Raises:
         OSError: as read(2).
     """
-    os.lseek(fd, 0, os.SEEK_SET)
+    # pread, so that two threads with one open file do not move each other's place.
     parts: list[bytes] = []
-    while part := os.read(fd, _CHUNK_BYTES):
+    at = 0
+    while part := os.pread(fd, _CHUNK_BYTES, at):
         parts.append(part)
+        at += len(part)
     return b"".join(parts)
 
 
@@ -107,7 +109,7 @@ def parse_smaps(data: bytes) -> dict[int, VmaDetails]:
     """Return the details of /proc/PID/smaps by start address (proc_pid_smaps(5))."""
     found: dict[int, VmaDetails] = {}
     flag_sets: dict[bytes, tuple[str, ...]] = {}
-    start = 0
+    start = end = 0
     values = [0] * 8
     for line in data.split(b"\n"):
         key, colon, rest = line.partition(b":")
@@ -118,12 +120,18 @@ def parse_smaps(data: bytes) -> dict[int, VmaDetails]:
             flags = flag_sets.get(rest)
             if flags is None:
                 flags = flag_sets[rest] = tuple(rest.decode("ascii", "replace").split())
-            found[start] = VmaDetails(flags, *(value * 1024 for value in values))
+            found[start] = _details(flags, values, end - start)
         elif colon and b"-" in key:
             # The header line; its first colon is the device's.
-            start = int(key[: key.index(b"-")], 16)
+            addresses = key.split(b" ", 1)[0].split(b"-")
+            start, end = int(addresses[0], 16), int(addresses[1], 16)
             values = [0] * 8
     return found
+
+
+def _details(flags: tuple[str, ...], kib: list[int], size_bytes: int) -> VmaDetails:
+    rss, pss, shared, referenced, anonymous, huge, swap, locked = (value * 1024 for value in kib)
+    return VmaDetails(flags, rss, pss, shared, referenced, anonymous, huge, swap, locked, size_bytes)
 
 
 @dataclass(frozen=True, slots=True)

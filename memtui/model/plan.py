@@ -63,7 +63,8 @@ class TargetPlan:
     """One process's part of a plan.
 
     ``blocked`` is why nothing can be advised at all, or None. ``freeze`` is the method chosen for
-    this target, and ``freeze_reason`` why it is off where the operator left the choice to us.
+    this target, ``freeze_is_ours`` tells that the operator left the choice to us, and
+    ``freeze_reason`` why it is off then.
     """
 
     process: ProcessId
@@ -71,6 +72,7 @@ class TargetPlan:
     ranges: tuple[PlannedRange, ...]
     freeze: Freeze
     freeze_reason: str | None = None
+    freeze_is_ours: bool = False
     blocked: Reason | None = None
     blocked_text: str | None = None
     self_advised: bool = False

@@ -193,6 +193,7 @@ class VmaDetails:
     huge_bytes: int
     swap_bytes: int
     locked_bytes: int
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

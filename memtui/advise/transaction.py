@@ -1,0 +1,316 @@
+"""The transaction on one target: [ hold > re-check > scan > calls > scan > release ]*, then the report.
+
+While a target is held nothing happens but that: no smaps, no fsync, no word to the screen.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from memtui.advise.calls import Adviser, give
+from memtui.advise.cutting import PIECE_BYTES, Grain, Piece, calls_of, collapsible
+from memtui.advise.recheck import Recheck
+from memtui.advise.tally import RangeTally, add_seen
+from memtui.linux.capability import reason_of
+from memtui.linux.handle import ProcessHandle
+from memtui.linux.pagemap import PageReader
+from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.errors import MemtuiError
+from memtui.model.pages import PRESENT, RawRun, cut
+from memtui.model.plan import Freeze, TargetPlan
+from memtui.model.process import ProcessId
+from memtui.model.ranges import Range, normalise, split
+from memtui.model.report import Progress
+from memtui.model.verdict import Reason
+
+GUARD_DEADLINE_MS = 2000
+"""After this the guard lets a target go by itself, whatever we do."""
+
+_PIECES_A_HOLD = 4096
+_PIECES_A_ROUND = 256
+_FIRST_HOLD_BYTES = 128 << 20
+_ROUND_BYTES = 32 << 20
+_MOST_HOLD_BYTES = 4 << 30
+
+
+class Released(Protocol):
+    """What the guard says of a hold that has ended."""
+
+    @property
+    def held_throughout(self) -> bool:
+        """Whether the target stood still from the hold to the release."""
+
+    @property
+    def held_ms(self) -> float:
+        """How long it stood still."""
+
+    @property
+    def why(self) -> str | None:
+        """Why not throughout."""
+
+
+class Holder(Protocol):
+    """Holds processes still: the guard's client."""
+
+    def hold(self, process: ProcessId, pidfd: int, method: Freeze, deadline_ms: int) -> object:
+        """Hold a process; raise MemtuiError if it cannot be held."""
+
+    def release(self, hold: object) -> Released:
+        """Let it go."""
+
+
+class HoldFailed(MemtuiError):
+    """The target could not be held still."""
+
+
+@dataclass(slots=True)
+class Tools:
+    """What a transaction works with."""
+
+    handle: ProcessHandle
+    reader: PageReader
+    adviser: Adviser
+    grain: Grain
+    holder: Callable[[], Holder] | None
+    cancelled: threading.Event
+    on_progress: Callable[[Progress], None] | None = None
+
+
+@dataclass(slots=True)
+class Course:
+    """How a transaction went. ``stopped`` is why it ended before its end, with ``detail`` in words."""
+
+    tallies: list[RangeTally]
+    freeze: Freeze
+    freeze_text: str | None = None
+    calls: int = 0
+    holds: int = 0
+    held_ms: float = 0.0
+    longest_held_ms: float = 0.0
+    stopped: Reason | None = None
+    detail: str | None = None
+    called_ms: float = 0.0
+    done_bytes: int = 0
+    left: deque[Piece] = field(default_factory=deque)
+
+
+class Transaction:
+    """Gives one advice to the ranges of one target, hold after hold."""
+
+    def __init__(self, planned: TargetPlan, advice: Advice, hold_ms: int, tools: Tools) -> None:
+        self._planned = planned
+        self._advice = advice
+        self._hold_s = hold_ms / 1000
+        self._tools = tools
+        self._identities = [item.identity for item in planned.ranges]
+        self._recheck = Recheck(tools.handle)
+        self._hold_bytes = _FIRST_HOLD_BYTES
+        self.course = Course([RangeTally(item) for item in planned.ranges], planned.freeze)
+
+    def run(self) -> Course:
+        """Work through the plan; return how it went. Raises nothing that the kernel can cause."""
+        course = self.course
+        huge = self._tools.grain.huge_page_bytes
+        for index, item in enumerate(self._planned.ranges):
+            if item.goes:
+                pieces = split(item.range, max(PIECE_BYTES, huge), huge)
+                course.left.extend(Piece(piece.start, piece.end, index) for piece in pieces)
+        try:
+            while course.left and course.stopped is None:
+                if self._tools.cancelled.is_set():
+                    course.stopped = Reason.CANCELLED
+                elif self._tools.handle.is_dead():
+                    course.stopped = Reason.EXITED
+                else:
+                    self._turn()
+        except MemtuiError as error:
+            course.stopped, course.detail = error.reason, str(error)
+        return course
+
+    def _turn(self) -> None:
+        """Do as much as one hold, or one call where nothing is held."""
+        held = self.course.freeze is not Freeze.OFF
+        batch = self._take(held)
+        if not held:
+            self._put_back(self._work(batch, None))
+            return
+        try:
+            leftover, pause_s = self._held_turn(batch)
+        except HoldFailed as error:
+            self._hold_failed(batch, error)
+            return
+        self._put_back(leftover)
+        if self.course.left and self.course.stopped is None:
+            # Between two holds the target runs at least as long as it was held.
+            self._tools.cancelled.wait(pause_s)
+
+    def _take(self, held: bool) -> list[Piece]:
+        left = self.course.left
+        count = min(len(left), _PIECES_A_HOLD if held else _PIECES_A_ROUND)
+        batch = [left.popleft() for _ in range(count)]
+        budget = self._hold_bytes if held else _ROUND_BYTES
+        reach = self._tools.reader.reach(tuple(Range(p.start, p.end) for p in batch), budget)
+        self._put_back(batch[reach:])
+        return batch[:reach]
+
+    def _put_back(self, pieces: Sequence[Piece]) -> None:
+        self.course.left.extendleft(reversed(pieces))
+
+    def _hold_failed(self, batch: Sequence[Piece], error: HoldFailed) -> None:
+        self._put_back(batch)
+        if self._planned.freeze_is_ours:
+            self.course.freeze = Freeze.OFF
+            self.course.freeze_text = f"not held: {error}"
+        else:
+            self.course.stopped, self.course.detail = error.reason, str(error)
+
+    def _held_turn(self, batch: Sequence[Piece]) -> tuple[list[Piece], float]:
+        """Hold, work, release; return what is left of the batch, and how long it was held in seconds."""
+        tools, course = self._tools, self.course
+        assert tools.holder is not None
+        self._tell(holding=True)
+        try:
+            holder = tools.holder()
+            hold = holder.hold(self._planned.process, tools.handle.pidfd, course.freeze, GUARD_DEADLINE_MS)
+        except MemtuiError as error:
+            raise HoldFailed(error.reason, "", str(error)) from error
+        called: list[Piece] = []
+        try:
+            leftover = self._work(batch, time.monotonic() + self._hold_s, called)
+        finally:
+            released = holder.release(hold)
+            course.holds += 1
+            course.held_ms += released.held_ms
+            course.longest_held_ms = max(course.longest_held_ms, released.held_ms)
+        if not released.held_throughout:
+            self._lost(called, released)
+        self._tell(holding=False)
+        return leftover, released.held_ms / 1000
+
+    def _lost(self, called: Sequence[Piece], released: Released) -> None:
+        """Record a hold that ended early: nothing said of its pieces is certain any more."""
+        for piece in called:
+            self.course.tallies[piece.owner].lost_bytes += piece.end - piece.start
+        died = self._tools.handle.is_dead()
+        self.course.stopped = Reason.EXITED if died else Reason.FREEZE_LOST
+        self.course.detail = released.why
+
+    def _work(
+        self, batch: Sequence[Piece], until: float | None, called: list[Piece] | None = None
+    ) -> list[Piece]:
+        """Re-check, scan, call, scan; return what time did not suffice for.
+
+        Without ``until`` one call is made, and the map is looked at again after it.
+        """
+        called = [] if called is None else called
+        tallies = self.course.tallies
+        checked = self._recheck.check(batch, self._identities)
+        for piece in checked.changed:
+            tallies[piece.owner].changed_bytes += piece.end - piece.start
+        for piece in checked.gone:
+            tallies[piece.owner].gone_bytes += piece.end - piece.start
+        pieces = checked.standing
+        before = self._runs(pieces)
+        if self._advice is Advice.COLLAPSE:
+            pieces = self._only_collapsible(pieces, before)
+        leftover = self._call(pieces, before, until, called)
+        if called and self.course.stopped not in (Reason.EXITED, Reason.EXECED):
+            self._look_after(called, before, raced=until is None)
+        return leftover
+
+    def _runs(self, pieces: Sequence[Piece]) -> list[RawRun] | None:
+        return self._tools.reader.runs(tuple(Range(p.start, p.end) for p in pieces))
+
+    def _only_collapsible(self, pieces: list[Piece], before: list[RawRun] | None) -> list[Piece]:
+        if before is None:
+            return pieces
+        wanted = collapsible(pieces, before, self._tools.grain.huge_page_bytes)
+        for piece in pieces:
+            self.course.tallies[piece.owner].empty_bytes += piece.end - piece.start
+        for piece in wanted:
+            self.course.tallies[piece.owner].empty_bytes -= piece.end - piece.start
+        return wanted
+
+    def _call(
+        self,
+        pieces: Sequence[Piece],
+        before: list[RawRun] | None,
+        until: float | None,
+        called: list[Piece],
+    ) -> list[Piece]:
+        course, tools = self.course, self._tools
+        runs = before if before is not None else [(p.start, p.end, PRESENT) for p in pieces]
+        began = time.monotonic()
+        populated = 0
+        for call in calls_of(pieces, runs, tools.grain):
+            over = called and (until is None or time.monotonic() >= until)
+            if over or tools.cancelled.is_set() or course.stopped is not None:
+                break
+            result = give(tools.adviser, call, CATALOGUE[self._advice].number)
+            course.calls += result.calls
+            for piece in result.advised:
+                course.tallies[piece.owner].advised_bytes += piece.end - piece.start
+            for piece, number in result.failed:
+                course.tallies[piece.owner].errno = number
+            called.extend(call)
+            course.done_bytes += sum(piece.end - piece.start for piece in call)
+            if result.fatal is not None:
+                course.stopped = reason_of(result.fatal, tools.handle)
+                course.detail = os.strerror(result.fatal.errno or 0)
+            elif tools.handle.is_dead():
+                course.stopped = Reason.EXITED
+            if until is None:
+                self._tell(holding=False)
+        if called and until is not None:
+            populated = sum(end - start for start, end, _ in cut(runs, _set_of(called)))
+            self._adapt(populated, time.monotonic() - began)
+        return _behind(pieces, called)
+
+    def _look_after(self, called: list[Piece], before: list[RawRun] | None, raced: bool) -> None:
+        if before is not None:
+            within = _set_of(called)
+            after = self._runs(called)
+            if after is not None:
+                add_seen(self.course.tallies, called, cut(before, within), after, self._advice)
+        if raced:
+            checked = self._recheck.check(called, self._identities)
+            for piece in (*checked.changed, *checked.gone):
+                self.course.tallies[piece.owner].raced_bytes += piece.end - piece.start
+
+    def _adapt(self, populated_bytes: int, spent_s: float) -> None:
+        """Choose the next batch by what this one took, so that a hold is filled and not overrun."""
+        if populated_bytes and spent_s > 0:
+            fits = populated_bytes / spent_s * self._hold_s
+            self._hold_bytes = int(min(_MOST_HOLD_BYTES, max(_ROUND_BYTES, fits)))
+
+    def _tell(self, holding: bool) -> None:
+        if self._tools.on_progress is not None:
+            with suppress(RuntimeError):  # a screen that is closing must not end a transaction
+                self._tools.on_progress(
+                    Progress(
+                        self._planned.name,
+                        self.course.done_bytes,
+                        self._planned.requested_bytes,
+                        self.course.calls,
+                        holding,
+                    )
+                )
+
+
+def _set_of(pieces: Sequence[Piece]) -> tuple[Range, ...]:
+    return normalise(Range(piece.start, piece.end) for piece in pieces)
+
+
+def _behind(pieces: Sequence[Piece], called: Sequence[Piece]) -> list[Piece]:
+    """Return what of ascending ``pieces`` lies behind the last called one."""
+    reached = called[-1].end if called else 0
+    return [
+        Piece(max(piece.start, reached), piece.end, piece.owner) for piece in pieces if piece.end > reached
+    ]

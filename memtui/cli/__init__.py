@@ -1,0 +1,37 @@
+"""The commands. Each is a module of its own, imported only when it is called.
+
+``memtui --help`` imports neither Textual nor psutil nor cffi.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from memtui.cli.arguments import build_parser, load
+from memtui.cli.output import complain
+from memtui.model.errors import FilterError, MemtuiError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run memtui; return its exit code: see ``exitcode``."""
+    arguments = build_parser().parse_args(argv)
+    if not sys.platform.startswith("linux"):
+        return complain("this is not Linux, and memtui works on Linux only", 1)
+    try:
+        code = load(arguments.command)(arguments)
+        sys.stdout.flush()
+        return code
+    except FilterError as error:
+        return complain(f"filter: {error}", 2)
+    except MemtuiError as error:
+        from memtui.cli.exitcode import of_error
+
+        return complain(str(error), of_error(error))
+    except BrokenPipeError:
+        # The reader went away (`memtui maps PID | head`): nothing is left to say to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 5

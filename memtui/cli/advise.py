@@ -1,0 +1,151 @@
+"""``memtui advise``: gives the advice, and says what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from memtui.cli import exitcode, targets
+from memtui.cli.output import complain, print_json, print_table
+from memtui.host.local import LocalHost
+from memtui.model import wire
+from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.report import RangeReport, TargetReport
+from memtui.text import address_range, duration, safe, size
+
+_HARD_EXIT_S = 2.0
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Advise, print, and return the exit code."""
+    wrong = targets.check(arguments)
+    if wrong is not None:
+        return wrong
+    advice = Advice(arguments.advice)
+    with LocalHost(arguments.state_dir) as host, _signals(host):
+        wanted, codes = targets.wanted_of(host, arguments)
+        plan = host.plan(advice, wanted, arguments.freeze, arguments.hold_ms, arguments.override_lockout)
+        reports = host.apply(plan)
+    if arguments.json:
+        print_json(wire.target_report(report, advice) for report in reports)
+    for report in reports:
+        codes.append(exitcode.of_report(report))
+        if not arguments.json:
+            _print_report(report, advice)
+    code = exitcode.of_all(codes)
+    if code == exitcode.ALL and arguments.require_effect and not any(map(_moved, reports)):
+        return exitcode.PART
+    return code
+
+
+def _moved(report: TargetReport) -> bool:
+    """Whether an effect was seen."""
+    return any(item.outcome.value == "done" for item in report.ranges) or bool(report.moved_bytes)
+
+
+@contextmanager
+def _signals(host: LocalHost) -> Iterator[None]:
+    """End at the next call's edge on SIGINT; on SIGTERM and SIGHUP also release what is held, at once."""
+
+    def cancel(number: int, _frame: FrameType | None) -> None:
+        host.cancel()
+        if number != signal.SIGINT:
+            host.release()
+            timer = threading.Timer(_HARD_EXIT_S, os._exit, (128 + number,))
+            timer.daemon = True
+            timer.start()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, cancel) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _print_report(report: TargetReport, advice: Advice) -> None:
+    target = report.planned.process.pid
+    if report.planned.blocked is not None:
+        complain(f"process {target}: {report.reason_text}")
+        return
+    held = "not held"
+    if report.holds:
+        held = f"held by {report.freeze.value} {duration(report.held_ms)} in {report.holds} goes"
+        held = held.replace("in 1 goes", "in one go")
+    print(f"{advice.value} on {target} {safe(report.planned.name)}: {report.outcome.value}, {held}")
+    if report.reason_text:
+        print(f"  {safe(report.reason_text)}")
+    rows = [_row(item) for item in report.ranges]
+    print_table(
+        ("REQUESTED", "FORECAST", "ADVISED", "MOVED", "RSS", "SWAP", "OUTCOME", "ADDRESS", "NAME", "WHY"),
+        [*rows, _total(report)],
+        left=4,
+    )
+    for line in effect_lines(report, advice):
+        print(f"  {line}")
+
+
+def _row(item: RangeReport) -> tuple[str, ...]:
+    planned = item.planned
+    return (
+        size(planned.requested_bytes),
+        size(planned.verdict.forecast_bytes),
+        size(item.advised_bytes),
+        _moved_cell(item.moved_bytes),
+        _change(item.rss_before_bytes, item.rss_after_bytes),
+        _change(item.swap_before_bytes, item.swap_after_bytes),
+        item.outcome.value,
+        address_range(planned.range.start, planned.range.end),
+        safe(planned.name) or "-",
+        safe(" ".join(filter(None, (item.errno, item.reason_text)))),
+    )
+
+
+def _total(report: TargetReport) -> tuple[str, ...]:
+    return (
+        size(report.requested_bytes),
+        size(report.planned.forecast_bytes),
+        size(report.advised_bytes),
+        _moved_cell(report.moved_bytes),
+        _change(report.total("rss_before_bytes"), report.total("rss_after_bytes")),
+        _change(report.total("swap_before_bytes"), report.total("swap_after_bytes")),
+        report.outcome.value,
+        "total",
+        "",
+        "",
+    )
+
+
+def _moved_cell(moved_bytes: int | None) -> str:
+    return "-" if moved_bytes is None else size(moved_bytes)
+
+
+def _change(before: int | None, after: int | None) -> str:
+    if before is None and after is None:
+        return "?"
+    return f"{size(before)}>{size(after)}"
+
+
+def effect_lines(report: TargetReport, advice: Advice) -> Iterator[str]:
+    """Yield what else changed, in words. ADVISED is the kernel's word, MOVED what was seen."""
+    effect = report.effect
+    yield f"advised is the kernel's word. {CATALOGUE[advice].shows}"
+    if effect.referenced_delta_bytes is not None:
+        yield f"Referenced: {_signed(effect.referenced_delta_bytes)} (the VMAs advised)"
+    machine = (
+        ("MemFree", effect.mem_free_delta_bytes),
+        ("SwapCached", effect.swap_cached_delta_bytes),
+    )
+    words = ", ".join(f"{name} {_signed(delta)}" for name, delta in machine if delta is not None)
+    if words:
+        yield f"the whole machine meanwhile: {words}"
+
+
+def _signed(delta_bytes: int) -> str:
+    return ("+" if delta_bytes > 0 else "") + size(delta_bytes)

@@ -1,0 +1,42 @@
+"""``memtui demo``: the screen on a practice process. Needs no root."""
+
+from __future__ import annotations
+
+import argparse
+
+from memtui.cli.output import complain
+from memtui.cli.tui import no_terminal, show
+from memtui.host.local import LocalHost, default_state_dir
+from memtui.linux.capability import CAP_SYS_NICE, has_capability
+from memtui.practice.link import PracticeLink
+from memtui.text import safe
+
+_NO_SWAP = (
+    "No swap here: PAGEOUT moves the file region only; anonymous memory has nowhere to go. "
+    "`memtui doctor` says how to add swap."
+)
+_NO_RIGHT = "Without CAP_SYS_NICE the practice process advises itself, and is not held still."
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Start the practice process, open the screen on it, end it, and say whether a byte changed."""
+    problem = no_terminal()
+    if problem:
+        return complain(problem, 2)
+    state_dir = arguments.state_dir or default_state_dir()
+    with PracticeLink.start(state_dir) as practice, LocalHost(state_dir, practice) as host:
+        code = show(host, arguments, pid=practice.pid, note=_note(host))
+        changed = practice.close()
+    if changed:
+        return complain(f"the practice process found changed bytes in: {', '.join(changed)}", 1)
+    print(safe("The practice process checked its memory at the end: no byte has changed."))
+    return code
+
+
+def _note(host: LocalHost) -> str:
+    notes = []
+    if not has_capability(CAP_SYS_NICE):
+        notes.append(_NO_RIGHT)
+    if not host.machine().swap_free_bytes:
+        notes.append(_NO_SWAP)
+    return " ".join(notes)

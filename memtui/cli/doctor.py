@@ -1,0 +1,34 @@
+"""``memtui doctor``: what works here, what does not, why, and what mends it."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from memtui.cli.output import print_json
+from memtui.host import Finding
+from memtui.host.local import LocalHost
+from memtui.model.wire import schema
+from memtui.text import safe
+
+_MARKS = {True: "ok  ", False: "NO  ", None: "note"}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the findings; 0 if all is well, else 1."""
+    with LocalHost(arguments.state_dir) as host:
+        findings = host.doctor(arguments.pid)
+    if arguments.json:
+        print_json({"schema": schema("doctor"), **asdict(finding)} for finding in findings)
+    else:
+        for finding in findings:
+            _print(finding)
+    return 1 if any(finding.ok is False for finding in findings) else 0
+
+
+def _print(finding: Finding) -> None:
+    print(f"{_MARKS[finding.ok]}  {safe(finding.check)}: {safe(finding.finding)}")
+    if finding.consequence:
+        print(f"      so: {safe(finding.consequence)}")
+    if finding.remedy:
+        print(f"      try: {safe(finding.remedy)}")

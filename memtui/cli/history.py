@@ -1,0 +1,45 @@
+"""``memtui history``: the ledger."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+
+from memtui.cli.output import complain, print_json, print_table
+from memtui.host import HistoryEntry
+from memtui.host.local import LocalHost
+from memtui.model.wire import Json, schema
+from memtui.text import count, safe, size
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what was done, oldest first."""
+    with LocalHost(arguments.state_dir) as host:
+        history = host.history()
+    if arguments.json:
+        print_json(_json(entry) for entry in history.entries)
+    else:
+        headings = ("REQUESTED", "FORECAST", "ADVISED", "MOVED", "TIME", "ADVICE", "TARGET", "OUTCOME", "ID")
+        print_table(headings, (_row(entry) for entry in history.entries), left=5)
+    if history.torn_lines:
+        complain(f"{count(history.torn_lines, 'line')} of the ledger could not be read and was skipped")
+    return 0
+
+
+def _json(entry: HistoryEntry) -> Json:
+    return {"schema": schema("history"), **asdict(entry)}
+
+
+def _row(entry: HistoryEntry) -> tuple[str, ...]:
+    target = f"{entry.target.get('pid', '?')} {entry.target.get('name', '?')}"
+    return (
+        size(entry.requested_bytes),
+        size(entry.forecast_bytes),
+        size(entry.advised_bytes),
+        "-" if entry.moved_bytes is None else size(entry.moved_bytes),
+        safe(entry.time),
+        safe(entry.advice),
+        safe(target),
+        safe(entry.outcome),
+        safe(entry.id),
+    )

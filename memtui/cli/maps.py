@@ -1,0 +1,49 @@
+"""``memtui maps``: the VMAs of a process, with live RSS and swap and a verdict for each advice."""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+
+from memtui.cli.output import print_json, print_table
+from memtui.host.local import LocalHost
+from memtui.model import wire
+from memtui.model.advice import Advice
+from memtui.model.select import parse
+from memtui.model.verdict import Verdict, Will
+from memtui.text import address_range, safe, size
+
+_LETTERS = {Will.YES: "y", Will.PARTLY: "p", Will.NO: "-"}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List the VMAs that the filter takes."""
+    wanted = parse(" ".join(arguments.filter))
+    with LocalHost(arguments.state_dir) as host:
+        target = host.open(arguments.pid)
+        space = target.look(details=True)
+        chosen = [row for row in space.rows() if wanted.matches_vma(row, partial(target.judge, row))]
+        judged = [(row, {advice: target.judge(row, advice) for advice in Advice}) for row in chosen]
+    if arguments.json:
+        print_json(wire.vma_row(row, verdicts) for row, verdicts in judged)
+        return 0
+    rows = (
+        (
+            size(row.rss_bytes),
+            size(row.swap_bytes),
+            size(row.vma.size_bytes),
+            row.vma.perms,
+            row.kind.value,
+            _letters(verdicts),
+            address_range(row.vma.start, row.vma.end),
+            safe(" ".join(filter(None, (row.label and f"({row.label})", row.vma.name)))),
+        )
+        for row, verdicts in judged
+    )
+    print_table(("RSS", "SWAP", "SIZE", "PERM", "KIND", "WILL", "ADDRESS", "NAME"), rows, left=5)
+    print("WILL: cold, pageout, willneed, collapse; y yes, p partly, - no (see --json for why)")
+    return 0
+
+
+def _letters(verdicts: dict[Advice, Verdict]) -> str:
+    return "".join(_LETTERS[verdicts[advice].will] for advice in Advice)

@@ -1,0 +1,69 @@
+"""``memtui plan``: the forecast. Touches nothing."""
+
+from __future__ import annotations
+
+import argparse
+
+from memtui.cli import exitcode, targets
+from memtui.cli.output import complain, print_json, print_table
+from memtui.host.local import LocalHost
+from memtui.model import wire
+from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.plan import Plan, PlannedRange, TargetPlan
+from memtui.text import address_range, safe, size
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print what an advice would do."""
+    wrong = targets.check(arguments)
+    if wrong is not None:
+        return wrong
+    advice = Advice(arguments.advice)
+    with LocalHost(arguments.state_dir) as host:
+        wanted, codes = targets.wanted_of(host, arguments)
+        plan = host.plan(advice, wanted, arguments.freeze)
+    if arguments.json:
+        print_json(wire.target_plan(plan, item) for item in plan.targets)
+    for item in plan.targets:
+        codes.append(_code(item))
+        if not arguments.json:
+            _print_target(plan, item)
+    return exitcode.of_all(codes)
+
+
+def _code(item: TargetPlan) -> int:
+    if item.blocked is not None:
+        return exitcode.of_reason(item.blocked)
+    return exitcode.ALL if item.ranges and all(part.goes for part in item.ranges) else exitcode.PART
+
+
+def _print_target(plan: Plan, item: TargetPlan) -> None:
+    if item.blocked is not None:
+        # To stderr, as every refusal.
+        complain(f"process {item.process.pid}: {item.blocked_text or item.blocked.text}")
+        return
+    held = f"held by {item.freeze.value}" if item.freeze.value != "off" else "not held"
+    note = f" ({safe(item.freeze_reason)})" if item.freeze_reason else ""
+    print(f"{plan.advice.value} on {item.process.pid} {safe(item.name)}, {held}{note}")
+    print(f"  {CATALOGUE[plan.advice].does}")
+    print_table(
+        ("REQUESTED", "FORECAST", "WILL", "ADDRESS", "NAME", "WHY"),
+        [*(_row(part) for part in item.ranges), _total(item)],
+        left=4,
+    )
+
+
+def _row(part: PlannedRange) -> tuple[str, ...]:
+    why = "; ".join(f"{reason.reason.text} ({size(reason.count_bytes)})" for reason in part.verdict.reasons)
+    return (
+        size(part.requested_bytes),
+        size(part.verdict.forecast_bytes),
+        part.verdict.will.value,
+        address_range(part.range.start, part.range.end),
+        safe(part.name) or "-",
+        why,
+    )
+
+
+def _total(item: TargetPlan) -> tuple[str, ...]:
+    return (size(item.requested_bytes), size(item.forecast_bytes), "", "total", "", "")

@@ -1,0 +1,48 @@
+"""``memtui ps``: processes with RSS, swap and faults."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+from memtui.cli.output import print_json, print_table
+from memtui.host.local import LocalHost
+from memtui.model import wire
+from memtui.model.process import Process
+from memtui.model.select import parse
+from memtui.text import safe, size
+
+_KEYS: dict[str, Callable[[Process], Any]] = {
+    "rss": lambda process: -(process.rss_bytes or 0),
+    "swap": lambda process: -(process.swap_bytes or 0),
+    "faults": lambda process: -(process.major_faults or 0),
+    "pid": lambda process: process.pid,
+    "name": lambda process: process.name.casefold(),
+    "user": lambda process: process.user or "",
+}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """List the processes that the filter takes."""
+    wanted = parse(" ".join(arguments.filter), of="process")
+    with LocalHost(arguments.state_dir) as host:
+        processes = [process for process in host.processes() if wanted.matches_process(process)]
+    processes.sort(key=_KEYS[arguments.sort])
+    if arguments.json:
+        print_json(wire.process_row(process) for process in processes)
+    else:
+        rows = (
+            (
+                str(process.pid),
+                size(process.rss_bytes),
+                size(process.swap_bytes),
+                "?" if process.major_faults is None else str(process.major_faults),
+                process.state,
+                safe(process.user or "?"),
+                safe(process.command or f"[{process.name}]"),
+            )
+            for process in processes
+        )
+        print_table(("PID", "RSS", "SWAP", "MAJFLT", "S", "USER", "COMMAND"), rows, left=3)
+    return 0

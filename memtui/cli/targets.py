@@ -1,0 +1,37 @@
+"""What ``plan`` and ``advise`` have in common: which targets, and what of them."""
+
+from __future__ import annotations
+
+import argparse
+
+from memtui.cli import exitcode
+from memtui.cli.output import complain
+from memtui.host import Wanted
+from memtui.host.local import LocalHost
+from memtui.model.errors import MemtuiError
+from memtui.model.plan import Mark
+from memtui.model.select import parse
+
+
+def check(arguments: argparse.Namespace) -> int | None:
+    """Return 2, having said why, if the options do not go together."""
+    if arguments.ranges and len(arguments.pids) > 1:
+        return complain("--range goes with one PID only; see `memtui advise --help`", exitcode.USAGE)
+    if arguments.ranges and arguments.select is not None:
+        return complain("--range and --select do not go together", exitcode.USAGE)
+    return None
+
+
+def wanted_of(host: LocalHost, arguments: argparse.Namespace) -> tuple[list[Wanted], list[int]]:
+    """Open the targets; return what is wanted of them, and the exit codes of those that cannot be."""
+    select = None if arguments.select is None else parse(arguments.select)
+    marks = tuple(Mark(item, None) for item in arguments.ranges or ())
+    wanted, codes = [], []
+    for pid in dict.fromkeys(arguments.pids):
+        try:
+            target = host.open(pid)
+        except MemtuiError as error:
+            codes.append(complain(str(error), exitcode.of_error(error)))
+        else:
+            wanted.append(Wanted(target, marks or None, select))
+    return wanted, codes

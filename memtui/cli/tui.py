@@ -1,0 +1,46 @@
+"""``memtui`` without a command: the full-screen program."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from memtui.cli.output import complain
+from memtui.host import Host
+from memtui.host.local import LocalHost
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Open the screen on this machine."""
+    problem = no_terminal()
+    if problem:
+        return complain(problem, 2)
+    with LocalHost(arguments.state_dir) as host:
+        return show(host, arguments)
+
+
+def no_terminal() -> str | None:
+    """Return what is wrong with our terminal, or None. Textual draws on stderr and reads stdin."""
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        return None
+    return "the screen needs a terminal on standard input and error; see `memtui --help` for commands"
+
+
+def show(host: Host, arguments: argparse.Namespace, pid: int | None = None, note: str = "") -> int:
+    """Run the screen with the options of the command line; return its exit code."""
+    from memtui.ui.app import run as run_app
+    from memtui.ui.options import UiOptions
+
+    return run_app(
+        host,
+        UiOptions(
+            pid=pid or arguments.pid,
+            read_only=arguments.read_only,
+            freeze=arguments.freeze,
+            interval_s=arguments.interval,
+            mouse=not arguments.no_mouse,
+            theme=arguments.theme,
+            note=note,
+            demo=pid is not None,
+        ),
+    )

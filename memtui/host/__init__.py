@@ -1,0 +1,168 @@
+"""Host: one machine under management, the one face that the commands and the TUI see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from memtui.model.advice import Advice
+from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Mark, Plan
+from memtui.model.process import Process, ProcessId, Standing
+from memtui.model.report import Progress, TargetReport
+from memtui.model.select import Filter
+from memtui.model.verdict import MachineFacts, Verdict
+from memtui.model.vma import AddressSpace, MappedVma
+
+
+class Target(Protocol):
+    """A chosen process, held by a pidfd and by its open map, so that it cannot be mistaken for another.
+
+    Close it when it is no longer looked at or marked; the host counts.
+    """
+
+    @property
+    def process(self) -> ProcessId:
+        """Who it is."""
+
+    @property
+    def name(self) -> str:
+        """Its name when it was opened, raw."""
+
+    def standing(self) -> Standing:
+        """Return what became of it."""
+
+    def look(self, *, details: bool = False) -> AddressSpace:
+        """Read the map with live RSS and swap; with ``details`` also smaps (slow on large maps).
+
+        Without it, the details of an earlier look are kept where the VMA still stands.
+
+        Raises:
+            MemtuiError: if it is gone, has exec'ed, or may not be read.
+        """
+
+    def judge(self, row: MappedVma, advice: Advice) -> Verdict:
+        """Return what is expected of an advice on one VMA. Does no I/O for kinds without a file."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is wanted of one target: its marks, or else all VMAs that ``select`` takes, or else all."""
+
+    target: Target
+    marks: tuple[Mark, ...] | None = None
+    select: Filter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineState:
+    """The system line; bytes, None where not known. ``psi_some_avg10`` is in percent."""
+
+    mem_total_bytes: int | None
+    mem_available_bytes: int | None
+    mem_free_bytes: int | None
+    swap_total_bytes: int | None
+    swap_free_bytes: int | None
+    swap_cached_bytes: int | None
+    psi_some_avg10: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One target of one action, as the ledger has it. ``outcome`` may be ``interrupted``."""
+
+    id: str
+    action_id: str
+    time: str
+    operator: dict[str, object]
+    target: dict[str, object]
+    advice: str
+    freeze: str
+    requested_bytes: int | None
+    forecast_bytes: int | None
+    advised_bytes: int | None
+    moved_bytes: int | None
+    outcome: str
+    back: list[dict[str, object]]
+    restored_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The ledger, oldest first; ``torn_lines`` is how many of its lines could not be read."""
+
+    entries: tuple[HistoryEntry, ...]
+    torn_lines: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding of the doctor. ``remedy`` is one tried command, or empty."""
+
+    check: str
+    ok: bool | None
+    finding: str
+    consequence: str
+    remedy: str
+
+
+class Host(Protocol):
+    """A machine. All methods may block: call them off the UI thread."""
+
+    def machine(self) -> MachineState:
+        """Return the numbers of the system line."""
+
+    def facts(self) -> MachineFacts:
+        """Return what verdicts need to know of the machine."""
+
+    def processes(self) -> list[Process]:
+        """Return all processes that can be seen, by pid."""
+
+    def open(self, pid: int) -> Target:
+        """Choose a process.
+
+        Raises:
+            MemtuiError: if it is not there, is a kernel thread or a zombie, or may not be seen.
+        """
+
+    def plan(
+        self,
+        advice: Advice,
+        wanted: Sequence[Wanted],
+        freeze: Freeze | None = None,
+        hold_ms: int = DEFAULT_HOLD_MS,
+        override_lockout: bool = False,
+    ) -> Plan:
+        """Say what would be done. Touches nothing. ``freeze`` None leaves the choice to the host.
+
+        A target that cannot be advised is in the plan with ``blocked`` set; nothing is raised for it.
+        """
+
+    def apply(
+        self,
+        plan: Plan,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_target: Callable[[TargetReport], None] | None = None,
+    ) -> tuple[TargetReport, ...]:
+        """Do it, and report. Ends early, at a call's edge, after :meth:`cancel`."""
+
+    def cancel(self) -> None:
+        """End the running plan at the next call's edge. From any thread; returns at once."""
+
+    def thaw_now(self) -> None:
+        """Cancel, and have the guard release whatever it holds, at once. From any thread."""
+
+    def release(self) -> None:
+        """Close the guard's sockets, so that it releases everything. For signal handlers."""
+
+    def history(self) -> History:
+        """Return the ledger."""
+
+    def doctor(self, pid: int | None = None) -> list[Finding]:
+        """Say what works here and what does not, and what mends it."""
+
+    def close(self) -> None:
+        """Let go of everything."""

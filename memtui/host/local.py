@@ -1,0 +1,276 @@
+"""LocalHost: this machine."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from memtui.advise.engine import Engine, Subject
+from memtui.advise.forecast import plan_marks, plan_rows
+from memtui.advise.ledger import Action, Ledger, actions
+from memtui.freeze.client import Guard
+from memtui.freeze.lockout import refuse_reason
+from memtui.host import Finding, History, HistoryEntry, MachineState, Wanted
+from memtui.host.doctor import examine
+from memtui.host.target import LocalTarget
+from memtui.linux import machine
+from memtui.linux.capability import probe
+from memtui.linux.processes import ProcessList
+from memtui.model.advice import Advice
+from memtui.model.errors import MemtuiError, NoSuchProcess
+from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Plan, TargetPlan
+from memtui.model.process import Process, Standing
+from memtui.model.report import Progress, TargetReport
+from memtui.model.verdict import MachineFacts, Reason
+from memtui.practice.link import PracticeLink
+
+
+def default_state_dir() -> Path:
+    """Return where the ledger lies: /var/lib/memtui for root, else the user's state directory."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/memtui")
+    from platformdirs import user_state_path
+
+    return user_state_path("memtui")
+
+
+class LocalHost:
+    """This machine. ``practice`` is a process that can advise itself where we may not advise it."""
+
+    def __init__(self, state_dir: Path | None = None, practice: PracticeLink | None = None) -> None:
+        self.state_dir = state_dir or default_state_dir()
+        self._practice = practice
+        self._ledger = Ledger(self.state_dir)
+        self._processes = ProcessList()
+        self._opened: dict[int, LocalTarget] = {}
+        self._lock = threading.Lock()
+        self._applying = threading.Lock()
+        self._cancelled = threading.Event()
+        self._guard: Guard | None = None
+        self._released = False
+
+    def __enter__(self) -> LocalHost:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def machine(self) -> MachineState:
+        """Return the numbers of the system line."""
+        memory = machine.memory()
+        return MachineState(
+            mem_total_bytes=memory.total_bytes,
+            mem_available_bytes=memory.available_bytes,
+            mem_free_bytes=memory.free_bytes,
+            swap_total_bytes=memory.swap_total_bytes,
+            swap_free_bytes=memory.swap_free_bytes,
+            swap_cached_bytes=memory.swap_cached_bytes,
+            psi_some_avg10=machine.pressure_some_avg10(),
+        )
+
+    def facts(self) -> MachineFacts:
+        """Return what verdicts need to know of the machine."""
+        return MachineFacts(machine.memory().swap_free_bytes, machine.huge_page_bytes())
+
+    def processes(self) -> list[Process]:
+        """Return all processes that can be seen, by pid."""
+        return self._processes.read()
+
+    def open(self, pid: int) -> LocalTarget:
+        """Choose a process; the same one twice is one target with two users.
+
+        Raises:
+            MemtuiError: if it is not there, is a kernel thread or a zombie, or may not be seen.
+        """
+        with self._lock:
+            known = self._opened.get(pid)
+            if known is not None and known.standing() is Standing.ALIVE:
+                known.users += 1
+                return known
+            target = LocalTarget(pid, self.state_dir, self.facts, self._forget)
+            self._opened[pid] = target
+            return target
+
+    def plan(
+        self,
+        advice: Advice,
+        wanted: Sequence[Wanted],
+        freeze: Freeze | None = None,
+        hold_ms: int = DEFAULT_HOLD_MS,
+        override_lockout: bool = False,
+    ) -> Plan:
+        """Say what would be done. Touches nothing."""
+        targets = tuple(self._plan_one(advice, item, freeze, override_lockout) for item in wanted)
+        return Plan(advice, targets, hold_ms)
+
+    def apply(
+        self,
+        plan: Plan,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_target: Callable[[TargetReport], None] | None = None,
+    ) -> tuple[TargetReport, ...]:
+        """Do it, and report. Two plans never overlap: the second waits for the first."""
+        with self._applying:
+            self._cancelled.clear()
+            engine = Engine(self._ledger, self._holder, self._cancelled)
+            return engine.apply(plan, self._subject, on_progress, on_target)
+
+    def cancel(self) -> None:
+        """End the running plan at the next call's edge. From any thread; returns at once."""
+        self._cancelled.set()
+
+    def thaw_now(self) -> None:
+        """Cancel, and have the guard release whatever it holds, at once. From any thread."""
+        self._cancelled.set()
+        guard = self._guard
+        if guard is not None:
+            guard.panic()
+
+    def release(self) -> None:
+        """Close the guard's sockets, so that it releases everything. For signal handlers."""
+        self._released = True
+        self._cancelled.set()
+        guard = self._guard
+        if guard is not None:
+            guard.drop()
+
+    def history(self) -> History:
+        """Return the ledger.
+
+        Raises:
+            MemtuiError: if it is there and cannot be read.
+        """
+        events, torn = self._ledger.read()
+        return History(tuple(_entry(action) for action in actions(events)), torn)
+
+    def doctor(self, pid: int | None = None) -> list[Finding]:
+        """Say what works here and what does not, and what mends it."""
+        return examine(self, self._ledger.path, pid)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._cancelled.set()
+        with self._lock:
+            guard, self._guard = self._guard, None
+            targets = list(self._opened.values())
+            self._opened.clear()
+        if guard is not None:
+            guard.close()
+        for target in targets:
+            target.handle.close()
+
+    def _forget(self, target: LocalTarget) -> None:
+        with self._lock:
+            target.users -= 1
+            if target.users > 0:
+                return
+            if self._opened.get(target.process.pid) is target:
+                del self._opened[target.process.pid]
+            target.handle.close()
+
+    def _holder(self) -> Guard:
+        """Return the guard, started anew if the last one has ended."""
+        with self._lock:
+            if self._released:
+                raise MemtuiError(Reason.FREEZE_NO_GUARD, "", "memtui is ending")
+            if self._guard is not None and not self._guard.is_alive():
+                self._guard.close()
+                self._guard = None
+            if self._guard is None:
+                self._guard = Guard.start()
+            return self._guard
+
+    def _plan_one(
+        self, advice: Advice, wanted: Wanted, freeze: Freeze | None, override_lockout: bool
+    ) -> TargetPlan:
+        target = wanted.target
+        if not isinstance(target, LocalTarget):
+            raise TypeError("a target of another host")
+        refused, self_advised = self._may_advise(target, advice)
+        ranges, text = (), None
+        try:
+            space = target.look(details=True)
+            if wanted.marks is None:
+                ranges = plan_rows(space, advice, target.judge, wanted.select)
+            else:
+                ranges = plan_marks(space, advice, wanted.marks, target.judge, target.measure)
+        except MemtuiError as error:
+            refused, text = error.reason, str(error)
+        method, words, blocked = _freeze_for(target, freeze, self_advised, override_lockout)
+        if refused is None and blocked is not None:
+            refused, text = blocked, words
+        return TargetPlan(
+            process=target.process,
+            name=target.name,
+            ranges=ranges,
+            freeze=method,
+            freeze_reason=words,
+            freeze_is_ours=freeze is None,
+            blocked=refused,
+            blocked_text=text,
+            self_advised=self_advised,
+        )
+
+    def _may_advise(self, target: LocalTarget, advice: Advice) -> tuple[Reason | None, bool]:
+        """Return why we may not advise a target, and whether it advises itself instead."""
+        refused = probe(target.handle, advice)
+        practice = self._practice
+        if refused is None or practice is None:
+            return refused, False
+        if target.process.pid == practice.pid and target.process.start_time == practice.start_time:
+            return None, True
+        return refused, False
+
+    def _subject(self, planned: TargetPlan) -> Subject:
+        with self._lock:
+            target = self._opened.get(planned.process.pid)
+        if target is None or target.process != planned.process:
+            raise NoSuchProcess(Reason.EXITED, f"process {planned.process.pid}")
+        if target.standing() is not Standing.ALIVE:
+            raise target.handle.lost_error()
+        adviser = None
+        if planned.self_advised:
+            assert self._practice is not None
+            adviser = self._practice.advise
+        return Subject(target.handle, target.smaps_is_cheap, adviser)
+
+
+def _freeze_for(
+    target: LocalTarget, freeze: Freeze | None, self_advised: bool, override_lockout: bool
+) -> tuple[Freeze, str | None, Reason | None]:
+    """Return the method, the words about it, and why the plan is blocked by it."""
+    if freeze is Freeze.OFF:
+        return Freeze.OFF, None, None
+    if self_advised:
+        # It could not answer while it stands still.
+        return Freeze.OFF, "the process advises itself", None
+    refused = refuse_reason(target.process, override_names=override_lockout)
+    if refused is None:
+        return freeze or Freeze.PTRACE, None, None
+    if freeze is None:
+        return Freeze.OFF, refused, None
+    return freeze, refused, Reason.FREEZE_REFUSED
+
+
+def _entry(action: Action) -> HistoryEntry:
+    start = action.start
+    last = action.done or start
+    back = last.fields.get("back")
+    return HistoryEntry(
+        id=start.text("id"),
+        action_id=start.text("action_id"),
+        time=start.text("time"),
+        operator=start.mapping("operator"),
+        target=start.mapping("target"),
+        advice=start.text("advice"),
+        freeze=last.text("freeze"),
+        requested_bytes=start.number("requested_bytes"),
+        forecast_bytes=start.number("forecast_bytes"),
+        advised_bytes=action.done.number("advised_bytes") if action.done else None,
+        moved_bytes=action.done.number("moved_bytes") if action.done else None,
+        outcome=action.done.text("outcome") if action.done else "interrupted",
+        back=back if isinstance(back, list) else [],
+        restored_bytes=None,
+    )

@@ -1,0 +1,153 @@
+"""A target on this machine: the process held open, and the last look at its map."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from memtui.linux import machine
+from memtui.linux.capability import FileRights
+from memtui.linux.handle import ProcessHandle
+from memtui.linux.pagemap import PageReader, residency_of_details
+from memtui.linux.procfs import parse_maps
+from memtui.model.advice import Advice
+from memtui.model.errors import MemtuiError
+from memtui.model.pages import Residency, tally
+from memtui.model.process import ProcessId, Standing
+from memtui.model.ranges import Range
+from memtui.model.verdict import MachineFacts, Verdict, judge
+from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaDetails
+from memtui.practice.labels import labels_of
+
+CHEAP_SMAPS_MS = 100.0
+"""Smaps stalls the target while it is read; above this it is read only for a plan."""
+
+_FACTS_AGE_S = 1.0
+
+
+class LocalTarget:
+    """A process of this machine. ``users`` counts who has it open; the host closes it at none.
+
+    Raises:
+        MemtuiError: if it is not there, has no memory of its own, or may not be seen.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        state_dir: Path,
+        facts: Callable[[], MachineFacts],
+        forget: Callable[[LocalTarget], None],
+    ) -> None:
+        self.handle = ProcessHandle(pid)
+        self.users = 1
+        self._facts = facts
+        self._known_facts: tuple[float, MachineFacts] | None = None
+        self._forget = forget
+        self._lock = threading.Lock()
+        self._reader = PageReader(self.handle)
+        self._rights = FileRights(pid)
+        self._maps_text = b""
+        self._vmas: tuple[Vma, ...] = ()
+        self._details: dict[int, VmaDetails] = {}
+        self._details_ms: float | None = None
+        process = self.handle.process
+        self._labels = labels_of(state_dir, process.pid, process.start_time)
+
+    @property
+    def process(self) -> ProcessId:
+        """Who it is."""
+        return self.handle.process
+
+    @property
+    def name(self) -> str:
+        """Its name when it was opened, raw."""
+        return self.handle.name
+
+    @property
+    def smaps_is_cheap(self) -> bool:
+        """Whether smaps was read quickly enough to read it beside an action."""
+        return self._details_ms is not None and self._details_ms < CHEAP_SMAPS_MS
+
+    def standing(self) -> Standing:
+        """Return what became of it."""
+        return self.handle.standing()
+
+    def look(self, *, details: bool = False) -> AddressSpace:
+        """Read the map with live RSS and swap; with ``details`` also smaps.
+
+        Raises:
+            MemtuiError: if it has exited or exec'ed, or may not be read.
+        """
+        with self._lock:
+            began = time.monotonic()
+            self._read_layout()
+            if details:
+                self._read_details()
+            residency = self._residency()
+            return AddressSpace(
+                process=self.process,
+                vmas=self._vmas,
+                rss_bytes=None if residency is None else residency.rss_bytes,
+                swap_bytes=None if residency is None else residency.swap_bytes,
+                details=self._details,
+                labels=self._labels,
+                source="none" if residency is None else self._reader.source.value,
+                cost_ms=(time.monotonic() - began) * 1000,
+            )
+
+    def judge(self, row: MappedVma, advice: Advice) -> Verdict:
+        """Return what is expected of an advice on one VMA."""
+        now = time.monotonic()
+        if self._known_facts is None or now - self._known_facts[0] > _FACTS_AGE_S:
+            self._known_facts = (now, self._facts())
+        return judge(row, advice, self._known_facts[1], self._rights.may_write)
+
+    def measure(self, part: Range) -> tuple[int, int] | None:
+        """Return RSS and swap of a part of a VMA, in bytes; None where pagemap may not be read.
+
+        Raises:
+            MemtuiError: if it has gone.
+        """
+        with self._lock:
+            runs = self._reader.runs((part,))
+        if runs is None:
+            return None
+        counted = tally(runs)
+        return counted.rss_bytes, counted.swap_bytes
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._forget(self)
+
+    def _read_layout(self) -> None:
+        text = self.handle.read_maps()
+        if text == self._maps_text:
+            return
+        vmas = parse_maps(text, machine.shmem_devices())
+        stood = {vma.start: vma for vma in self._vmas}
+        # What smaps said of a VMA is kept while the very same VMA stands.
+        self._details = {
+            vma.start: self._details[vma.start]
+            for vma in vmas
+            if vma.start in self._details and stood.get(vma.start) == vma
+        }
+        self._maps_text, self._vmas = text, vmas
+
+    def _read_details(self) -> None:
+        began = time.monotonic()
+        self._details = self._reader.details()
+        self._details_ms = (time.monotonic() - began) * 1000
+
+    def _residency(self) -> Residency | None:
+        if self._reader.source.value == "smaps" and self._details:
+            return residency_of_details(self._vmas, self._details)
+        try:
+            return self._reader.residency(self._vmas)
+        except MemtuiError:
+            if self.handle.standing() is not Standing.ALIVE:
+                raise self.handle.lost_error() from None
+            # It lives, and its pages may not be read: the map is shown without numbers.
+            return None

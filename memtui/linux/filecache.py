@@ -1,0 +1,33 @@
+"""How much of a mapped file is in the page cache: cachestat(2) on the file behind a VMA."""
+
+from __future__ import annotations
+
+import os
+
+from memtui.linux import syscalls
+from memtui.model.ranges import Range
+from memtui.model.vma import Vma
+
+
+def cached_bytes(pid: int, vma: Vma, part: Range) -> int | None:
+    """Return how many bytes of a part of a file's VMA are in the page cache; None where unknown.
+
+    The file is reached through /proc/PID/map_files, which needs CAP_SYS_ADMIN or
+    CAP_CHECKPOINT_RESTORE (proc_pid_map_files(5)), or else by its name.
+    """
+    offset = vma.offset + part.start - vma.start
+    for path in (f"/proc/{pid}/map_files/{vma.start:x}-{vma.end:x}", f"/proc/{pid}/root{vma.name}"):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except (OSError, ValueError):
+            # Not ours to open, or no longer there under this name: the next way, or unknown.
+            continue
+        try:
+            if os.fstat(fd).st_ino == vma.inode:
+                return syscalls.cachestat(fd, offset, part.size_bytes)
+        except OSError:
+            # ENOSYS before Linux 6.5, EOPNOTSUPP for hugetlbfs: unknown.
+            return None
+        finally:
+            os.close(fd)
+    return None

@@ -1,0 +1,175 @@
+"""The JSON shape of things: what ``--json`` prints and the ledger keeps. Keys are stable.
+
+Bytes are integers, addresses hexadecimal strings, what cannot be known is null. Text of the system
+is raw; the writer escapes all but ASCII.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from memtui.model.advice import Advice
+from memtui.model.plan import Plan, PlannedRange, TargetPlan
+from memtui.model.process import Process, ProcessId
+from memtui.model.report import RangeReport, TargetReport
+from memtui.model.verdict import Reason, Verdict
+from memtui.model.vma import MappedVma
+
+Json = dict[str, object]
+
+SCHEMA_VERSION = 1
+
+
+def line(value: Mapping[str, object]) -> str:
+    """Return one JSON object as one line of ASCII, without the newline."""
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+
+
+def schema(kind: str) -> str:
+    """Return the name of a kind of object, with its version."""
+    return f"memtui.{kind}/{SCHEMA_VERSION}"
+
+
+def _hex(address: int) -> str:
+    return f"{address:x}"
+
+
+def _why(reason: Reason | None, text: str | None = None) -> Json:
+    return {
+        "reason": reason.value if reason else None,
+        "reason_text": text or (reason.text if reason else None),
+    }
+
+
+def target(process: ProcessId, name: str) -> Json:
+    """Return who an object is about."""
+    return {"pid": process.pid, "start_time": process.start_time, "name": name}
+
+
+def process_row(process: Process) -> Json:
+    """Return an object of ``memtui ps``."""
+    return {
+        "schema": schema("ps"),
+        "pid": process.pid,
+        "start_time": process.id.start_time,
+        "name": process.name,
+        "user": process.user,
+        "state": process.state,
+        "rss_bytes": process.rss_bytes,
+        "swap_bytes": process.swap_bytes,
+        "major_faults": process.major_faults,
+        "command": process.command,
+    }
+
+
+def vma_row(row: MappedVma, verdicts: Mapping[Advice, Verdict]) -> Json:
+    """Return an object of ``memtui maps``."""
+    vma = row.vma
+    return {
+        "schema": schema("maps"),
+        "start": _hex(vma.start),
+        "end": _hex(vma.end),
+        "size_bytes": vma.size_bytes,
+        "rss_bytes": row.rss_bytes,
+        "swap_bytes": row.swap_bytes,
+        "perms": vma.perms,
+        "offset": vma.offset,
+        "device": vma.device,
+        "inode": vma.inode,
+        "name": vma.name,
+        "kind": row.kind.value,
+        "flags": None if row.flags is None else list(row.flags),
+        "label": row.label,
+        "verdict": {
+            advice.value: {"will": verdict.will.value, **_why(verdict.main_reason)}
+            for advice, verdict in verdicts.items()
+        },
+    }
+
+
+def planned_range(item: PlannedRange) -> Json:
+    """Return a range of a plan."""
+    return {
+        "start": _hex(item.range.start),
+        "end": _hex(item.range.end),
+        "name": item.name,
+        "requested_bytes": item.requested_bytes,
+        "forecast_bytes": item.verdict.forecast_bytes,
+        "will": item.verdict.will.value,
+        "reasons": [{**_why(why.reason), "bytes": why.count_bytes} for why in item.verdict.reasons],
+    }
+
+
+def target_plan(plan: Plan, item: TargetPlan) -> Json:
+    """Return an object of ``memtui plan``."""
+    return {
+        "schema": schema("plan"),
+        "target": target(item.process, item.name),
+        "advice": plan.advice.value,
+        "freeze": item.freeze.value,
+        "requested_bytes": item.requested_bytes,
+        "forecast_bytes": 0 if item.blocked else item.forecast_bytes,
+        "ranges": [planned_range(part) for part in item.ranges],
+        **({} if item.blocked is None else _why(item.blocked, item.blocked_text)),
+    }
+
+
+def range_report(item: RangeReport) -> Json:
+    """Return a range of a report."""
+    return {
+        **planned_range(item.planned),
+        "advised_bytes": item.advised_bytes,
+        "moved_bytes": item.moved_bytes,
+        "rss_before_bytes": item.rss_before_bytes,
+        "rss_after_bytes": item.rss_after_bytes,
+        "swap_before_bytes": item.swap_before_bytes,
+        "swap_after_bytes": item.swap_after_bytes,
+        "outcome": item.outcome.value,
+        "errno": item.errno,
+        **_why(item.reason, item.reason_text),
+    }
+
+
+def report_totals(report: TargetReport, advice: Advice) -> Json:
+    """Return a report without its ranges: what the ledger keeps of it."""
+    effect = report.effect
+    return {
+        "id": report.id,
+        "action_id": report.action_id,
+        "time": report.time,
+        "target": target(report.planned.process, report.planned.name),
+        "advice": advice.value,
+        "freeze": report.freeze.value,
+        "requested_bytes": report.requested_bytes,
+        "forecast_bytes": 0 if report.planned.blocked else report.planned.forecast_bytes,
+        "advised_bytes": report.advised_bytes,
+        "moved_bytes": report.moved_bytes,
+        "calls": report.calls,
+        "holds": report.holds,
+        "elapsed_ms": round(report.elapsed_ms, 3),
+        "held_ms": round(report.held_ms, 3),
+        "longest_held_ms": round(report.longest_held_ms, 3),
+        "outcome": report.outcome.value,
+        **_why(report.reason, report.reason_text),
+        "effect": {
+            "rss_delta_bytes": effect.rss_delta_bytes,
+            "swap_delta_bytes": effect.swap_delta_bytes,
+            "referenced_delta_bytes": effect.referenced_delta_bytes,
+            "mem_free_delta_bytes": effect.mem_free_delta_bytes,
+            "swap_cached_delta_bytes": effect.swap_cached_delta_bytes,
+        },
+        "back": [
+            {"after_s": item.after_s, "back_bytes": item.back_bytes, "major_faults": item.major_faults}
+            for item in report.back
+        ],
+    }
+
+
+def target_report(report: TargetReport, advice: Advice) -> Json:
+    """Return an object of ``memtui advise``."""
+    return {
+        "schema": schema("advise"),
+        **report_totals(report, advice),
+        "ranges": [range_report(item) for item in report.ranges],
+    }
