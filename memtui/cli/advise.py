@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from memtui.cli import exitcode, targets
-from memtui.cli.output import complain, print_json, print_table
+from memtui.cli.output import complain, print_json, print_table, short_name, shortlist
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import CATALOGUE, Advice
@@ -81,14 +81,23 @@ def _print_report(report: TargetReport, advice: Advice) -> None:
     print(f"{advice.value} on {target} {safe(report.planned.name)}: {report.outcome.value}, {held}")
     if report.reason_text:
         print(f"  {safe(report.reason_text)}")
-    rows = [_row(item) for item in report.ranges]
+    shown, rest = shortlist(report.ranges, _weight)
+    rows = [_row(item) for item in shown]
     print_table(
         ("REQUESTED", "FORECAST", "ADVISED", "MOVED", "RSS", "SWAP", "OUTCOME", "ADDRESS", "NAME", "WHY"),
         [*rows, _total(report)],
         left=4,
     )
+    if rest:
+        print(f"  {rest}")
     for line in effect_lines(report, advice):
         print(f"  {line}")
+
+
+def _weight(item: RangeReport) -> int:
+    """Return how much a range should be seen: what was refused first, then by its size in RAM."""
+    refused = item.planned.requested_bytes << 64 if item.outcome not in exitcode.TOOK else 0
+    return refused + (item.moved_bytes or item.rss_before_bytes or 0)
 
 
 def _row(item: RangeReport) -> tuple[str, ...]:
@@ -102,7 +111,7 @@ def _row(item: RangeReport) -> tuple[str, ...]:
         _change(item.swap_before_bytes, item.swap_after_bytes),
         item.outcome.value,
         address_range(planned.range.start, planned.range.end),
-        safe(planned.name) or "-",
+        short_name(planned.name),
         safe(" ".join(filter(None, (item.errno, item.reason_text)))),
     )
 

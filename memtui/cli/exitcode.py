@@ -24,7 +24,8 @@ _PERMISSION = frozenset(
     }
 )
 _GONE = frozenset({Reason.NO_SUCH_PROCESS, Reason.EXITED, Reason.EXECED})
-_TOOK = frozenset({Outcome.DONE, Outcome.UNVERIFIED, Outcome.NO_EFFECT})
+TOOK = frozenset({Outcome.DONE, Outcome.UNVERIFIED, Outcome.NO_EFFECT})
+"""Outcomes of what the kernel took."""
 
 
 def of_reason(reason: Reason | None) -> int:
@@ -47,7 +48,7 @@ def of_report(report: TargetReport) -> int:
         code = of_reason(report.planned.blocked or report.reason)
         if code != PART:
             return code
-    took = bool(report.ranges) and all(item.outcome in _TOOK for item in report.ranges)
+    took = bool(report.ranges) and all(item.outcome in TOOK for item in report.ranges)
     return ALL if took else PART
 
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from memtui.model import wire
-from memtui.text import safe
+from memtui.text import SafeText, count, safe
+
+_Item = TypeVar("_Item")
+
+_MOST_ROWS = 24
+_NAME_CELLS = 44
 
 
 def complain(text: str, code: int = 1) -> int:
@@ -35,3 +41,21 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: in
             for at, cell in enumerate(row)
         ]
         print("  ".join(cells).rstrip())
+
+
+def shortlist(items: Sequence[_Item], weight: Callable[[_Item], int]) -> tuple[list[_Item], str | None]:
+    """Return the weightiest items in their own order, and words for those left out."""
+    if len(items) <= _MOST_ROWS:
+        return list(items), None
+    order = sorted(range(len(items)), key=lambda at: weight(items[at]), reverse=True)
+    chosen = sorted(order[:_MOST_ROWS])
+    rest = count(len(items) - len(chosen), "smaller range")
+    return [items[at] for at in chosen], f"and {rest}: --json shows all, and the total counts them"
+
+
+def short_name(name: str) -> SafeText:
+    """Return a name safe to show in a column: of a long path its end."""
+    shown = safe(name) or "-"
+    return SafeText(
+        shown if len(shown) <= _NAME_CELLS else "\N{HORIZONTAL ELLIPSIS}" + shown[1 - _NAME_CELLS :]
+    )

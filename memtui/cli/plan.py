@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from memtui.cli import exitcode, targets
-from memtui.cli.output import complain, print_json, print_table
+from memtui.cli.output import complain, print_json, print_table, short_name, shortlist
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import CATALOGUE, Advice
@@ -46,11 +46,14 @@ def _print_target(plan: Plan, item: TargetPlan) -> None:
     note = f" ({safe(item.freeze_reason)})" if item.freeze_reason else ""
     print(f"{plan.advice.value} on {item.process.pid} {safe(item.name)}, {held}{note}")
     print(f"  {CATALOGUE[plan.advice].does}")
+    shown, rest = shortlist(item.ranges, lambda part: part.verdict.forecast_bytes or 0)
     print_table(
         ("REQUESTED", "FORECAST", "WILL", "ADDRESS", "NAME", "WHY"),
-        [*(_row(part) for part in item.ranges), _total(item)],
+        [*(_row(part) for part in shown), _total(item)],
         left=4,
     )
+    if rest:
+        print(f"  {rest}")
 
 
 def _row(part: PlannedRange) -> tuple[str, ...]:
@@ -60,7 +63,7 @@ def _row(part: PlannedRange) -> tuple[str, ...]:
         size(part.verdict.forecast_bytes),
         part.verdict.will.value,
         address_range(part.range.start, part.range.end),
-        safe(part.name) or "-",
+        short_name(part.name),
         why,
     )
 
