@@ -134,7 +134,9 @@ def _answer(practice: PracticeMap, asked: dict[str, object]) -> dict[str, object
         elements, advice = asked["elements"], asked["advice"]
         if not isinstance(elements, list) or not isinstance(advice, int):
             raise TypeError("elements is a list, advice a number")
-        pairs = [(int(start), int(end)) for start, end in elements]
+        pairs = [(start, end) for start, end in elements]
+        if not all(type(address) is int for pair in pairs for address in pair):
+            raise TypeError("an address is a whole number")
         advised_bytes, errno = memory.advise_self(pairs, advice)
         return {"advised_bytes": advised_bytes, "errno": errno}
     if do == "check":
