@@ -278,7 +278,7 @@ class Transaction:
             within = _set_of(called)
             after = self._runs(called)
             if after is not None:
-                add_seen(self.course.tallies, called, cut(before, within), after, self._advice)
+                add_seen(self.course.tallies, called, list(cut(before, within)), after, self._advice)
         if raced:
             checked = self._recheck.check(called, self._identities)
             for piece in (*checked.changed, *checked.gone):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from itertools import groupby
@@ -84,10 +85,7 @@ class PageReader:
             MemtuiError: if the process has gone.
         """
         if self._scanner is not None:
-            found: list[RawRun] = []
-            for start, end in _joined(within):
-                found.extend(self._walk(start, end))
-            return list(cut(found, within))
+            return list(cut(self._walk_joined(within), within))
         if self.source is Source.PAGEMAP:
             return list(self._pread(within))
         return None
@@ -97,11 +95,15 @@ class PageReader:
 
         Always at least one. Where page states cannot be read, sizes stand in for them.
         """
+        if self._scanner is None:
+            runs: Iterable[RawRun] = ((item.start, item.end, PRESENT) for item in within)
+        else:
+            runs = cut(self._walk_joined(within), within)
         left = budget_bytes
-        for index, item in enumerate(within):
-            left -= self._populated_bytes(item, left)
+        for start, end, _state in runs:
+            left -= end - start
             if left < 0:
-                return max(1, index)
+                return max(1, bisect_right(within, start, key=lambda item: item.start) - 1)
         return len(within)
 
     def details(self) -> dict[int, VmaDetails]:
@@ -112,15 +114,9 @@ class PageReader:
         """
         return parse_smaps(read_process_file(self._handle.pid, "smaps"))
 
-    def _populated_bytes(self, item: Range, enough_bytes: int) -> int:
-        if self._scanner is None:
-            return item.size_bytes
-        total = 0
-        for start, end, _state in self._walk(item.start, item.end):
-            total += end - start
-            if total > enough_bytes:
-                break
-        return total
+    def _walk_joined(self, within: RangeSet) -> Iterator[RawRun]:
+        for start, end in _joined(within):
+            yield from self._walk(start, end)
 
     def _walk(self, start: int, end: int) -> Iterator[RawRun]:
         assert self._scanner is not None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from dataclasses import dataclass
+from itertools import islice
+from typing import NamedTuple
 
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted
 from memtui.model.verdict import Reason
@@ -106,32 +109,53 @@ _SMAPS_FIELDS = {
 
 
 def parse_smaps(data: bytes) -> dict[int, VmaDetails]:
-    """Return the details of /proc/PID/smaps by start address (proc_pid_smaps(5))."""
+    """Return the details of /proc/PID/smaps by start address (proc_pid_smaps(5)).
+
+    Every record of one kernel has the same lines, so that where a field stands is looked up once.
+    """
     found: dict[int, VmaDetails] = {}
     flag_sets: dict[bytes, tuple[str, ...]] = {}
-    start = end = 0
-    values = [0] * 8
-    for line in data.split(b"\n"):
-        key, colon, rest = line.partition(b":")
-        at = _SMAPS_FIELDS.get(key)
-        if at is not None:
-            values[at] += int(rest[:-2])
-        elif key == b"VmFlags":
-            flags = flag_sets.get(rest)
-            if flags is None:
-                flags = flag_sets[rest] = tuple(rest.decode("ascii", "replace").split())
-            found[start] = _details(flags, values, end - start)
-        elif colon and b"-" in key:
-            # The header line; its first colon is the device's.
-            addresses = key.split(b" ", 1)[0].split(b"-")
-            start, end = int(addresses[0], 16), int(addresses[1], 16)
-            values = [0] * 8
+    lines = io.BytesIO(data)
+    shape = _smaps_shape(data)
+    while record := list(islice(lines, shape.lines)):
+        flag_line = record[-1]
+        if len(record) != shape.lines or not flag_line.startswith(b"VmFlags:"):
+            # Cut off in the middle: the process went away while it was read.
+            break
+        flags = flag_sets.get(flag_line)
+        if flags is None:
+            flags = flag_sets[flag_line] = tuple(flag_line[8:].decode("ascii", "replace").split())
+        addresses = record[0].split(b" ", 1)[0].split(b"-")
+        start, end = int(addresses[0], 16), int(addresses[1], 16)
+        rss, pss, shared, referenced, anonymous, huge, swap, locked = (
+            sum(int(record[line][key_length:-4]) for line, key_length in places) * 1024
+            for places in shape.fields
+        )
+        found[start] = VmaDetails(
+            flags, rss, pss, shared, referenced, anonymous, huge, swap, locked, size_bytes=end - start
+        )
     return found
 
 
-def _details(flags: tuple[str, ...], kib: list[int], size_bytes: int) -> VmaDetails:
-    rss, pss, shared, referenced, anonymous, huge, swap, locked = (value * 1024 for value in kib)
-    return VmaDetails(flags, rss, pss, shared, referenced, anonymous, huge, swap, locked, size_bytes)
+class _SmapsShape(NamedTuple):
+    """How many lines a record has, and per field the lines to add up, each with its key's length."""
+
+    lines: int
+    fields: tuple[tuple[tuple[int, int], ...], ...]
+
+
+def _smaps_shape(data: bytes) -> _SmapsShape:
+    first, found, _ = data.partition(b"VmFlags:")
+    if not found:
+        return _SmapsShape(1, ())
+    lines = first.split(b"\n")
+    places: list[list[tuple[int, int]]] = [[] for _ in range(1 + max(_SMAPS_FIELDS.values()))]
+    for number, line in enumerate(lines):
+        key, colon, _ = line.partition(b":")
+        at = _SMAPS_FIELDS.get(key)
+        if at is not None and number:
+            places[at].append((number, len(key) + len(colon)))
+    return _SmapsShape(len(lines), tuple(tuple(place) for place in places))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ the kernel to the model without translation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -87,20 +87,18 @@ def tally_by_span(spans: Sequence[tuple[int, int]], runs: Iterable[RawRun]) -> R
     return Residency(rss, swap)
 
 
-def cut(runs: Iterable[RawRun], within: RangeSet) -> list[Run]:
-    """Return the parts of ascending ``runs`` that lie in ``within``."""
-    inside: list[Run] = []
+def cut(runs: Iterable[RawRun], within: RangeSet) -> Iterator[RawRun]:
+    """Yield the parts of ascending ``runs`` that lie in ``within``, taking no more runs than it must."""
     at = 0
     for start, end, state in runs:
         while at < len(within) and within[at].end <= start:
             at += 1
         here = at
         while here < len(within) and within[here].start < end:
-            inside.append(Run(max(start, within[here].start), min(end, within[here].end), state))
+            yield max(start, within[here].start), min(end, within[here].end), state
             if within[here].end >= end:
                 break
             here += 1
-    return inside
 
 
 def resident(runs: Iterable[RawRun]) -> RangeSet:
