@@ -8,7 +8,7 @@ from memtui.cli.output import complain
 from memtui.cli.tui import no_terminal, show
 from memtui.host.local import LocalHost, default_state_dir
 from memtui.linux.capability import CAP_SYS_NICE, has_capability
-from memtui.practice.link import PracticeLink
+from memtui.practice.link import PracticeError, PracticeLink
 from memtui.text import safe
 
 _NO_SWAP = (
@@ -24,9 +24,12 @@ def run(arguments: argparse.Namespace) -> int:
     if problem:
         return complain(problem, 2)
     state_dir = arguments.state_dir or default_state_dir()
-    with PracticeLink.start(state_dir) as practice, LocalHost(state_dir, practice) as host:
-        code = show(host, arguments, pid=practice.pid, note=_note(host))
-        changed = practice.close()
+    try:
+        with PracticeLink.start(state_dir) as practice, LocalHost(state_dir, practice) as host:
+            code = show(host, arguments, pid=practice.pid, note=_note(host))
+            changed = practice.close()
+    except PracticeError as error:
+        return complain(str(error), 1)
     if changed:
         return complain(f"the practice process found changed bytes in: {', '.join(changed)}", 1)
     print(safe("The practice process checked its memory at the end: no byte has changed."))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from memtui.advise.calls import Adviser
 from memtui.advise.engine import Engine, Subject
 from memtui.advise.forecast import plan_marks, plan_rows
 from memtui.advise.ledger import Action, Ledger, actions
@@ -24,7 +26,7 @@ from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Plan, TargetPlan
 from memtui.model.process import Process, Standing
 from memtui.model.report import Progress, TargetReport
 from memtui.model.verdict import MachineFacts, Reason
-from memtui.practice.link import PracticeLink
+from memtui.practice.link import PracticeError, PracticeLink
 
 
 def default_state_dir() -> Path:
@@ -233,8 +235,20 @@ class LocalHost:
         adviser = None
         if planned.self_advised:
             assert self._practice is not None
-            adviser = self._practice.advise
+            adviser = _self_adviser(self._practice)
         return Subject(target.handle, target.smaps_is_cheap, adviser)
+
+
+def _self_adviser(practice: PracticeLink) -> Adviser:
+    """Return the way to have the practice process advise itself, with process_madvise's errors."""
+
+    def advise(elements: Sequence[tuple[int, int]], advice: int) -> int:
+        try:
+            return practice.advise(elements, advice)
+        except PracticeError as error:
+            raise OSError(errno.ESRCH, str(error), "madvise") from error
+
+    return advise
 
 
 def _freeze_for(
