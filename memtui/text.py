@@ -14,18 +14,25 @@ SafeText = NewType("SafeText", str)
 
 _REPLACEMENT = "\ufffd"
 
+_INVISIBLE = (
+    # Default_Ignorable_Code_Point of the Unicode Character Database: no cell of their own, or a blank
+    # one; among them the marks that turn text round or hide it. Separators break the line.
+    *(0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2028, 0x2029, 0x3164, 0xFEFF, 0xFFA0),
+    *range(0x180B, 0x1810),
+    *range(0x200B, 0x2010),
+    *range(0x202A, 0x202F),
+    *range(0x2060, 0x2070),
+    *range(0xFE00, 0xFE10),
+    *range(0xFFF0, 0xFFFC),
+    *range(0x1BCA0, 0x1BCA4),
+    *range(0x1D173, 0x1D17B),
+    *range(0xE0000, 0xE1000),
+)
+
 _UNSAFE: dict[int, str] = {
     **{code: chr(0x2400 + code) for code in range(0x20)},
     0x7F: "\u2421",
-    **dict.fromkeys(range(0x80, 0xA0), _REPLACEMENT),
-    # Marks, embeddings, overrides and isolates turn text round or hide it; separators break the line.
-    **dict.fromkeys([0x061C, 0x200B, 0x200C, 0x200D, 0x200E, 0x200F, 0x2060, 0xFEFF], _REPLACEMENT),
-    **dict.fromkeys([0x2028, 0x2029], _REPLACEMENT),
-    **dict.fromkeys(range(0x202A, 0x202F), _REPLACEMENT),
-    **dict.fromkeys(range(0x2066, 0x206A), _REPLACEMENT),
-    **dict.fromkeys(range(0xD800, 0xE000), _REPLACEMENT),
-    **dict.fromkeys(range(0xFE00, 0xFE10), _REPLACEMENT),
-    **dict.fromkeys(range(0xE0000, 0xE0080), _REPLACEMENT),
+    **dict.fromkeys(_INVISIBLE, _REPLACEMENT),
 }
 
 
@@ -33,11 +40,15 @@ def safe(raw: str) -> SafeText:
     """Return ``raw`` as one line that a terminal shows and does not obey.
 
     C0 controls become their pictures (U+2400 block); C1 controls, bidirectional and invisible
-    characters and lone surrogates become U+FFFD.
+    characters, blanks other than the space, private and unassigned ones and lone surrogates become
+    U+FFFD.
     """
     if raw.isascii() and raw.isprintable():
         return SafeText(raw)
-    return SafeText(raw.translate(_UNSAFE))
+    shown = raw.translate(_UNSAFE)
+    if not shown.isprintable():
+        shown = "".join(char if char.isprintable() else _REPLACEMENT for char in shown)
+    return SafeText(shown)
 
 
 def size(count_bytes: int | None) -> SafeText:
@@ -71,11 +82,12 @@ def duration(milliseconds: float | None) -> SafeText:
     """Return a duration in a few cells (``0.4ms``, ``250ms``, ``3.2s``, ``4m10s``); ``?`` for None."""
     if milliseconds is None:
         return SafeText("?")
-    if milliseconds < 10:
+    # The limits are where rounding would carry into the next form (60.0s, 1000ms).
+    if milliseconds < 9.95:
         return SafeText(f"{milliseconds:.1f}ms")
-    if milliseconds < 1000:
+    if milliseconds < 999.5:
         return SafeText(f"{milliseconds:.0f}ms")
-    if milliseconds < 60_000:
+    if milliseconds < 59_950:
         return SafeText(f"{milliseconds / 1000:.1f}s")
     minutes, seconds = divmod(round(milliseconds / 1000), 60)
     return SafeText(f"{minutes}m{seconds:02d}s")

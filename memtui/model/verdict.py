@@ -277,7 +277,7 @@ def _judge_willneed(row: MappedVma) -> Verdict:
     if row.kind in ANONYMOUS_KINDS:
         if row.swap_bytes == 0:
             return Verdict(Will.NO, 0, (WhyBytes(Reason.NOTHING_SWAPPED, size),))
-        return Verdict(Will.YES, row.swap_bytes)
+        return Verdict(Will.PARTLY if row.swap_bytes is None else Will.YES, row.swap_bytes)
     return Verdict(Will.PARTLY, None, (WhyBytes(Reason.CACHE_UNKNOWN, None),))
 
 

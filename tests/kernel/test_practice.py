@@ -431,7 +431,8 @@ def test_without_privilege_it_works() -> None:
     program = (
         "import os, resource, sys; from memtui.practice.serve import main;"
         "resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0));"
-        "os.setgroups([]); os.setresgid(*[65534] * 3); os.setresuid(*[65534] * 3); sys.exit(main(sys.argv[1:]))"
+        "os.setgroups([]); os.setresgid(*[65534] * 3); os.setresuid(*[65534] * 3);"
+        "sys.exit(main(sys.argv[1:]))"
     )
     # pytest's own directories are closed to other users.
     with tempfile.TemporaryDirectory(dir=FALLBACK) as directory:

@@ -1,0 +1,106 @@
+"""Runs of pages, against counting page by page."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memtui.model import pages
+from memtui.model.pages import FILE, HUGE, PRESENT, SWAPPED, ZERO, RawRun
+from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, normalise
+
+LIMIT_PAGES = 48
+STATES = (
+    PRESENT,
+    PRESENT | FILE,
+    PRESENT | HUGE,
+    PRESENT | ZERO,
+    PRESENT | ZERO | HUGE,
+    SWAPPED,
+    SWAPPED | FILE,
+    FILE,
+    0,
+)
+
+
+@st.composite
+def ascending(draw: st.DrawFn) -> list[tuple[int, int]]:
+    """Spans in pages, ascending, some touching."""
+    edges = sorted(draw(st.sets(st.integers(0, LIMIT_PAGES), max_size=14)))
+    spans = list(pairwise(edges))
+    kept = draw(st.lists(st.booleans(), min_size=len(spans), max_size=len(spans)))
+    return [span for span, keep in zip(spans, kept, strict=True) if keep]
+
+
+@st.composite
+def some_runs(draw: st.DrawFn) -> list[RawRun]:
+    return [
+        (start * PAGE_BYTES, end * PAGE_BYTES, draw(st.sampled_from(STATES)))
+        for start, end in draw(ascending())
+    ]
+
+
+some_spans = ascending().map(lambda spans: [(start * PAGE_BYTES, end * PAGE_BYTES) for start, end in spans])
+
+
+def states_of(runs: list[RawRun]) -> dict[int, int]:
+    return {page: state for start, end, state in runs for page in range(start, end, PAGE_BYTES)}
+
+
+def in_rss(state: int) -> bool:
+    return bool(state & PRESENT) and not state & ZERO
+
+
+@given(some_runs())
+def test_tally(runs: list[RawRun]) -> None:
+    states = states_of(runs).values()
+    tally = pages.tally(runs)
+    assert tally.rss_bytes == PAGE_BYTES * sum(in_rss(state) for state in states)
+    assert tally.swap_bytes == PAGE_BYTES * sum(bool(state & SWAPPED) for state in states)
+    assert tally.huge_bytes == PAGE_BYTES * sum(in_rss(state) and bool(state & HUGE) for state in states)
+
+
+@given(some_spans, some_runs())
+def test_tally_by_span(spans: list[tuple[int, int]], runs: list[RawRun]) -> None:
+    """Runs reach over span borders, spans lie between runs: each page counts once, in its span."""
+    states = states_of(runs)
+    found = pages.tally_by_span(spans, runs)
+    for index, (start, end) in enumerate(spans):
+        inside = [states.get(page, 0) for page in range(start, end, PAGE_BYTES)]
+        assert found.rss_bytes[index] == PAGE_BYTES * sum(map(in_rss, inside))
+        assert found.swap_bytes[index] == PAGE_BYTES * sum(bool(state & SWAPPED) for state in inside)
+
+
+@given(some_runs(), some_spans)
+def test_cut(runs: list[RawRun], spans: list[tuple[int, int]]) -> None:
+    within: RangeSet = normalise(Range(start, end) for start, end in spans)
+    inside = list(pages.cut(runs, within))
+    allowed = {page for item in within for page in range(item.start, item.end, PAGE_BYTES)}
+    expected = {page: state for page, state in states_of(runs).items() if page in allowed}
+    assert states_of([tuple(run) for run in inside]) == expected
+    assert sum(run.end - run.start for run in inside) == len(expected) * PAGE_BYTES
+    assert all(left.end <= right.start for left, right in pairwise(inside))
+
+
+@given(some_runs())
+def test_resident_and_swapped(runs: list[RawRun]) -> None:
+    states = states_of(runs)
+
+    def addresses(items: RangeSet) -> set[int]:
+        return {page for item in items for page in range(item.start, item.end, PAGE_BYTES)}
+
+    assert addresses(pages.resident(runs)) == {page for page, state in states.items() if in_rss(state)}
+    assert addresses(pages.swapped(runs)) == {page for page, state in states.items() if state & SWAPPED}
+
+
+def test_nothing_is_zero() -> None:
+    assert pages.tally([]) == (0, 0, 0)
+    assert pages.tally_by_span([], [(0, PAGE_BYTES, PRESENT)]).rss_bytes == []
+    assert pages.tally_by_span([(0, PAGE_BYTES)], []).rss_bytes == [0]
+
+
+def test_the_bits_are_those_of_the_kernel() -> None:
+    """include/uapi/linux/fs.h: PAGE_IS_FILE, PRESENT, SWAPPED, PFNZERO, HUGE."""
+    assert (FILE, PRESENT, SWAPPED, ZERO, HUGE) == (4, 8, 16, 32, 64)
