@@ -1,0 +1,1 @@
+"""Holding a process still, in such a way that it never stays so."""

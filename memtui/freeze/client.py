@@ -1,0 +1,310 @@
+"""The engine's side of the guard: starts it, asks it to hold and to release, and never waits for ever."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import memtui
+from memtui.freeze import protocol
+from memtui.freeze.lockout import refuse_reason
+from memtui.freeze.method import FreezeError
+from memtui.linux.procfs import decode
+from memtui.model.plan import Freeze
+from memtui.model.process import ProcessId
+from memtui.model.verdict import Reason
+
+__all__ = ["FreezeError", "Guard", "Hold", "Released"]
+
+STOPPING_TIMEOUT_MS = 500
+"""Within this every thread of a target must have stopped, or all of it runs on."""
+
+_START_TIMEOUT_S = 5.0
+_ANSWER_SLACK_S = 1.0
+_END_TIMEOUT_S = 0.5
+
+# Isolated (-I): neither the current directory nor PYTHON* say what is imported, but the place that
+# this very module came from, so that the guard is of our version also where memtui is not installed.
+_BOOT = (
+    "import sys; home = sys.argv.pop(1); home in sys.path or sys.path.insert(0, home); "
+    "from memtui.freeze.guard import main; main()"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A process that stands still since ``began`` (monotonic clock, seconds)."""
+
+    id: int
+    process: ProcessId
+    method: Freeze
+    began: float
+    threads: int
+    stopping_ms: float
+    """How long it took until every thread stood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """How a hold ended. ``held_ms`` counts from the first thread touched to the last one let go.
+
+    If it ended early, ``held_throughout`` is false and ``why`` says so: ``deadline``, ``exited``,
+    ``panic``, or what became of the guard. What was seen under it then is not certain.
+    """
+
+    held_throughout: bool
+    held_ms: float
+    why: str | None
+
+
+class _Lost(Exception):
+    """The guard is dead, or as good as dead."""
+
+
+class Guard:
+    """A running guard. One hold at a time.
+
+    ``hold`` and ``release`` are for one thread at a time; ``panic`` and ``drop`` for any thread and
+    for signal handlers.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], engine: socket.socket, panic: socket.socket) -> None:
+        self._process = process
+        self._pidfd = os.pidfd_open(process.pid)
+        self._engine = engine
+        self._panic = panic
+        self._lock = threading.Lock()
+        self._next_id = 0
+        self._cleared: ProcessId | None = None
+        self._panics = 0
+        self._lost: str | None = None
+        self._closed = False
+        self.pid = process.pid
+
+    @classmethod
+    def start(cls, pause_at: str | None = None) -> Guard:
+        """Start a guard and wait until it is ready. ``pause_at`` is for tests: a stopping point of it.
+
+        Raises:
+            FreezeError: FREEZE_NO_GUARD.
+        """
+        try:
+            guard = cls._spawn(pause_at)
+        except OSError as error:
+            raise FreezeError(Reason.FREEZE_NO_GUARD, "", f"the guard does not start: {error}") from error
+        process = guard._process
+        try:
+            guard._await_ready()
+        except _Lost as error:
+            guard.close()
+            words = f"the guard does not start: {_last_words(process) or error}"
+            raise FreezeError(Reason.FREEZE_NO_GUARD, "", words) from error
+        finally:
+            if process.stderr is not None:
+                process.stderr.close()
+        return guard
+
+    @classmethod
+    def _spawn(cls, pause_at: str | None) -> Guard:
+        # No end is inheritable: what else we start cannot keep a socket open behind our death. The
+        # guard watches our pidfd besides.
+        with ExitStack() as ours_if_it_fails, ExitStack() as of_the_guard:
+            engine, guards_engine = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours_if_it_fails.enter_context(engine)
+            of_the_guard.enter_context(guards_engine)
+            panic, guards_panic = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            ours_if_it_fails.enter_context(panic)
+            of_the_guard.enter_context(guards_panic)
+            own_pidfd = os.pidfd_open(os.getpid())
+            of_the_guard.callback(os.close, own_pidfd)
+            process = _popen((guards_engine.fileno(), guards_panic.fileno(), own_pidfd), pause_at)
+            try:
+                guard = cls(process, engine, panic)
+            except OSError:
+                process.kill()
+                process.wait()
+                raise
+            ours_if_it_fails.pop_all()
+        return guard
+
+    def hold(self, process: ProcessId, pidfd: int, method: Freeze, deadline_ms: int = 2000) -> Hold:
+        """Hold a process; return once every thread of it stands still.
+
+        Whom never to freeze is looked at again, names apart: those the plan has looked at.
+
+        Raises:
+            FreezeError: FREEZE_REFUSED, FREEZE_DENIED, FREEZE_TRACED, FREEZE_TIMEOUT, FREEZE_UNSUPPORTED,
+                FREEZE_NO_GUARD, EXITED; CANCELLED after :meth:`panic`. Nothing is held then.
+        """
+        subject = f"process {process.pid}"
+        if process != self._cleared:
+            refused = refuse_reason(process, own_pids=(self.pid,), override_names=True)
+            if refused is not None:
+                raise FreezeError(Reason.FREEZE_REFUSED, "", refused)
+            self._cleared = process
+        with self._lock:
+            panics = self._panics
+            self._next_id += 1
+            began = time.monotonic()
+            timeout_ms = min(STOPPING_TIMEOUT_MS, deadline_ms)
+            request = protocol.HoldRequest(
+                self._next_id, process.pid, process.start_time, method.value, deadline_ms, timeout_ms
+            )
+            try:
+                answer = self._ask(request, timeout_ms / 1000, pidfd)
+            except _Lost as error:
+                raise FreezeError(Reason.FREEZE_NO_GUARD, subject, str(error)) from error
+        if isinstance(answer, protocol.Refused):
+            if answer.final:
+                self._lose("the guard ended to free a thread that would not stop")
+            raise FreezeError(Reason(answer.reason), subject, answer.detail)
+        if not isinstance(answer, protocol.Held):
+            self._kill("the guard answered what it was not asked")
+            raise FreezeError(Reason.FREEZE_NO_GUARD, subject, self._lost)
+        hold = Hold(answer.id, process, method, began, answer.threads, answer.stopping_ms)
+        if self._panics != panics:
+            # The panic may have overtaken the request: then the guard has held what it should not.
+            self.release(hold)
+            raise FreezeError(Reason.CANCELLED, subject, "thawed by the operator")
+        return hold
+
+    def release(self, hold: Hold) -> Released:
+        """Let a held process run on. Never raises: a guard that is lost has let it go by its death."""
+        with self._lock:
+            try:
+                answer = self._ask(protocol.ReleaseRequest(hold.id), 0.0)
+            except _Lost as error:
+                return Released(False, (time.monotonic() - hold.began) * 1000, str(error))
+        if not isinstance(answer, protocol.ReleasedReply):
+            why = self._kill("the guard answered what it was not asked")
+            return Released(False, (time.monotonic() - hold.began) * 1000, why)
+        if answer.final:
+            self._lose("the guard ended to free a thread")
+        return Released(answer.held_throughout, answer.held_ms, answer.why)
+
+    def panic(self) -> None:
+        """Have everything let go, now; returns at once. From any thread, or a signal handler."""
+        self._panics += 1
+        with suppress(OSError):  # the guard is gone, or has a panic to read already
+            protocol.send(self._panic, protocol.PanicRequest(), flags=socket.MSG_DONTWAIT)
+
+    def drop(self) -> None:
+        """Shut the sockets, whereupon the guard lets go and ends. From any thread, or a signal handler."""
+        for connection in (self._engine, self._panic):
+            # Not close: another thread may be waiting on it, and its number be given anew.
+            with suppress(OSError):  # shut already
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Have the guard let go and end, and reap it; waits a moment at most. May be called again."""
+        self.drop()
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._lost = self._lost or "the guard was closed"
+            if not self._ended(_END_TIMEOUT_S):
+                self._kill(self._lost)
+                self._ended(_END_TIMEOUT_S)
+            self._process.poll()
+            self._engine.close()
+            self._panic.close()
+            os.close(self._pidfd)
+
+    def is_alive(self) -> bool:
+        """Whether it can hold anything."""
+        return self._lost is None and not self._closed and not self._ended(0)
+
+    def _await_ready(self) -> None:
+        answer = self._receive(_START_TIMEOUT_S)
+        if not isinstance(answer, protocol.Ready) or answer.version != protocol.VERSION:
+            raise _Lost(self._kill("the guard is of another version"))
+
+    def _ask(self, request: protocol.Message, allowed_s: float, fd: int | None = None) -> protocol.Message:
+        """Send a request and return the answer to it."""
+        if self._lost is not None or self._closed:
+            raise _Lost(self._lost)
+        try:
+            protocol.send(self._engine, request, fd, socket.MSG_DONTWAIT)
+        except BlockingIOError as error:
+            raise _Lost(self._kill("the guard does not listen")) from error
+        except OSError as error:
+            raise _Lost(self._lose(self._died_words())) from error
+        return self._receive(allowed_s + _ANSWER_SLACK_S)
+
+    def _receive(self, allowed_s: float) -> protocol.Message:
+        """Return the next message.
+
+        Raises:
+            _Lost: none came in time, and the guard was killed so that the kernel lets go.
+        """
+        poller = select.poll()
+        poller.register(self._engine.fileno(), select.POLLIN)
+        if not poller.poll(allowed_s * 1000):
+            raise _Lost(self._kill("the guard did not answer in time and was ended"))
+        try:
+            received = protocol.receive(self._engine, socket.MSG_DONTWAIT)
+        except (OSError, protocol.ProtocolError) as error:
+            raise _Lost(self._kill(f"the guard is out of order: {error}")) from error
+        if received is None:
+            raise _Lost(self._lose(self._died_words()))
+        message, fds = received
+        for fd in fds:
+            os.close(fd)
+        if isinstance(message, protocol.Dying):
+            raise _Lost(self._lose(f"the guard failed: {message.detail}"))
+        return message
+
+    def _died_words(self) -> str:
+        return "the guard died" if self._ended(_END_TIMEOUT_S) else "the guard's connection was shut"
+
+    def _lose(self, why: str) -> str:
+        self._lost = self._lost or why
+        return self._lost
+
+    def _kill(self, why: str) -> str:
+        """End a guard that cannot be relied on: the kernel then lets go of what it held."""
+        with suppress(ProcessLookupError):  # dead and reaped already
+            signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+        return self._lose(why)
+
+    def _ended(self, allowed_s: float) -> bool:
+        poller = select.poll()
+        poller.register(self._pidfd, select.POLLIN)
+        return bool(poller.poll(allowed_s * 1000))
+
+
+def _popen(fds: tuple[int, int, int], pause_at: str | None) -> subprocess.Popen[bytes]:
+    home = str(Path(memtui.__file__).resolve().parent.parent)
+    extra = [] if pause_at is None else ["--pause-at", pause_at]
+    # A Python that was built elsewhere may need it; all other variables stay behind.
+    kept = {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
+    return subprocess.Popen(
+        [sys.executable, "-I", "-c", _BOOT, home, *(str(fd) for fd in fds), *extra],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        close_fds=True,
+        pass_fds=fds,
+        start_new_session=True,
+        cwd="/",
+        env={"LC_ALL": "C.UTF-8", **kept},
+    )
+
+
+def _last_words(process: subprocess.Popen[bytes]) -> str | None:
+    """Return the last line that a guard wrote before it died, if it did."""
+    if process.stderr is None or process.poll() is None:
+        return None
+    os.set_blocking(process.stderr.fileno(), False)
+    lines = decode(process.stderr.read() or b"").strip().splitlines()
+    return lines[-1] if lines else f"it ended with status {process.returncode}"

@@ -1,0 +1,243 @@
+"""Holding by ptrace: every thread is seized and interrupted; if we die, the kernel lets them run on.
+
+All of it belongs to the OS thread that seized (ptrace(2)), so one thread does all of it. Facts of
+ptrace that this rests on, from ptrace(2) and kernel/ptrace.c, kernel/signal.c (Linux 6.18):
+
+- A seized thread that has not stopped cannot be detached; only the tracer's end frees it.
+- A thread caught while a signal is being delivered must be handed that signal when it is detached.
+- A group-stopped process stays stopped when it is detached.
+- An exec by a thread that is not the leader takes over the leader's tid without a word to the
+  tracer, so that a leader which is said to have stopped may be another program by now.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+
+from memtui.freeze.method import FreezeError
+from memtui.linux import syscalls
+from memtui.linux.abi import WALL
+from memtui.linux.procfs import (
+    PF_KTHREAD,
+    Stat,
+    parse_colon_lines,
+    parse_stat,
+    read_file,
+    thread_ids,
+)
+from memtui.model.errors import MemtuiError, NoSuchProcess
+from memtui.model.verdict import Reason
+
+_RESCAN_S = 0.01
+_DEAD_STATES = frozenset("ZX")
+_TRACED_STOP = "t"
+
+
+def waited() -> Iterator[tuple[int, int]]:
+    """Yield (tid, status) of every thread that has something to report; never waits."""
+    while True:
+        try:
+            tid, status = os.waitpid(-1, os.WNOHANG | WALL)
+        except ChildProcessError:
+            return
+        if tid == 0:
+            return
+        yield tid, status
+
+
+def signal_to_hand_back(status: int) -> int:
+    """Return the signal that a stopped thread must be given when it is detached; 0 for none."""
+    # An event stop (PTRACE_EVENT_STOP) names a signal too, which is not being delivered.
+    return 0 if status >> 16 else os.WSTOPSIG(status)
+
+
+class PtraceGrip:
+    """One process held by ptrace. Made for one hold."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._stopped: dict[int, int] = {}
+        self._waiting: set[int] = set()
+        self._undetached: set[int] = set()
+        self._next_scan = 0.0
+        self._complete = False
+        self._lost: str | None = None
+
+    @property
+    def threads(self) -> int:
+        """How many threads stand still."""
+        return len(self._stopped)
+
+    @property
+    def lost(self) -> str | None:
+        """Why it did not stand still throughout."""
+        return self._lost
+
+    def advance(self) -> bool:
+        """Seize what is new; return whether every thread stands still.
+
+        Raises:
+            FreezeError: EXITED, FREEZE_DENIED, FREEZE_TRACED, FREEZE_REFUSED.
+        """
+        if self._waiting and time.monotonic() < self._next_scan:
+            return False
+        listed = self._listed()
+        # A tid that is no longer listed: the thread went on as the leader (exec), or the tid was
+        # another process's by the time it was seized. What stops of it is let go as it reports.
+        self._waiting &= listed
+        for tid in self._stopped.keys() - listed:
+            _detach(tid, self._stopped.pop(tid))
+        fresh = [tid for tid in listed - self._stopped.keys() - self._waiting if self._seize(tid)]
+        for tid in fresh:
+            _interrupt(tid)
+        self._waiting.update(fresh)
+        self._next_scan = time.monotonic() + _RESCAN_S
+        if self._waiting:
+            return False
+        if not self._stopped:
+            raise FreezeError(Reason.EXITED)
+        self._complete = self._leader_stands()
+        return self._complete
+
+    def notice(self, tid: int, status: int) -> None:
+        """Take in what waitpid(2) reported of a thread."""
+        if not os.WIFSTOPPED(status):
+            if self._complete and tid in self._stopped:
+                self._lost = "exited"
+            self._stopped.pop(tid, None)
+            self._waiting.discard(tid)
+        elif tid in self._waiting or tid in self._stopped or tid == self._pid:
+            self._waiting.discard(tid)
+            self._stopped[tid] = signal_to_hand_back(status)
+        else:
+            _detach(tid, signal_to_hand_back(status))
+
+    def waits_for(self) -> str:
+        """Return, in words, what has not stopped yet."""
+        late = sorted(self._waiting)
+        if not late:
+            return "new threads appear faster than they can be stopped"
+        of_all = f"{len(late)} of {len(late) + len(self._stopped)} threads did not stop"
+        stat = _thread_stat(self._pid, late[0])
+        state = stat.state if stat else "?"
+        why = " (waits for a vfork child or for a device)" if state == "D" else ""
+        return f"{of_all}: thread {late[0]} is in state {state}{why}; it was let go and runs on"
+
+    def let_go(self) -> bool:
+        """Detach every stopped thread; return whether none is left that only our end can free."""
+        while self._stopped:
+            tid, number = self._stopped.popitem()
+            if not _detach(tid, number):
+                # Only SIGKILL takes a thread out of a ptrace stop without its tracer.
+                self._undetached.add(tid)
+                self._lost = "exited"
+        return not self._waiting and not self._undetached
+
+    def _listed(self) -> set[int]:
+        try:
+            return set(thread_ids(self._pid))
+        except NoSuchProcess as error:
+            raise FreezeError(Reason.EXITED) from error
+        except MemtuiError as error:
+            raise FreezeError(error.reason) from error
+
+    def _leader_stands(self) -> bool:
+        """Return whether the leader really is stopped, and go after it if it exec'ed meanwhile."""
+        if self._pid not in self._stopped:
+            return True
+        stat = _thread_stat(self._pid, self._pid)
+        if stat is None or stat.state == _TRACED_STOP:
+            return stat is not None
+        self._stopped.pop(self._pid)
+        self._next_scan = 0.0
+        return False
+
+    def _seize(self, tid: int) -> bool:
+        """Seize a thread; return whether there was one that can be stopped."""
+        try:
+            syscalls.ptrace_seize(tid)
+        except OSError as error:
+            if error.errno == errno.ESRCH:
+                return False
+            if error.errno != errno.EPERM:
+                raise FreezeError(Reason.FAILED, "", f"{error.filename}: {error.strerror}") from error
+            return self._why_not(tid)
+        return True
+
+    def _why_not(self, tid: int) -> bool:
+        """Find out what EPERM meant; return whether the thread is one that we trace already."""
+        stat = _thread_stat(self._pid, tid)
+        if stat is None or stat.state in _DEAD_STATES:
+            return False
+        if stat.flags & PF_KTHREAD:
+            raise FreezeError(Reason.FREEZE_REFUSED, "", "a kernel thread is never frozen")
+        tracer = _tracer_of(self._pid, tid)
+        if tracer == os.getpid():
+            return True
+        if tracer:
+            raise FreezeError(Reason.FREEZE_TRACED, "", f"already traced by {_named(tracer)}")
+        raise FreezeError(Reason.FREEZE_DENIED, "", _denied_words())
+
+
+def _interrupt(tid: int) -> None:
+    try:
+        syscalls.ptrace_interrupt(tid)
+    except OSError as error:
+        # ESRCH: it died or exec'ed since it was seized; waitpid or the next scan tells.
+        if error.errno != errno.ESRCH:
+            raise FreezeError(Reason.FAILED, "", f"{error.filename}: {error.strerror}") from error
+
+
+def _detach(tid: int, number: int) -> bool:
+    """Detach a stopped thread; return False if it is no longer stopped."""
+    try:
+        syscalls.ptrace_detach(tid, number)
+    except OSError as error:
+        if error.errno == errno.ESRCH:
+            return False
+        raise
+    return True
+
+
+def let_stranger_go(tid: int, status: int) -> None:
+    """Detach a thread that reported a stop when nothing is held any more."""
+    if os.WIFSTOPPED(status):
+        _detach(tid, signal_to_hand_back(status))
+
+
+def _thread_stat(pid: int, tid: int) -> Stat | None:
+    try:
+        return parse_stat(read_file(f"/proc/{pid}/task/{tid}/stat"))
+    except OSError:
+        # Gone between the listing and the look, which is an answer.
+        return None
+
+
+def _tracer_of(pid: int, tid: int) -> int | None:
+    """Return the tracer's pid, 0 for none, None if the thread is gone."""
+    try:
+        status = parse_colon_lines(read_file(f"/proc/{pid}/task/{tid}/status"))
+    except OSError:
+        return None
+    return int(status.get("TracerPid", "0"))
+
+
+def _named(pid: int) -> str:
+    stat = _thread_stat(pid, pid)
+    return f"process {pid} ({stat.name})" if stat else f"process {pid}"
+
+
+def _denied_words() -> str | None:
+    """Return what Yama has to do with a refusal, or None for the reason's own words."""
+    try:
+        level = int(read_file("/proc/sys/kernel/yama/ptrace_scope"))
+    except (OSError, ValueError):
+        # Yama is not built in.
+        return None
+    allows = {1: "only descendants may be traced", 2: "it takes CAP_SYS_PTRACE", 3: "nobody may trace"}
+    if level not in allows:
+        return None
+    return f"you may not trace this process (Yama's ptrace_scope is {level}: {allows[level]})"
