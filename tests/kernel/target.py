@@ -1,0 +1,200 @@
+"""A process with a map that a test arranges: stdlib only, one JSON command a line, one answer a line.
+
+Run by ``toolkit.Child``. It reads its commands unbuffered, so that a program that it becomes by exec
+goes on where this one stopped.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import mmap
+import os
+import random
+import signal
+import sys
+import threading
+import zlib
+from typing import Any
+
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+libc.mlock.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+
+PAGE = mmap.PAGESIZE
+SHARED, PRIVATE, FIXED, ANONYMOUS, NORESERVE = 1, 2, 0x10, 0x20, 0x4000
+SYS_EXIT = {"x86_64": 60, "aarch64": 93}
+PR_SET_NAME = 15
+PR_SET_VMA, PR_SET_VMA_ANON_NAME = 0x53564D41, 0
+
+
+def checked(result: int) -> int:
+    if result in (-1, ctypes.c_void_p(-1).value):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+    return result
+
+
+def map_memory(
+    size: int,
+    at: int = 0,
+    align: int = PAGE,
+    protection: int = 3,
+    shared: bool = False,
+    no_reserve: bool = False,
+    path: str | None = None,
+    fill: int | None = None,
+) -> int:
+    """Map and, with ``fill`` as the seed, write every page; return the address.
+
+    A page that nobody may touch stands on both sides, so that it merges with no other mapping.
+    """
+    if not at:
+        room = checked(libc.mmap(0, size + align + 2 * PAGE, 0, PRIVATE | ANONYMOUS | NORESERVE, -1, 0))
+        at = -(-(room + PAGE) // align) * align
+    flags = FIXED | (SHARED if shared else PRIVATE) | (NORESERVE if no_reserve else 0)
+    if path is None:
+        address = checked(libc.mmap(at, size, protection, flags | ANONYMOUS, -1, 0))
+    else:
+        fd = os.open(path, os.O_RDWR)
+        address = checked(libc.mmap(at, size, protection, flags, fd, 0))
+        os.close(fd)
+    if fill is not None:
+        write(address, size, fill)
+    return address
+
+
+def map_pages(count: int, fill: int) -> int:
+    """Map ``count`` pages that do not merge: each has a hole behind it. Return the first address."""
+    address = checked(libc.mmap(0, 2 * count * PAGE, 0, PRIVATE | ANONYMOUS | NORESERVE, -1, 0))
+    for number in range(count):
+        checked(libc.mprotect(address + 2 * number * PAGE, PAGE, 3))
+        write(address + 2 * number * PAGE, PAGE, fill + number)
+        checked(libc.munmap(address + (2 * number + 1) * PAGE, PAGE))
+    return address
+
+
+def write(address: int, size: int, seed: int) -> None:
+    block = random.Random(seed).randbytes(min(size, 1 << 20))
+    for at in range(0, size, len(block)):
+        part = block[: size - at]
+        ctypes.memmove(address + at, part, len(part))
+
+
+def touch(address: int, size: int, step: int = PAGE) -> int:
+    """Read one byte of every ``step``."""
+    return sum(ctypes.c_ubyte.from_address(at).value for at in range(address, address + size, step))
+
+
+def dirty(address: int, size: int, step: int) -> None:
+    """Write one byte of every ``step``."""
+    for at in range(address, address + size, step):
+        ctypes.c_ubyte.from_address(at).value = 1
+
+
+def checksum(address: int, size: int) -> int:
+    return zlib.crc32((ctypes.c_char * size).from_address(address))
+
+
+def set_name(name: str) -> None:
+    raw = ctypes.create_string_buffer(os.fsencode(name))
+    checked(libc.prctl(PR_SET_NAME, ctypes.addressof(raw), 0, 0, 0))
+
+
+def name_memory(address: int, size: int, name: str) -> None:
+    raw = ctypes.create_string_buffer(os.fsencode(name))
+    checked(libc.prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, address, size, ctypes.addressof(raw)))
+
+
+def fork() -> int:
+    """Fork a child that shares all pages and sleeps until it is killed."""
+    child = os.fork()
+    if child == 0:
+        os.close(0)
+        os.close(1)
+        while True:
+            signal.pause()
+    return child
+
+
+def fork_zombie() -> int:
+    """Fork a child that exits and is not waited for."""
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    return child
+
+
+def reap(child: int) -> None:
+    try:
+        os.kill(child, signal.SIGKILL)
+    finally:
+        os.waitpid(child, 0)
+
+
+def replace_by_exec() -> None:
+    """Become a new program, which answers in place of this one."""
+    os.execv(sys.executable, [sys.executable, "-I", "-S", __file__])
+
+
+COMMANDS: dict[str, Any] = {
+    "map": map_memory,
+    "map_pages": map_pages,
+    "unmap": lambda address, size: checked(libc.munmap(address, size)),
+    "lock": lambda address, size: checked(libc.mlock(address, size)),
+    "protect": lambda address, size, protection: checked(libc.mprotect(address, size, protection)),
+    "madvise": lambda address, size, advice: checked(libc.madvise(address, size, advice)),
+    "write": write,
+    "touch": touch,
+    "dirty": dirty,
+    "checksum": checksum,
+    "set_name": set_name,
+    "name_memory": name_memory,
+    "fork": fork,
+    "fork_zombie": fork_zombie,
+    "reap": reap,
+    "exec": replace_by_exec,
+    "exit": lambda: os._exit(0),
+}
+
+
+def read_line() -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            os._exit(0)
+        line += byte
+    return line
+
+
+def serve() -> None:
+    answer({"ready": os.getpid()})
+    while True:
+        name, arguments = json.loads(read_line())
+        if name == "end_leader":
+            # The first thread ends alone; this one goes on (exit(2), not exit_group(2)).
+            leader_may_end.set()
+            answer({"result": None})
+            continue
+        try:
+            answer({"result": COMMANDS[name](**arguments)})
+        except OSError as error:
+            answer({"error": str(error)})
+
+
+def answer(value: dict[str, object]) -> None:
+    os.write(1, json.dumps(value).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    leader_may_end = threading.Event()
+    threading.Thread(target=serve).start()
+    leader_may_end.wait()
+    libc.syscall(SYS_EXIT[os.uname().machine], 0)
