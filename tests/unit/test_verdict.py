@@ -1,0 +1,244 @@
+"""Will this VMA take this advice? KERNEL facts as a table."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memtui.model.advice import Advice
+from memtui.model.ranges import PAGE_BYTES
+from memtui.model.verdict import MachineFacts, Reason, Verdict, WhyBytes, Will, judge
+from memtui.model.vma import Kind, MappedVma
+from tests.unit.make import BASE, details, row, vma
+
+HUGE = 2 << 20
+MIB = 1 << 20
+RECLAIM = (Advice.COLD, Advice.PAGEOUT)
+MACHINE = MachineFacts(swap_free_bytes=1 << 40, huge_page_bytes=HUGE)
+NO_SWAP = MachineFacts(swap_free_bytes=0, huge_page_bytes=HUGE)
+
+
+def refusal(verdict: Verdict) -> Reason | None:
+    return verdict.main_reason if verdict.refused else None
+
+
+@pytest.mark.parametrize("advice", RECLAIM)
+@pytest.mark.parametrize(
+    ("of", "reason"),
+    [
+        (row(rss=MIB, more=details("rd wr lo")), Reason.LOCKED),
+        (row(rss=MIB, more=details("rd wr lo lf")), Reason.LOCKED),
+        (row(vma(Kind.DEVICE), rss=0, more=details("rd wr io pf")), Reason.PFNMAP),
+        (row(vma(Kind.VVAR), rss=0), Reason.PFNMAP),
+        (row(vma(Kind.HUGETLB), rss=0), Reason.HUGETLB),
+        (row(vma(Kind.SHMEM), rss=0, more=details("rd wr ht")), Reason.HUGETLB),
+        (row(vma(Kind.VSYSCALL, start=0xFFFFFFFFFF600000, size=4096)), Reason.VSYSCALL),
+        (row(vma(start=0x7FFFFFFFF000 - 4096, size=8192), rss=8192), Reason.VSYSCALL),
+        (row(vma(start=0x7FFFFFFFF000 - 4096, size=4096), rss=4096), None),
+        (row(rss=MIB), None),
+        (row(vma(Kind.VDSO, size=8192), rss=4096, more=details("rd ex de")), None),
+        (row(rss=MIB, more=details("rd wr io mm")), None),
+    ],
+)
+def test_what_cold_and_pageout_refuse(advice: Advice, of: MappedVma, reason: Reason | None) -> None:
+    """can_madv_lru_vma(), mm/madvise.c: locked, PFN map and hugetlb; and addresses beyond TASK_SIZE."""
+    verdict = judge(of, advice, MACHINE)
+    assert refusal(verdict) is reason
+    if reason is not None:
+        assert verdict == Verdict(Will.NO, 0, (WhyBytes(reason, of.vma.size_bytes),))
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        row(rss=MIB, swap=0, more=details("rd wr lo")),
+        row(vma(Kind.VVAR), rss=0, swap=0),
+        row(vma(Kind.HUGETLB), rss=0, swap=0),
+        row(vma(Kind.DEVICE), rss=0, swap=0, more=details("pf")),
+    ],
+)
+def test_willneed_takes_those_and_does_nothing(of: MappedVma) -> None:
+    verdict = judge(of, Advice.WILLNEED, MACHINE)
+    assert not verdict.refused
+    assert (verdict.will, verdict.forecast_bytes) == (Will.NO, 0)
+    assert verdict.main_reason is Reason.LOCKED_IN_RAM
+
+
+def test_vsyscall_poisons_every_advice() -> None:
+    for advice in Advice:
+        assert refusal(judge(row(vma(Kind.VSYSCALL)), advice, MACHINE)) is Reason.VSYSCALL
+
+
+@pytest.mark.parametrize(
+    ("swap", "will", "forecast", "reason"),
+    [
+        (0, Will.NO, 0, Reason.NOTHING_SWAPPED),
+        (MIB, Will.YES, MIB, None),
+        (None, Will.PARTLY, None, None),
+    ],
+)
+def test_willneed_reads_in_what_is_in_swap(
+    swap: int | None, will: Will, forecast: int | None, reason: Reason | None
+) -> None:
+    verdict = judge(row(rss=0, swap=swap), Advice.WILLNEED, MACHINE)
+    assert (verdict.will, verdict.forecast_bytes, verdict.main_reason) == (will, forecast, reason)
+
+
+def test_willneed_on_a_file_is_not_known_beforehand() -> None:
+    verdict = judge(row(vma(Kind.FILE, name="/x", inode=7), rss=0, swap=0), Advice.WILLNEED, MACHINE)
+    assert (verdict.will, verdict.forecast_bytes) == (Will.PARTLY, None)
+
+
+@pytest.mark.parametrize("advice", RECLAIM)
+def test_all_that_is_resident_goes(advice: Advice) -> None:
+    assert judge(row(rss=MIB), advice, MACHINE) == Verdict(Will.YES, MIB)
+
+
+@pytest.mark.parametrize("advice", RECLAIM)
+def test_nothing_resident(advice: Advice) -> None:
+    verdict = judge(row(rss=0), advice, MACHINE)
+    assert (verdict.will, verdict.forecast_bytes, verdict.main_reason) == (
+        Will.NO,
+        0,
+        Reason.NOTHING_RESIDENT,
+    )
+    assert not verdict.refused
+
+
+@pytest.mark.parametrize("advice", RECLAIM)
+def test_unknown_stays_unknown(advice: Advice) -> None:
+    assert judge(row(rss=None), advice, MACHINE) == Verdict(Will.PARTLY, None)
+
+
+@pytest.mark.parametrize("advice", RECLAIM)
+def test_pages_that_others_map_stay(advice: Advice) -> None:
+    part = judge(row(rss=MIB, more=details(rss=MIB, shared=4096)), advice, MACHINE)
+    assert part == Verdict(Will.PARTLY, MIB - 4096, (WhyBytes(Reason.SHARED_PAGES, 4096),))
+    whole = judge(row(rss=MIB, more=details(rss=MIB, shared=MIB)), advice, MACHINE)
+    assert whole == Verdict(Will.NO, 0, (WhyBytes(Reason.SHARED_PAGES, MIB),))
+    stale = judge(row(rss=4096, more=details(rss=MIB, shared=MIB)), advice, MACHINE)
+    assert stale == Verdict(Will.NO, 0, (WhyBytes(Reason.SHARED_PAGES, 4096),))
+
+
+@pytest.mark.parametrize("kind", [Kind.ANON, Kind.HEAP, Kind.STACK, Kind.SHMEM])
+def test_without_swap_anonymous_memory_stays(kind: Kind) -> None:
+    """reclaim_pages() finds no swap slot, and madvise reports success: measured, no effect at all."""
+    none = judge(row(vma(kind), rss=MIB), Advice.PAGEOUT, NO_SWAP)
+    assert none == Verdict(Will.NO, 0, (WhyBytes(Reason.NO_SWAP, MIB),))
+    little = MachineFacts(swap_free_bytes=4096, huge_page_bytes=HUGE)
+    some = judge(row(vma(kind), rss=MIB), Advice.PAGEOUT, little)
+    assert some == Verdict(Will.PARTLY, 4096, (WhyBytes(Reason.NO_SWAP, MIB - 4096),))
+    assert judge(row(vma(kind), rss=MIB), Advice.COLD, NO_SWAP).will is Will.YES
+
+
+def test_without_swap_the_pages_of_a_file_go() -> None:
+    file = vma(Kind.FILE, name="/x", inode=7)
+    assert judge(row(file, rss=MIB), Advice.PAGEOUT, NO_SWAP) == Verdict(Will.YES, MIB)
+    written = judge(row(file, rss=MIB, more=details(rss=MIB, anonymous=4096)), Advice.PAGEOUT, NO_SWAP)
+    assert written == Verdict(Will.PARTLY, MIB - 4096, (WhyBytes(Reason.NO_SWAP, 4096),))
+
+
+@pytest.mark.parametrize(
+    ("perms", "anonymous", "may", "forecast"),
+    [
+        ("r--p", 0, True, MIB),
+        ("r--p", 0, None, MIB),
+        ("r--p", 0, False, 0),
+        ("rw-p", 4096, False, 4096),
+        # A shared mapping is skipped whole.
+        ("r--s", 0, False, 0),
+        ("rw-s", 4096, False, 0),
+    ],
+)
+def test_the_file_of_another(perms: str, anonymous: int, may: bool | None, forecast: int) -> None:
+    """can_do_file_pageout(), mm/madvise.c; COLD has no such check."""
+    of = row(vma(Kind.FILE, perms=perms, name="/x", inode=7), rss=MIB, more=details(anonymous=anonymous))
+    verdict = judge(of, Advice.PAGEOUT, MACHINE, lambda _: may)
+    assert verdict.forecast_bytes == forecast
+    assert (verdict.main_reason is Reason.FILE_NOT_WRITABLE) == (may is False)
+    assert judge(of, Advice.COLD, MACHINE, lambda _: may).forecast_bytes == MIB
+
+
+@pytest.mark.parametrize(
+    ("of", "reason"),
+    [
+        (row(vma(size=HUGE), rss=4096), None),
+        (row(vma(size=HUGE - 4096), rss=4096), Reason.NO_HUGE_PAGE),
+        (row(vma(size=HUGE * 2 - 8192, start=BASE + 4096), rss=4096), Reason.NO_HUGE_PAGE),
+        (row(vma(size=HUGE * 2, start=BASE + 4096), rss=4096), None),
+        (row(vma(size=HUGE), rss=4096, more=details("rd nh")), Reason.HUGE_PAGES_OFF),
+        (row(vma(size=HUGE), rss=0, swap=0), Reason.NOTHING_TO_COLLAPSE),
+        (row(vma(size=HUGE), rss=0, swap=4096), None),
+        (row(vma(size=HUGE), rss=4096, more=details("rd lo")), None),
+        (row(vma(Kind.HUGETLB, size=HUGE), rss=0), Reason.HUGETLB),
+    ],
+)
+def test_what_collapse_refuses(of: MappedVma, reason: Reason | None) -> None:
+    assert refusal(judge(of, Advice.COLLAPSE, MACHINE)) is reason
+
+
+def test_collapse_without_huge_pages() -> None:
+    verdict = judge(row(vma(size=HUGE), rss=4096), Advice.COLLAPSE, MachineFacts(0, None))
+    assert refusal(verdict) is Reason.NO_HUGE_PAGE
+
+
+def test_collapse_fills_what_is_not_huge_yet() -> None:
+    of = vma(size=HUGE * 3)
+    assert judge(row(of, rss=4096), Advice.COLLAPSE, MACHINE) == Verdict(Will.PARTLY, None)
+    some = judge(row(of, rss=HUGE, more=details(huge=HUGE)), Advice.COLLAPSE, MACHINE)
+    assert some == Verdict(Will.YES, HUGE * 2)
+    full = judge(row(of, rss=HUGE * 3, more=details(huge=HUGE * 3)), Advice.COLLAPSE, MACHINE)
+    assert (full.will, full.main_reason) == (Will.NO, Reason.ALL_HUGE)
+
+
+def test_every_reason_has_words_and_a_code_of_its_own() -> None:
+    for reason in Reason:
+        assert reason.text
+        assert not reason.text.endswith(".")
+        assert "\n" not in reason.text + reason.next_step
+    assert len({reason.text for reason in Reason}) == len(Reason)
+
+
+sizes = st.integers(0, 64).map(lambda pages: pages * PAGE_BYTES)
+unknown_or = st.none() | sizes
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> MappedVma:
+    flags = " ".join(draw(st.lists(st.sampled_from(["rd", "wr", "lo", "pf", "ht", "nh", "io"]), max_size=3)))
+    more = draw(
+        st.none()
+        | st.builds(details, st.just(flags), sizes, shared=sizes, anonymous=sizes, huge=sizes, swap=sizes)
+    )
+    kind = draw(st.sampled_from(Kind))
+    of = vma(
+        kind,
+        size=64 * PAGE_BYTES,
+        perms=draw(st.sampled_from(["rw-p", "r--p", "rw-s", "---p"])),
+        inode=7 if kind in (Kind.FILE, Kind.SHMEM) else 0,
+    )
+    return row(of, draw(unknown_or), draw(unknown_or), more)
+
+
+machines = st.builds(MachineFacts, unknown_or, st.sampled_from([None, 16 * PAGE_BYTES, HUGE]))
+
+
+@given(rows(), st.sampled_from(Advice), machines, st.sampled_from([None, True, False]))
+def test_a_verdict_never_contradicts_itself(
+    of: MappedVma, advice: Advice, machine: MachineFacts, may: bool | None
+) -> None:
+    verdict = judge(of, advice, machine, lambda _: may)
+    if verdict.refused:
+        assert (verdict.will, verdict.forecast_bytes) == (Will.NO, 0)
+    if verdict.forecast_bytes is None:
+        assert verdict.will is Will.PARTLY
+    else:
+        assert verdict.forecast_bytes >= 0
+        # What is less than a page is nothing: no page of it can go.
+        assert (verdict.will is Will.NO) == (verdict.forecast_bytes < PAGE_BYTES)
+    if verdict.will is Will.NO:
+        assert verdict.reasons
+    if advice in RECLAIM and verdict.forecast_bytes is not None:
+        assert verdict.forecast_bytes <= (of.rss_bytes or 0)
+        assert sum(why.count_bytes or 0 for why in verdict.reasons) >= 0
