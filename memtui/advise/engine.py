@@ -14,7 +14,8 @@ from memtui.advise.calls import Adviser
 from memtui.advise.cutting import Grain
 from memtui.advise.ledger import Ledger, operator
 from memtui.advise.tally import Circumstances, RangeTally, outcome_of, settle
-from memtui.advise.transaction import Course, Holder, Tools, Transaction
+from memtui.advise.transaction import Course, Tools, Transaction
+from memtui.freeze.client import Guard
 from memtui.linux import machine, syscalls
 from memtui.linux.filecache import cached_bytes
 from memtui.linux.handle import ProcessHandle
@@ -51,7 +52,7 @@ class Engine:
     """Applies plans. One at a time: the caller sees to that."""
 
     def __init__(
-        self, ledger: Ledger, holder: Callable[[], Holder] | None, cancelled: threading.Event
+        self, ledger: Ledger, holder: Callable[[], Guard] | None, cancelled: threading.Event
     ) -> None:
         self._ledger = ledger
         self._holder = holder

@@ -12,12 +12,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from memtui.advise.calls import Adviser, give
 from memtui.advise.cutting import PIECE_BYTES, Grain, Piece, calls_of, collapsible
 from memtui.advise.recheck import Recheck
 from memtui.advise.tally import RangeTally, add_seen
+from memtui.freeze.client import Guard, Released
 from memtui.linux.capability import reason_of
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagemap import PageReader
@@ -25,7 +25,6 @@ from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import PRESENT, RawRun, cut
 from memtui.model.plan import Freeze, TargetPlan
-from memtui.model.process import ProcessId
 from memtui.model.ranges import Range, normalise, split
 from memtui.model.report import Progress
 from memtui.model.verdict import Reason
@@ -40,32 +39,6 @@ _ROUND_BYTES = 32 << 20
 _MOST_HOLD_BYTES = 4 << 30
 
 
-class Released(Protocol):
-    """What the guard says of a hold that has ended."""
-
-    @property
-    def held_throughout(self) -> bool:
-        """Whether the target stood still from the hold to the release."""
-
-    @property
-    def held_ms(self) -> float:
-        """How long it stood still."""
-
-    @property
-    def why(self) -> str | None:
-        """Why not throughout."""
-
-
-class Holder(Protocol):
-    """Holds processes still: the guard's client."""
-
-    def hold(self, process: ProcessId, pidfd: int, method: Freeze, deadline_ms: int) -> object:
-        """Hold a process; raise MemtuiError if it cannot be held."""
-
-    def release(self, hold: object) -> Released:
-        """Let it go."""
-
-
 class HoldFailed(MemtuiError):
     """The target could not be held still."""
 
@@ -78,7 +51,7 @@ class Tools:
     reader: PageReader
     adviser: Adviser
     grain: Grain
-    holder: Callable[[], Holder] | None
+    holder: Callable[[], Guard] | None
     cancelled: threading.Event
     on_progress: Callable[[Progress], None] | None = None
 

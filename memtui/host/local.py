@@ -22,7 +22,7 @@ from memtui.linux.capability import probe
 from memtui.linux.processes import ProcessList
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess
-from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Plan, TargetPlan
+from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, Standing
 from memtui.model.report import Progress, TargetReport
 from memtui.model.verdict import MachineFacts, Reason
@@ -191,7 +191,8 @@ class LocalHost:
         if not isinstance(target, LocalTarget):
             raise TypeError("a target of another host")
         refused, self_advised = self._may_advise(target, advice)
-        ranges, text = (), None
+        ranges: tuple[PlannedRange, ...] = ()
+        text = None
         try:
             space = target.look(details=True)
             if wanted.marks is None:

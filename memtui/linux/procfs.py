@@ -25,7 +25,9 @@ def error_of(error: OSError, pid: int) -> MemtuiError:
     if error.errno in (errno.ENOENT, errno.ESRCH):
         return NoSuchProcess(Reason.NO_SUCH_PROCESS, subject)
     if error.errno in (errno.EACCES, errno.EPERM):
-        return NotPermitted(Reason.NOT_READABLE, subject)
+        # The superuser is refused by what holds more capabilities (ptrace(2), access mode checking).
+        more = "you may not read its map: it holds capabilities that you do not"
+        return NotPermitted(Reason.NOT_READABLE, subject, more if os.geteuid() == 0 else None)
     return MemtuiError(Reason.FAILED, subject, f"{error.strerror} ({error.filename})")
 
 
