@@ -1,0 +1,127 @@
+"""The TUI as a program: the app, and how it starts and ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.message import Message
+from textual.screen import Screen
+
+from memtui.host import Host
+from memtui.text import safe
+from memtui.ui.commands import ACTING, APP_BINDINGS
+from memtui.ui.lifeline import Lifeline
+from memtui.ui.options import UiOptions
+from memtui.ui.screens.help import HelpScreen
+from memtui.ui.screens.main import MainScreen
+from memtui.ui.session import Session
+from memtui.ui.styles import stylesheets
+
+_SUSPEND_WAITS_S = 1.0
+
+
+class MemtuiApp(App[None]):
+    """memtui. ``sampling`` False leaves all reading to whoever posts messages (tests)."""
+
+    TITLE = "memtui"
+    CSS_PATH = stylesheets("memtui.tcss")
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+    BINDINGS: ClassVar[list[BindingType]] = [*APP_BINDINGS]
+
+    def __init__(self, host: Host, options: UiOptions, *, sampling: bool = True) -> None:
+        super().__init__()
+        self.animation_level = "none"
+        self.options = options
+        self.session = Session(host, options, self.post_to_main, sampling=sampling)
+        self.main = MainScreen(self.session)
+
+    def post_to_main(self, message: Message) -> bool:
+        """Hand a message to the main screen, from any thread; False if nobody listens any more."""
+        try:
+            return self.main.post_message(message)
+        except RuntimeError:
+            # The event loop was closed between the question and the answer.
+            return False
+
+    def get_default_screen(self) -> Screen[None]:
+        """Begin with the main screen."""
+        return self.main
+
+    def on_mount(self) -> None:
+        """Start the threads."""
+        if self.options.theme is not None:
+            self.theme = self.options.theme
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
+        self.session.start()
+
+    def on_unmount(self) -> None:
+        """Have everything released, and the threads end."""
+        self.session.host.release()
+        self.session.stop()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what acts where the session only reads."""
+        return not (self.options.read_only and action in ACTING)
+
+    def action_thaw_now(self) -> None:
+        """Have everything released, now, by a thread of its own."""
+        self.session.thaw()
+
+    def action_help(self) -> None:
+        """Show the help."""
+        self.push_screen(HelpScreen(self.options.note, read_only=self.options.read_only))
+
+    def action_help_quit(self) -> None:
+        """Say how to quit, to who presses Ctrl+C."""
+        self.main.bottom.say("q quits")
+
+    def action_suspend_process(self) -> None:
+        """Release everything, then go to the background: who sleeps cannot thaw."""
+        thread = self.session.thaw()
+        if thread is not None:
+            thread.join(_SUSPEND_WAITS_S)
+        super().action_suspend_process()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Put our keys into the palette beside Textual's own commands."""
+        yield from super().get_system_commands(screen)
+        for bound in screen.active_bindings.values():
+            binding = bound.binding
+            if bound.enabled and binding.id and binding.tooltip and not binding.system:
+                action, node = binding.action, bound.node
+
+                async def run(action: str = action, node: object = node) -> None:
+                    await self.run_action(action, node)  # type: ignore[arg-type]
+
+                yield SystemCommand(binding.description, binding.tooltip, run)
+
+
+def run(host: Host, options: UiOptions) -> int:
+    """Run the TUI until it is quit, and return the exit code: 0, 2 for wrong use, 128 + a signal."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        print("memtui: the TUI needs a terminal on stdin and stderr; see `memtui --help`", file=sys.stderr)
+        return 2
+    app = MemtuiApp(host, options)
+    if options.theme is not None and options.theme not in app.available_themes:
+        names = ", ".join(sorted(app.available_themes))
+        print(f"memtui: no theme {safe(options.theme)!r}; there are: {names}", file=sys.stderr)
+        return 2
+    code = 0
+
+    def end(with_code: int) -> None:
+        nonlocal code
+        code = with_code
+        loop = app._loop
+        if loop is None:
+            # Not started yet, so that there is no terminal to restore.
+            os._exit(with_code)
+        loop.call_soon_threadsafe(app.exit, None, with_code)
+
+    with Lifeline(host.release, end):
+        app.run(mouse=options.mouse)
+    return code or app.return_code or 0

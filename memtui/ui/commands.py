@@ -1,0 +1,94 @@
+"""The keys. One list a place; the footer, the help and the palette are made from them."""
+
+from __future__ import annotations
+
+from textual.binding import Binding
+
+APP_BINDINGS = [
+    Binding(
+        "exclamation_mark,f12",
+        "app.thaw_now",
+        "Thaw now",
+        key_display="!",
+        id="thaw",
+        tooltip="Thaw everything at once, cancel the running plan and empty the queue.",
+    ),
+    Binding("question_mark,f1", "app.help", "Help", key_display="?", id="help", tooltip="This help."),
+    Binding("q,f10", "app.quit", "Quit", id="quit", tooltip="Quit; whatever is held is released."),
+    Binding("ctrl+q", "app.quit", "Quit", show=False, system=True, tooltip="Quit from anywhere."),
+    Binding(
+        "ctrl+z",
+        "app.suspend_process",
+        "Suspend",
+        show=False,
+        id="suspend",
+        tooltip="Go to the background; whatever is held is released first.",
+    ),
+]
+"""For the app, and for the dialogs, under which an app's own keys do not work."""
+
+MAIN_BINDINGS = [
+    Binding("space", "mark", "Mark", id="mark", tooltip="Mark a VMA, or all eligible VMAs of a process."),
+    Binding("v", "range", "Range", id="mark.range", tooltip="Begin a range: move, then Space marks it."),
+    Binding(
+        "asterisk",
+        "mark_all",
+        "All",
+        key_display="*",
+        id="mark.all",
+        tooltip="Mark all VMAs of the map but those that the kernel refuses.",
+    ),
+    Binding("U", "unmark", "None", id="mark.none", tooltip="Take all marks away, of every process."),
+    Binding(
+        "a,f9",
+        "plan",
+        "Plan",
+        id="plan",
+        tooltip="The plan dialog: what is marked, else the VMA or process under the cursor.",
+    ),
+    Binding(
+        "f",
+        "cycle_freeze",
+        "Freeze",
+        id="freeze",
+        tooltip="The freeze method of the next plan: auto, ptrace, off.",
+    ),
+    Binding("tab", "next_pane(1)", "Pane", id="pane.next", tooltip="The next pane."),
+    Binding(
+        "shift+tab", "next_pane(-1)", "Pane back", show=False, id="pane.back", tooltip="The pane before."
+    ),
+    Binding(
+        "escape",
+        "back",
+        "Back",
+        show=False,
+        id="back",
+        tooltip="Drop a range in the making; else cancel the running plan; else go back a pane.",
+    ),
+]
+
+ACTING = frozenset({"mark", "range", "mark_all", "unmark", "plan", "cycle_freeze", "thaw_now"})
+"""Actions that lead to a change in a process, or make sense only on the way to one."""
+
+PLAN_BINDINGS = [
+    Binding("left", "advice(-1)", "Advice", key_display="←→", id="plan.back", tooltip="The advice before."),
+    Binding("right", "advice(1)", "Advice", show=False, id="plan.next", tooltip="The next advice."),
+    Binding("c", "choose('cold')", "Cold", show=False, id="plan.cold", tooltip="Plan COLD."),
+    Binding("p", "choose('pageout')", "Pageout", show=False, id="plan.pageout", tooltip="Plan PAGEOUT."),
+    Binding("w", "choose('willneed')", "Willneed", show=False, id="plan.willneed", tooltip="Plan WILLNEED."),
+    Binding("l", "choose('collapse')", "Collapse", show=False, id="plan.collapse", tooltip="Plan COLLAPSE."),
+    Binding("f", "cycle_freeze", "Freeze", id="plan.freeze", tooltip="The freeze method: auto, ptrace, off."),
+    Binding("y", "apply", "Apply", id="plan.apply", tooltip="Carry the plan out as it is shown."),
+    Binding(
+        "escape,n",
+        "cancel",
+        "Cancel",
+        key_display="Esc",
+        id="plan.cancel",
+        tooltip="Close the dialog; nothing is done.",
+    ),
+]
+
+CLOSE_BINDINGS = [
+    Binding("escape,backspace", "close", "Back", key_display="Esc", id="close", tooltip="Go back."),
+]

@@ -1,0 +1,1 @@
+"""What the tables show, made from values of the model."""

@@ -1,0 +1,71 @@
+"""The process list as the table shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+
+from memtui.model.process import Process, ProcessId
+from memtui.text import SafeText, safe, size
+from memtui.ui.rows import Cell, Column, Line
+
+_COLUMNS = (
+    Column("PID", 7, right=True),
+    Column("RSS", 6, right=True),
+    Column("SWAP", 6, right=True),
+    Column("USER", 8, from_width=44),
+    Column("S", 1),
+    Column("NAME", 15, from_width=60),
+    Column("COMMAND", 20, from_width=60),
+    Column("NAME", 20, below_width=60),
+)
+
+_STATE_ROLES = {"R": "good", "D": "bad", "Z": "warn", "T": "warn", "t": "warn"}
+_DOES_NOT_APPLY = SafeText("-")
+_NO_MARK, _MARK = SafeText(" "), SafeText("*")
+
+
+class ProcessRows:
+    """Processes, the largest RSS first. ``marked`` has the number of marks by process."""
+
+    columns: Sequence[Column] = _COLUMNS
+
+    def __init__(self, processes: Sequence[Process], marked: Mapping[ProcessId, int]) -> None:
+        self.processes = sorted(processes, key=_rank)
+        self._marked = marked
+        self._index = {process.id: index for index, process in enumerate(self.processes)}
+
+    def __len__(self) -> int:
+        return len(self.processes)
+
+    def key(self, index: int) -> Hashable:
+        """Return who the process is."""
+        return self.processes[index].id
+
+    def find(self, key: Hashable) -> int | None:
+        """Return the row of a ProcessId."""
+        return self._index.get(key) if isinstance(key, ProcessId) else None
+
+    def line(self, index: int) -> Line:
+        """Return a process as it is shown."""
+        process = self.processes[index]
+        name = safe(process.name)
+        marked = process.id in self._marked
+        cells = (
+            Cell(SafeText(str(process.pid))),
+            Cell(_memory(process, process.rss_bytes)),
+            Cell(_memory(process, process.swap_bytes)),
+            Cell(SafeText("?") if process.user is None else safe(process.user), "dim"),
+            Cell(safe(process.state), _STATE_ROLES.get(process.state, "dim")),
+            Cell(name),
+            Cell(name if not process.command else safe(process.command), "dim"),
+            Cell(name),
+        )
+        return Line(_MARK if marked else _NO_MARK, "marked" if marked else "", cells)
+
+
+def _memory(process: Process, count_bytes: int | None) -> SafeText:
+    return _DOES_NOT_APPLY if process.is_kernel_thread and not count_bytes else size(count_bytes)
+
+
+def _rank(process: Process) -> tuple[bool, int, int]:
+    return process.rss_bytes is None, -(process.rss_bytes or 0), process.pid

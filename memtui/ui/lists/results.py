@@ -1,0 +1,145 @@
+"""Results as the table shows them: one row a target of an action, and the ranges of one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from memtui.model.advice import Advice
+from memtui.model.plan import Freeze
+from memtui.model.report import RangeReport, TargetReport
+from memtui.model.verdict import Reason
+from memtui.text import SafeText, address_range, duration, safe, size
+from memtui.ui.lists.words import DOES_NOT_APPLY, change, moved, outcome_cell, outcome_glyph
+from memtui.ui.rows import Cell, Column, Line
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A report, with the advice that it is about."""
+
+    advice: Advice
+    report: TargetReport
+
+
+_COLUMNS = (
+    Column("TIME UTC", 8),
+    Column("ADVICE", 8),
+    Column("OUTCOME", 11),
+    Column("REQUEST", 7, right=True),
+    Column("ADVISED", 7, right=True),
+    Column("MOVED", 6, right=True),
+    Column("   RSS>AFTER", 13),
+    Column("  SWAP>AFTER", 13, from_width=96),
+    Column("FREEZE", 7, from_width=96),
+    Column("HELD", 6, right=True, from_width=96),
+    Column("TARGET", 24, from_width=130),
+    Column("WHY", 20, from_width=130),
+    Column("TARGET", 20, below_width=130),
+)
+
+
+class ResultRows:
+    """What came of the plans of this session, the newest last."""
+
+    columns: Sequence[Column] = _COLUMNS
+
+    def __init__(self, results: Sequence[Result]) -> None:
+        self.results = results
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def key(self, index: int) -> Hashable:
+        """Return which result it is: none ever leaves."""
+        return index
+
+    def find(self, key: Hashable) -> int | None:
+        """Return the row of a result."""
+        return key if isinstance(key, int) and key < len(self.results) else None
+
+    def line(self, index: int) -> Line:
+        """Return a result as it is shown."""
+        result = self.results[index]
+        report = result.report
+        target = safe(f"{report.planned.process.pid} {report.planned.name}")
+        frozen = report.freeze is not Freeze.OFF
+        cells = (
+            Cell(time_of_day(report.time), "dim"),
+            Cell(SafeText(result.advice.value)),
+            outcome_cell(report.outcome),
+            Cell(size(report.requested_bytes)),
+            Cell(size(report.advised_bytes)),
+            Cell(moved(result.advice, report.moved_bytes)),
+            Cell(change(report.total("rss_before_bytes"), report.total("rss_after_bytes"))),
+            Cell(change(report.total("swap_before_bytes"), report.total("swap_after_bytes"))),
+            Cell(SafeText(report.freeze.value)),
+            Cell(duration(report.held_ms) if frozen else DOES_NOT_APPLY),
+            Cell(target),
+            Cell(why(report.reason, report.reason_text), "dim"),
+            Cell(target),
+        )
+        return Line(outcome_glyph(report.outcome), "", cells)
+
+
+_RANGE_COLUMNS = (
+    Column("OUTCOME", 11),
+    Column("REQUEST", 7, right=True),
+    Column("FORECAST", 8, right=True),
+    Column("ADVISED", 7, right=True),
+    Column("MOVED", 6, right=True),
+    Column("   RSS>AFTER", 13),
+    Column("  SWAP>AFTER", 13, from_width=82),
+    Column("ERRNO", 6),
+    Column("RANGE", 25, from_width=124),
+    Column("NAME", 20),
+)
+
+
+class RangeRows:
+    """The ranges of one result, in the order of the report."""
+
+    columns: Sequence[Column] = _RANGE_COLUMNS
+
+    def __init__(self, result: Result) -> None:
+        self.advice = result.advice
+        self.ranges: Sequence[RangeReport] = result.report.ranges
+
+    def __len__(self) -> int:
+        return len(self.ranges)
+
+    def key(self, index: int) -> Hashable:
+        """Return which range it is."""
+        return index
+
+    def find(self, key: Hashable) -> int | None:
+        """Return the row of a range."""
+        return key if isinstance(key, int) and key < len(self.ranges) else None
+
+    def line(self, index: int) -> Line:
+        """Return a range as it is shown."""
+        item = self.ranges[index]
+        planned = item.planned
+        cells = (
+            outcome_cell(item.outcome),
+            Cell(size(planned.requested_bytes)),
+            Cell(size(planned.verdict.forecast_bytes)),
+            Cell(size(item.advised_bytes)),
+            Cell(moved(self.advice, item.moved_bytes)),
+            Cell(change(item.rss_before_bytes, item.rss_after_bytes)),
+            Cell(change(item.swap_before_bytes, item.swap_after_bytes)),
+            Cell(safe(item.errno or ""), "bad"),
+            Cell(address_range(planned.range.start, planned.range.end), "dim"),
+            Cell(safe(planned.name)),
+        )
+        return Line(outcome_glyph(item.outcome), "", cells)
+
+
+def time_of_day(time: str) -> SafeText:
+    """Return the hours, minutes and seconds of an RFC 3339 time."""
+    return safe(time[11:19] if len(time) >= 19 else time)
+
+
+def why(reason: Reason | None, reason_text: str | None) -> SafeText:
+    """Return a reason in words; nothing where there is none."""
+    return safe(reason_text or (reason.text if reason else ""))

@@ -1,0 +1,138 @@
+"""Whole sentences: about a VMA, a plan, a report. They claim no effect that was not seen."""
+
+from __future__ import annotations
+
+from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.plan import Freeze, Plan, TargetPlan
+from memtui.model.report import RangeReport
+from memtui.model.vma import FLAG_WORDS, MappedVma
+from memtui.text import SafeText, address_range, count, duration, safe, size
+from memtui.ui.lists.map import NOTABLE_FLAGS, name_of
+from memtui.ui.lists.results import Result, time_of_day, why
+from memtui.ui.lists.words import moves
+
+_MOVED_MEANS = {
+    Advice.PAGEOUT: "left RSS",
+    Advice.COLLAPSE: "became huge pages",
+}
+
+_FORECAST_MEANS = {
+    Advice.PAGEOUT: "will leave RSS",
+    Advice.COLLAPSE: "will become huge",
+    Advice.COLD: "is resident and will be aged",
+    Advice.WILLNEED: "will be read in",
+}
+
+
+def describe_vma(row: MappedVma) -> SafeText:
+    """Return a VMA in one line, its flags in words."""
+    vma = row.vma
+    parts = [address_range(vma.start, vma.end), vma.perms, row.kind.value]
+    if name := name_of(row):
+        parts.append(name)
+    words = [FLAG_WORDS[flag] for flag in NOTABLE_FLAGS if flag in (row.flags or ())]
+    if words:
+        parts.append(f"({', '.join(words)})")
+    return safe(" ".join(parts))
+
+
+def describe_forecast(plan: Plan) -> SafeText:
+    """Return what is asked for, and what is expected of it."""
+    means = _FORECAST_MEANS[plan.advice]
+    forecast = plan.forecast_bytes
+    expected = "forecast ?: not known how much " if forecast is None else f"forecast {size(forecast)} "
+    return SafeText(f"requested {size(plan.requested_bytes)}   {expected}{means}")
+
+
+def describe_freeze(target: TargetPlan) -> SafeText:
+    """Return who is advised and how it is held, and why not otherwise."""
+    who = f"{target.process.pid} {target.name}"
+    if target.blocked is not None:
+        words = target.blocked_text or target.blocked.text
+        step = f"; {target.blocked.next_step}" if target.blocked.next_step else ""
+        return safe(f"{who}: BLOCKED, {words}{step}")
+    if target.self_advised:
+        return safe(f"{who}: it advises itself (you may not advise it from outside); not held")
+    held = "not held" if target.freeze is Freeze.OFF else f"held by {target.freeze.value}"
+    reason = f" ({target.freeze_reason})" if target.freeze_reason else ""
+    chosen = ", chosen for you" if target.freeze_is_ours else ""
+    return safe(f"{who}: {held}{chosen}{reason}, {count(len(target.ranges), 'range')}")
+
+
+def describe_result(result: Result) -> SafeText:
+    """Return a result in one line."""
+    report = result.report
+    parts = [
+        f"{result.advice.value} {report.planned.process.pid} {report.planned.name}: {report.outcome.value}"
+    ]
+    if moves(result.advice):
+        parts.append(
+            f"{size(report.moved_bytes)} of {size(report.requested_bytes)} {_MOVED_MEANS[result.advice]}"
+        )
+    else:
+        parts.append(_effect_in_short(result))
+    if reason := why(report.reason, report.reason_text):
+        parts.append(reason)
+    return safe("; ".join(parts))
+
+
+def _effect_in_short(result: Result) -> str:
+    effect = result.report.effect
+    if result.advice is Advice.COLD:
+        return f"Referenced {signed(effect.referenced_delta_bytes)}"
+    return f"swap cache {signed(effect.swap_cached_delta_bytes)} (system-wide)"
+
+
+def describe_report(result: Result) -> list[SafeText]:
+    """Return what a report says in total, line by line."""
+    report, advice = result.report, result.advice
+    target, effect = report.planned, report.effect
+    moved_words = (
+        f"{size(report.moved_bytes)}  {_MOVED_MEANS[advice]}"
+        if moves(advice)
+        else f"-  {advice.value.upper()} moves nothing: {CATALOGUE[advice].shows}"
+    )
+    held = (
+        "not held"
+        if report.freeze is Freeze.OFF
+        else f"held by {report.freeze.value} for {duration(report.held_ms)}, at most "
+        f"{duration(report.longest_held_ms)} in one go"
+    )
+    forecast = "0" if target.blocked is not None else size(target.forecast_bytes)
+    lines = [
+        f"{advice.value.upper()} on {target.process.pid} {target.name}, {time_of_day(report.time)} UTC",
+        f"outcome    {report.outcome.value}  {why(report.reason, report.reason_text)}",
+        f"requested  {size(report.requested_bytes)}",
+        f"forecast   {forecast}",
+        f"advised    {size(report.advised_bytes)}  the kernel's word: what it walked, not what it did",
+        f"moved      {moved_words}",
+        f"work       {count(report.calls, 'call')} in {count(report.holds, 'hold')}, "
+        f"{duration(report.elapsed_ms)}; {held}",
+        f"effect     rss {signed(effect.rss_delta_bytes)}  swap {signed(effect.swap_delta_bytes)}  "
+        f"Referenced {signed(effect.referenced_delta_bytes)}",
+        f"           system-wide: MemFree {signed(effect.mem_free_delta_bytes)}  "
+        f"SwapCached {signed(effect.swap_cached_delta_bytes)}",
+    ]
+    for back in report.back:
+        faults = "?" if back.major_faults is None else f"{back.major_faults:,}"
+        lines.append(f"back       {size(back.back_bytes)} after {back.after_s:g} s, {faults} major faults")
+    return [safe(line) for line in lines]
+
+
+def describe_range(item: RangeReport) -> SafeText:
+    """Return a range of a report in one line, with its reason and what can be done."""
+    planned = item.planned
+    parts = [address_range(planned.range.start, planned.range.end), planned.name or "(no name)"]
+    parts.append(item.outcome.value)
+    if item.errno:
+        parts.append(item.errno)
+    words = why(item.reason, item.reason_text)
+    if words:
+        step = f"; {item.reason.next_step}" if item.reason and item.reason.next_step else ""
+        parts.append(f"{words}{step}")
+    return safe("  ".join(parts))
+
+
+def signed(count_bytes: int | None) -> SafeText:
+    """Return a difference with its sign."""
+    return SafeText(f"+{size(count_bytes)}") if count_bytes and count_bytes > 0 else size(count_bytes)

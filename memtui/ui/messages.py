@@ -1,0 +1,163 @@
+"""What the threads tell the screen. A payload is a frozen value; a later reading replaces an earlier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from textual.message import Message
+
+from memtui.host import MachineState, Target
+from memtui.model.advice import Advice
+from memtui.model.plan import Mark, Plan
+from memtui.model.process import Process, ProcessId
+from memtui.model.report import Progress, TargetReport
+from memtui.model.verdict import MachineFacts
+from memtui.model.vma import AddressSpace
+
+Post = Callable[[Message], object]
+"""How a thread hands over a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class MapView:
+    """One look at the chosen map."""
+
+    target: Target
+    space: AddressSpace
+    details_cost_ms: float | None
+
+
+class ProcessesRead(Message):
+    """The process list was read; ``cost_ms`` is what it took."""
+
+    def __init__(self, processes: tuple[Process, ...], cost_ms: float) -> None:
+        super().__init__()
+        self.processes = processes
+        self.cost_ms = cost_ms
+
+    def can_replace(self, message: Message) -> bool:
+        """A later list says all that an earlier one said."""
+        return isinstance(message, ProcessesRead)
+
+
+class MachineRead(Message):
+    """The system line was read; ``period_s`` is how often the map is looked at just now."""
+
+    def __init__(self, state: MachineState, facts: MachineFacts, period_s: float) -> None:
+        super().__init__()
+        self.state = state
+        self.facts = facts
+        self.period_s = period_s
+
+    def can_replace(self, message: Message) -> bool:
+        """A later reading says all that an earlier one said."""
+        return isinstance(message, MachineRead)
+
+
+class MapRead(Message):
+    """The chosen map was looked at."""
+
+    def __init__(self, wanted: ProcessId, view: MapView) -> None:
+        super().__init__()
+        self.wanted = wanted
+        self.view = view
+
+    def can_replace(self, message: Message) -> bool:
+        """A later look at the same process says all that an earlier one said."""
+        return isinstance(message, MapRead) and message.wanted == self.wanted
+
+
+class MapLost(Message):
+    """The chosen map cannot be looked at, or no more; ``words`` say why, raw."""
+
+    def __init__(self, wanted: ProcessId, words: str) -> None:
+        super().__init__()
+        self.wanted = wanted
+        self.words = words
+
+
+class SamplerTrouble(Message):
+    """A reading failed in a way that nobody foresaw; ``words`` are raw."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__()
+        self.words = words
+
+
+class PidFound(Message):
+    """The process that the command line named was found, or not: then ``words`` say why, raw."""
+
+    def __init__(self, pid: int, process: ProcessId | None, name: str, words: str) -> None:
+        super().__init__()
+        self.pid = pid
+        self.process = process
+        self.name = name
+        self.words = words
+
+
+class MarksFound(Message):
+    """What can be marked in a whole process. ``target`` is handed over: the receiver closes it."""
+
+    def __init__(self, target: Target, marks: tuple[Mark, ...], left_out: int) -> None:
+        super().__init__()
+        self.target = target
+        self.marks = marks
+        self.left_out = left_out
+
+
+class Said(Message):
+    """One line for the status line, raw."""
+
+    def __init__(self, words: str, *, bad: bool = False) -> None:
+        super().__init__()
+        self.words = words
+        self.bad = bad
+
+
+class Planned(Message):
+    """A plan was made for the dialog; ``turn`` tells which of its questions this answers."""
+
+    def __init__(self, turn: int, plan: Plan | None, words: str) -> None:
+        super().__init__()
+        self.turn = turn
+        self.plan = plan
+        self.words = words
+
+
+class RunStarted(Message):
+    """The operator thread took a plan from its queue."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.plan = plan
+
+
+class RunProgressed(Message):
+    """A plan came further."""
+
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self.progress = progress
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest matters, but the beginning of a hold is not lost on its end."""
+        return isinstance(message, RunProgressed) and message.progress.holding == self.progress.holding
+
+
+class TargetDone(Message):
+    """A plan is done with one target."""
+
+    def __init__(self, advice: Advice, report: TargetReport) -> None:
+        super().__init__()
+        self.advice = advice
+        self.report = report
+
+
+class RunEnded(Message):
+    """A plan is done; ``words`` are empty, or say what went wrong, raw. ``waiting`` plans follow."""
+
+    def __init__(self, words: str, waiting: int) -> None:
+        super().__init__()
+        self.words = words
+        self.waiting = waiting

@@ -1,0 +1,132 @@
+"""The threads that act: one that runs plans from a queue, so that two never overlap, and the clerk."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from memtui.host import Host, Target
+from memtui.model.plan import Plan
+from memtui.model.report import Progress, TargetReport
+from memtui.ui.marks import Shelf
+from memtui.ui.messages import Post, RunEnded, RunProgressed, RunStarted, Said, TargetDone
+from memtui.ui.sampler import words_of
+
+
+@dataclass(slots=True)
+class Job:
+    """A plan to run, and the handles that it stands on."""
+
+    plan: Plan
+    targets: tuple[Target, ...]
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+
+class Operator(threading.Thread):
+    """Runs plans. Public methods may be called from any thread and return at once."""
+
+    def __init__(self, host: Host, shelf: Shelf, post: Post) -> None:
+        super().__init__(name="memtui-operator", daemon=True)
+        self._host = host
+        self._shelf = shelf
+        self._post = post
+        self._jobs: queue.Queue[Job | None] = queue.Queue()
+        self._running: Job | None = None
+        self._lock = threading.Lock()
+
+    def submit(self, plan: Plan, targets: tuple[Target, ...]) -> None:
+        """Put a plan in the queue. The handles are given back when it is done with."""
+        self._jobs.put(Job(plan, targets))
+
+    def cancel(self) -> None:
+        """End the running plan at its next call's edge."""
+        with self._lock:
+            running = self._running
+        if running is not None:
+            running.cancelled.set()
+            self._host.cancel()
+
+    def empty(self) -> int:
+        """Throw away what waits, and cancel what runs; return how many plans never began."""
+        thrown = 0
+        while True:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._jobs.put(None)
+                break
+            self._give_back(job)
+            thrown += 1
+        self.cancel()
+        return thrown
+
+    def stop(self) -> None:
+        """End after the running plan, which is cancelled."""
+        self.empty()
+        self._jobs.put(None)
+
+    def run(self) -> None:
+        """Take plans from the queue until stopped."""
+        while True:
+            job = self._jobs.get()
+            if job is None:
+                return
+            with self._lock:
+                self._running = job
+            self._post(RunStarted(job.plan))
+            words = self._apply(job)
+            with self._lock:
+                self._running = None
+            self._give_back(job)
+            self._post(RunEnded(words, self._jobs.qsize()))
+
+    def _apply(self, job: Job) -> str:
+        def on_progress(progress: Progress) -> None:
+            if job.cancelled.is_set():
+                # The first cancel may have come before the host had begun, and been lost.
+                self._host.cancel()
+            self._post(RunProgressed(progress))
+
+        def on_target(report: TargetReport) -> None:
+            self._post(TargetDone(job.plan.advice, report))
+
+        if job.cancelled.is_set():
+            return "cancelled before it began"
+        try:
+            self._host.apply(job.plan, on_progress, on_target)
+        except Exception as error:  # The thread must live on; the operator is told.
+            return words_of(error)
+        return ""
+
+    def _give_back(self, job: Job) -> None:
+        for target in job.targets:
+            self._shelf.give_back(target)
+
+
+class Clerk(threading.Thread):
+    """Asks the host what the UI thread may not wait for: plans, and what can be marked."""
+
+    def __init__(self, post: Post) -> None:
+        super().__init__(name="memtui-clerk", daemon=True)
+        self._post = post
+        self._questions: queue.Queue[Callable[[], None] | None] = queue.Queue()
+
+    def ask(self, question: Callable[[], None]) -> None:
+        """Have a question asked after those that wait. It posts its answer itself."""
+        self._questions.put(question)
+
+    def stop(self) -> None:
+        """End after the questions that wait."""
+        self._questions.put(None)
+
+    def run(self) -> None:
+        """Ask until stopped."""
+        while (question := self._questions.get()) is not None:
+            try:
+                question()
+            except Exception as error:  # The thread must live on; the operator is told.
+                self._post(Said(words_of(error), bad=True))

@@ -1,0 +1,221 @@
+"""The one thread that reads: the process list, the chosen process's map, the machine.
+
+It posts one message a reading and touches nothing else. It skips a beat rather than fall behind, and
+takes longer beats where reading is dear: no more than a tenth of the time goes into it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from memtui.host import Host, Target
+from memtui.model.errors import MemtuiError
+from memtui.model.process import ProcessId
+from memtui.model.vma import AddressSpace
+from memtui.ui.marks import Shelf
+from memtui.ui.messages import (
+    MachineRead,
+    MapLost,
+    MapRead,
+    MapView,
+    PidFound,
+    Post,
+    ProcessesRead,
+    SamplerTrouble,
+)
+
+DETAILS_EVERY_S = 10.0
+"""smaps is read at most this often."""
+DETAILS_LIMIT_MS = 100.0
+"""smaps is not read again where one reading takes longer: it holds the target's mmap lock."""
+_SHARE_OF_TIME = 10
+
+
+def words_of(error: Exception) -> str:
+    """Return an error as one line, raw. What nobody foresaw is named by its type."""
+    return str(error) if isinstance(error, MemtuiError) else f"{type(error).__name__}: {error}"
+
+
+class ChosenMap:
+    """The map that is looked at, and how often its details are read."""
+
+    def __init__(self, wanted: ProcessId, target: Target) -> None:
+        self.wanted = wanted
+        self.target = target
+        self._last: AddressSpace | None = None
+        self._details_at: float | None = None
+        self._details_cost_ms: float | None = None
+
+    def look(self, now: float) -> MapView:
+        """Look once.
+
+        Raises:
+            MemtuiError: if the process is gone, has exec'ed, or may not be read.
+        """
+        details = self._details_due(now)
+        space = self.target.look(details=details)
+        if details:
+            self._details_at, self._details_cost_ms = now, space.cost_ms
+        last = self._last
+        if last is not None and last.vmas is not space.vmas and last.vmas == space.vmas:
+            # The same tuple tells the screen, at no cost, that the layout did not change.
+            space = AddressSpace(
+                process=space.process,
+                vmas=last.vmas,
+                rss_bytes=space.rss_bytes,
+                swap_bytes=space.swap_bytes,
+                details=space.details,
+                labels=space.labels,
+                source=space.source,
+                cost_ms=space.cost_ms,
+            )
+        self._last = space
+        return MapView(self.target, space, self._details_cost_ms)
+
+    def _details_due(self, now: float) -> bool:
+        if self._details_at is None:
+            return True
+        cheap = self._details_cost_ms is not None and self._details_cost_ms < DETAILS_LIMIT_MS
+        return cheap and now - self._details_at >= DETAILS_EVERY_S
+
+
+class Sampler(threading.Thread):
+    """Reads until it is stopped. All public methods may be called from any thread."""
+
+    def __init__(self, host: Host, shelf: Shelf, post: Post, interval_s: float) -> None:
+        super().__init__(name="memtui-sampler", daemon=True)
+        self._host = host
+        self._shelf = shelf
+        self._post = post
+        self._interval_s = max(0.05, interval_s)
+        self._period_s = self._interval_s
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._asked: ProcessId | None = None
+        self._asked_anew = False
+        self._map_now = False
+        self._pid_asked: int | None = None
+        self._chosen: ChosenMap | None = None
+
+    def choose(self, process: ProcessId | None) -> None:
+        """Look at another process from now on, or at none; the same one again is opened anew."""
+        with self._wake:
+            self._asked, self._asked_anew = process, True
+            self._wake.notify()
+
+    def find(self, pid: int) -> None:
+        """Look up the process of a bare pid, and say who it is with a PidFound."""
+        with self._wake:
+            self._pid_asked = pid
+            self._wake.notify()
+
+    def look_now(self) -> None:
+        """Look at the map at once, since something was done to it."""
+        with self._wake:
+            self._map_now = True
+            self._wake.notify()
+
+    def stop(self) -> None:
+        """End. Does not wait: a reading may be stuck in the kernel."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+
+    def run(self) -> None:
+        """Read, beat by beat."""
+        next_map = next_processes = time.monotonic()
+        while not self._stopping:
+            started = time.monotonic()
+            pid, anew, map_now = self._take_requests()
+            if pid is not None:
+                self._guarded(lambda pid=pid: self._find(pid))  # type: ignore[misc]
+            if anew:
+                self._guarded(self._open)
+            if started >= next_processes:
+                self._guarded(self._read_processes)
+                next_processes = time.monotonic() + 2 * self._period_s
+            beat = started >= next_map
+            if beat or anew or map_now:
+                self._guarded(self._look)
+            if beat:
+                self._guarded(self._read_machine)
+                cost_s = time.monotonic() - started
+                self._period_s = max(self._interval_s, cost_s * _SHARE_OF_TIME)
+                next_map = started + self._period_s
+            self._sleep_until(min(next_map, next_processes))
+        self._let_go()
+
+    def _take_requests(self) -> tuple[int | None, bool, bool]:
+        with self._wake:
+            taken = self._pid_asked, self._asked_anew, self._map_now
+            self._pid_asked, self._asked_anew, self._map_now = None, False, False
+        return taken
+
+    def _sleep_until(self, when: float) -> None:
+        with self._wake:
+            self._wake.wait_for(
+                lambda: self._stopping or self._asked_anew or self._map_now or self._pid_asked is not None,
+                timeout=max(0.0, when - time.monotonic()),
+            )
+
+    def _guarded(self, read: Callable[[], None]) -> None:
+        try:
+            read()
+        except Exception as error:  # The thread must live on; the operator is told.
+            self._post(SamplerTrouble(words_of(error)))
+
+    def _let_go(self) -> None:
+        if self._chosen is not None:
+            self._shelf.give_back(self._chosen.target)
+            self._chosen = None
+
+    def _find(self, pid: int) -> None:
+        try:
+            target = self._host.open(pid)
+        except MemtuiError as error:
+            self._post(PidFound(pid, None, "", words_of(error)))
+            return
+        self._post(PidFound(pid, target.process, target.name, ""))
+        target.close()
+
+    def _open(self) -> None:
+        self._let_go()
+        with self._wake:
+            wanted = self._asked
+        if wanted is None:
+            return
+        try:
+            target = self._host.open(wanted.pid)
+        except MemtuiError as error:
+            self._post(MapLost(wanted, words_of(error)))
+            return
+        if target.process != wanted:
+            target.close()
+            self._post(
+                MapLost(wanted, f"process {wanted.pid}: the process has exited; its pid is another's now")
+            )
+            return
+        self._shelf.put(target)
+        self._chosen = ChosenMap(wanted, target)
+
+    def _look(self) -> None:
+        chosen = self._chosen
+        if chosen is None:
+            return
+        try:
+            view = chosen.look(time.monotonic())
+        except MemtuiError as error:
+            self._let_go()
+            self._post(MapLost(chosen.wanted, words_of(error)))
+            return
+        self._post(MapRead(chosen.wanted, view))
+
+    def _read_processes(self) -> None:
+        started = time.monotonic()
+        processes = tuple(self._host.processes())
+        self._post(ProcessesRead(processes, (time.monotonic() - started) * 1000))
+
+    def _read_machine(self) -> None:
+        self._post(MachineRead(self._host.machine(), self._host.facts(), self._period_s))

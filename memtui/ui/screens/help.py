@@ -1,0 +1,96 @@
+"""Help, made from the bindings, so that it cannot be wrong about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import Footer, Static
+
+from memtui.text import safe
+from memtui.ui.commands import ACTING, APP_BINDINGS, CLOSE_BINDINGS, MAIN_BINDINGS, PLAN_BINDINGS
+from memtui.ui.widgets.table import VirtualTable
+
+_GLYPHS = (
+    ("*", "marked; ~ a part of it is; ! a mark lies here, but its VMA was replaced; > would be marked"),
+    ("+ ~ x", "of a verdict: will work, in part, will not"),
+    (
+        "+ ~ = ? x ! /",
+        "of an outcome: done, partial, no_effect, unverified, refused, changed or lost, cancelled",
+    ),
+    ("?", "not permitted to know, or not seen"),
+    ("-", "does not apply"),
+    ("0", "a real zero"),
+)
+
+_NUMBERS = (
+    ("requested", "what was asked for: the size of the ranges"),
+    ("forecast", "what is expected to come of it"),
+    ("advised", "the kernel's word: bytes that it walked. It can be full with no effect"),
+    ("moved", "what was seen: PAGEOUT left RSS, COLLAPSE became huge; - for COLD and WILLNEED"),
+    ("rss, swap", "of the ranges, before and after, as seen in the page tables"),
+)
+
+
+class HelpScreen(ModalScreen[None]):
+    """All keys, glyphs and numbers."""
+
+    AUTO_FOCUS = "#help-text"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *CLOSE_BINDINGS,
+        *(item for item in APP_BINDINGS if item.action != "app.help"),
+        Binding("question_mark,f1", "close", "Back", show=False),
+    ]
+
+    def __init__(self, note: str, *, read_only: bool) -> None:
+        super().__init__(id="help")
+        self._note = note
+        self._read_only = read_only
+
+    def compose(self) -> ComposeResult:
+        """Lay the help out."""
+        with VerticalScroll(id="help-text"):
+            yield Static(self._text())
+        yield Footer(show_command_palette=False)
+
+    def _text(self) -> Content:
+        parts: list[Content] = []
+        if self._note:
+            parts += [Content(safe(self._note)), Content("")]
+        for title, bindings in self._groups():
+            parts += [*self._rows(title, [(self._keys(item), item.tooltip or "") for item in bindings])]
+        parts += [*self._rows("Glyphs", _GLYPHS), *self._rows("The numbers of a result", _NUMBERS)]
+        return Content("\n").join(parts)
+
+    def _groups(self) -> Iterable[tuple[str, list[Binding]]]:
+        lists = [item for item in VirtualTable.BINDINGS if isinstance(item, Binding)]
+        groups = [("Everywhere", APP_BINDINGS), ("Main screen", MAIN_BINDINGS), ("Lists", lists)]
+        if not self._read_only:
+            groups.append(("Plan dialog", PLAN_BINDINGS))
+        for title, bindings in groups:
+            yield (
+                title,
+                [item for item in bindings if not self._read_only or item.action not in ACTING_ACTIONS],
+            )
+
+    def _keys(self, binding: Binding) -> str:
+        whole = Binding(binding.key, binding.action)
+        return " ".join(self.app.get_key_display(item) for item in Binding.make_bindings([whole]))
+
+    @staticmethod
+    def _rows(title: str, rows: Sequence[tuple[str, str]]) -> list[Content]:
+        lines = [Content.styled(title, "bold underline")]
+        lines += [Content.assemble((f"  {left:<15}", "bold"), right) for left, right in rows]
+        return [*lines, Content("")]
+
+    def action_close(self) -> None:
+        """Go back."""
+        self.dismiss(None)
+
+
+ACTING_ACTIONS = ACTING | {f"app.{name}" for name in ACTING}

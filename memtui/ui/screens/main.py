@@ -1,0 +1,363 @@
+"""The main screen: processes, the map of the chosen one, results."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import Footer
+
+from memtui.host import Wanted
+from memtui.model.plan import Mark, Plan
+from memtui.model.process import Process, ProcessId
+from memtui.text import SafeText, count, safe, size
+from memtui.ui import messages as told
+from memtui.ui.commands import ACTING, MAIN_BINDINGS
+from memtui.ui.lists.results import Result
+from memtui.ui.lists.sentences import describe_result, describe_vma
+from memtui.ui.marking import Marking
+from memtui.ui.screens.plan import PlanScreen
+from memtui.ui.screens.result import ResultScreen
+from memtui.ui.session import Session
+from memtui.ui.widgets.bottom import Bottom
+from memtui.ui.widgets.header import TextLine
+from memtui.ui.widgets.pane import Pane
+from memtui.ui.widgets.panes import MapPane, ProcessPane, ResultPane
+from memtui.ui.widgets.status import freeze_word, marks_words, system_words
+from memtui.ui.widgets.table import VirtualTable
+
+REST_S = 0.3
+"""How long the cursor rests on a process before its map is read: not every row passed is."""
+
+
+class MainScreen(Screen[None]):
+    """Three lists. Wide: all of them; narrow: the current one."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*MAIN_BINDINGS]
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(id="main")
+        self.session = session
+        self.marking = Marking(session.marks)
+        self.system = TextLine(id="system")
+        self.processes = ProcessPane()
+        self.map = MapPane(self.marking)
+        self.results = ResultPane()
+        self.bottom = Bottom()
+        self._panes: tuple[Pane, ...] = (self.processes, self.map, self.results)
+        self._current: Pane = self.processes
+        self._resting: Timer | None = None
+        self._pid_wanted = session.options.pid
+        self._list_cost_ms: float | None = None
+
+    def compose(self) -> ComposeResult:
+        """Lay the screen out."""
+        yield self.system
+        with Horizontal(id="lists"):
+            yield self.processes
+            yield self.map
+        yield self.results
+        yield self.bottom
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Begin with the process that the command line named, or with the list."""
+        self.system.text = system_words(None, None, None, 0)
+        self._show_standing()
+        options = self.session.options
+        if options.note:
+            self.bottom.say(options.note, stays=True)
+        if self._pid_wanted is not None and self.session.sampler is not None:
+            self.session.sampler.find(self._pid_wanted)
+        self.show_pane(self.processes)
+
+    # Panes
+
+    def show_pane(self, pane: Pane) -> None:
+        """Make a pane the current one; on a narrow screen it is the only one shown."""
+        self._current = pane
+        for item in self._panes:
+            item.set_class(item is pane, "-current")
+        self.set_class(pane is self.results, "-results")
+        pane.table.focus()
+
+    @property
+    def current(self) -> Pane:
+        """The pane that keys go to."""
+        return self._current
+
+    def on_descendant_focus(self) -> None:
+        """Follow a click into another pane."""
+        for pane in self._panes:
+            if pane.table.has_focus and pane is not self._current:
+                self.show_pane(pane)
+
+    def action_next_pane(self, step: int) -> None:
+        """Go round the panes."""
+        self.show_pane(self._panes[(self._panes.index(self._current) + step) % len(self._panes)])
+
+    def action_back(self) -> None:
+        """Drop the range in the making, or cancel the running plan, or go back a pane."""
+        if self.marking.ranging:
+            self.marking.abandon()
+            self.refresh_marks()
+        elif self.bottom.running and self.session.operator is not None:
+            self.session.operator.cancel()
+            self.bottom.say("Cancelling at the next call's edge ...")
+        elif self._current is not self.processes:
+            self.show_pane(self._panes[self._panes.index(self._current) - 1])
+
+    def on_virtual_table_entered(self, message: VirtualTable.Entered) -> None:
+        """Go in: from a process to its map, from a result to its ranges."""
+        if message.table is self.processes.table:
+            self._choose_under_cursor(anew=self.map.view is None)
+            self.show_pane(self.map)
+        elif message.table is self.results.table and self.results.under_cursor is not None:
+            self.app.push_screen(ResultScreen(self.results.under_cursor))
+        elif self.map.cursor_row is not None:
+            self.bottom.say(describe_vma(self.map.cursor_row), stays=True)
+
+    def on_virtual_table_moved(self, message: VirtualTable.Moved) -> None:
+        """Have the map follow the cursor once it rests, and a range grow with it."""
+        if message.table is self.processes.table:
+            if (message.by_hand or self.map.chosen is None) and self._pid_wanted is None:
+                if self._resting is not None:
+                    self._resting.stop()
+                self._resting = self.set_timer(REST_S, self._choose_under_cursor)
+        elif message.table is self.results.table:
+            self.results.show_reason()
+        elif self.marking.ranging:
+            self.refresh_marks()
+
+    # What the threads read
+
+    def on_processes_read(self, message: told.ProcessesRead) -> None:
+        """Show a new process list; marks of processes that are gone go with them."""
+        self._list_cost_ms = message.cost_ms
+        alive = {process.id for process in message.processes}
+        for process in [item for item in self.session.marks.counts if item not in alive]:
+            gone = self.session.marks.drop(process)
+            self.bottom.say(f"process {process.pid} has exited, and its {count(gone, 'mark')} with it")
+            self._show_standing()
+        first = not len(self.processes.table.rows)
+        self.processes.show(message.processes, self.session.marks.counts)
+        if first and self.map.chosen is not None:
+            self.processes.table.go_to(self.map.chosen)
+
+    def on_machine_read(self, message: told.MachineRead) -> None:
+        """Show the machine."""
+        self.session.facts = message.facts
+        view = self.map.view
+        cost_ms = None if view is None else view.space.cost_ms
+        self.system.text = system_words(message.state, cost_ms, self._list_cost_ms, message.period_s)
+
+    def on_map_read(self, message: told.MapRead) -> None:
+        """Show a new look at the chosen map; one at another map comes too late."""
+        if message.wanted == self.map.chosen:
+            self.map.show_view(message.view)
+            self._show_standing()
+
+    def on_map_lost(self, message: told.MapLost) -> None:
+        """Say why there is no map."""
+        if message.wanted == self.map.chosen:
+            self.map.show_lost(message.words)
+
+    def on_sampler_trouble(self, message: told.SamplerTrouble) -> None:
+        """Say what could not be read."""
+        self.bottom.say(message.words, bad=True)
+
+    def on_said(self, message: told.Said) -> None:
+        """Say what a thread has to say."""
+        self.bottom.say(message.words, bad=message.bad)
+
+    def on_pid_found(self, message: told.PidFound) -> None:
+        """Open the map that the command line asked for."""
+        self._pid_wanted = None
+        if message.process is None:
+            self.bottom.say(message.words, bad=True, stays=True)
+            return
+        self._choose(message.process, message.name)
+        self.processes.table.go_to(message.process)
+        self.show_pane(self.map)
+
+    def _choose_under_cursor(self, anew: bool = False) -> None:
+        process = self.processes.under_cursor
+        if process is not None and (anew or process.id != self.map.chosen):
+            self._choose(process.id, process.name)
+
+    def _choose(self, process: ProcessId, name: str) -> None:
+        if self._resting is not None:
+            self._resting.stop()
+        self.map.choose(process, name)
+        self.session.choose(process)
+
+    # Marks
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what leads to a change where the session only reads."""
+        return not (self.session.options.read_only and action in ACTING)
+
+    def action_mark(self) -> None:
+        """Mark what is under the cursor, or end a range."""
+        shown, vma = self.map.shown, self.map.cursor_vma
+        if self._current is self.processes:
+            self._mark_process(self.processes.under_cursor)
+        elif self._current is self.map and shown is not None and vma is not None:
+            self._tell(
+                self.marking.commit(shown, vma) if self.marking.ranging else self.marking.toggle(shown, vma)
+            )
+            self.refresh_marks()
+
+    def _mark_process(self, process: Process | None) -> None:
+        if process is None:
+            return
+        if self.session.marks.drop(process.id):
+            self.refresh_marks()
+        else:
+            self.bottom.say(f"looking what can be marked in {process.pid} {process.name} ...")
+            self.session.ask_marks(process.id)
+
+    def on_marks_found(self, message: told.MarksFound) -> None:
+        """Mark a whole process."""
+        self.session.marks.add(message.target, message.marks)
+        self.session.shelf.give_back(message.target)
+        left = f"; {message.left_out} left out, since the kernel refuses them" if message.left_out else ""
+        self.bottom.say(
+            f"{count(len(message.marks), 'VMA')} of {message.target.process.pid} {message.target.name} marked{left}"
+        )
+        self.refresh_marks()
+
+    def action_range(self) -> None:
+        """Begin a range, or end it."""
+        vma = self.map.cursor_vma
+        if self._current is not self.map or vma is None:
+            self.bottom.say("A range is marked in the map: Tab goes there")
+        elif self.marking.ranging:
+            self.action_mark()
+        else:
+            self.marking.begin(vma)
+            self.refresh_marks()
+
+    def action_mark_all(self) -> None:
+        """Mark all of the map."""
+        if self._current is not self.map or self.map.shown is None:
+            self.bottom.say("* marks all VMAs of a map: Tab goes there; Space marks a whole process here")
+        else:
+            self._tell(self.marking.all_shown(self.map.shown, self.session.facts))
+            self.refresh_marks()
+
+    def action_unmark(self) -> None:
+        """Unmark everything."""
+        self.marking.abandon()
+        self.session.marks.clear()
+        self.refresh_marks()
+
+    def refresh_marks(self) -> None:
+        """Show the marks, wherever they are shown."""
+        self.map.show_marks()
+        self.processes.show_marked(self.session.marks.counts)
+        self._show_standing()
+
+    def _show_standing(self) -> None:
+        book, read_only = self.session.marks, self.session.options.read_only
+        counts = book.counts
+        words = marks_words(
+            sum(counts.values()), book.stale, len(counts), book.count_bytes, "", ranging=self.marking.ranging
+        )
+        freeze = f"next freeze: {freeze_word(self.session.freeze)} "
+        self.bottom.show_marks(
+            SafeText("read only: nothing here can act") if read_only else words,
+            SafeText("" if read_only else freeze),
+        )
+
+    def _tell(self, words: str) -> None:
+        if words:
+            self.bottom.say(words)
+
+    # Plans
+
+    def action_cycle_freeze(self) -> None:
+        """Choose the freeze method of the next plan."""
+        if not self.session.options.read_only:
+            self.session.cycle_freeze()
+            self._show_standing()
+
+    def action_plan(self) -> None:
+        """Open the plan dialog on the marks, or on what is under the cursor."""
+        if self.session.operator is None:
+            return
+        if self.marking.ranging:
+            self.action_mark()
+        wanted, words = self._wanted()
+        if not wanted:
+            self.bottom.say("Nothing is marked, and there is no map to take a VMA from", bad=True)
+            return
+        targets = self.session.take(wanted)
+        if targets is None:
+            self.bottom.say("The map is being opened anew: try again", bad=True)
+            return
+
+        def answered(plan: Plan | None) -> None:
+            self._show_standing()
+            if plan is None:
+                self.session.give_back(targets)
+            else:
+                self.session.submit(plan, targets)
+
+        self.app.push_screen(PlanScreen(self.session, wanted, words), answered)
+
+    def _wanted(self) -> tuple[list[Wanted], SafeText]:
+        wanted = self.session.marks.wanted()
+        view, row = self.map.view, self.map.cursor_row
+        if wanted:
+            marks = sum(len(item.marks or ()) for item in wanted)
+            return wanted, safe(
+                f"On {count(marks, 'marked range')} of {count(len(wanted), 'process', 'processes')}, "
+                f"{size(self.session.marks.count_bytes)}"
+            )
+        if view is None or row is None:
+            return [], SafeText("")
+        who = f"{view.target.process.pid} {view.target.name}"
+        under = self.processes.under_cursor
+        if self._current is self.processes and under is not None and under.id == view.target.process:
+            return [Wanted(view.target)], safe(f"Nothing is marked, so: all of {who}")
+        mark = Mark(row.vma.range, row.vma.identity)
+        return [Wanted(view.target, (mark,))], safe(
+            f"Nothing is marked, so: the VMA under the cursor, {describe_vma(row)}, of {who}"
+        )
+
+    def on_planned(self, message: told.Planned) -> None:
+        """Hand a plan to the dialog that asked for it."""
+        for screen in self.app.screen_stack:
+            if isinstance(screen, PlanScreen):
+                screen.show_answer(message)
+
+    # What the operator thread does
+
+    def on_run_started(self, message: told.RunStarted) -> None:
+        """A plan began."""
+        self.bottom.run_started(message.plan)
+
+    def on_run_progressed(self, message: told.RunProgressed) -> None:
+        """It came further."""
+        self.bottom.run_progressed(message.progress)
+
+    def on_target_done(self, message: told.TargetDone) -> None:
+        """It is done with one target."""
+        self.results.add(Result(message.advice, message.report))
+        self.results.show_reason()
+        if self.session.sampler is not None:
+            self.session.sampler.look_now()
+
+    def on_run_ended(self, message: told.RunEnded) -> None:
+        """It is done."""
+        self.bottom.run_ended(message.waiting)
+        result = self.results.newest
+        if message.words:
+            self.bottom.say(message.words, bad=True, stays=True)
+        elif result is not None:
+            self.bottom.say(describe_result(result), stays=True)

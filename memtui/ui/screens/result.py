@@ -1,0 +1,58 @@
+"""One result: what came of it in total, and range by range."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from memtui.text import SafeText, count
+from memtui.ui.commands import CLOSE_BINDINGS
+from memtui.ui.lists.results import RangeRows, Result
+from memtui.ui.lists.sentences import describe_range, describe_report
+from memtui.ui.widgets.header import TextLine
+from memtui.ui.widgets.pane import Pane
+from memtui.ui.widgets.table import VirtualTable
+from memtui.ui.widgets.text_lines import TextLines
+
+
+class ResultScreen(Screen[None]):
+    """The ranges of one result, with the line under the cursor in words."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*CLOSE_BINDINGS]
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(id="result")
+        self._result = result
+        self._totals = TextLines(id="result-totals")
+        self._ranges = Pane("Ranges", id="result-ranges")
+        self._range = TextLines(id="result-range")
+
+    def compose(self) -> ComposeResult:
+        """Lay the screen out."""
+        yield self._totals
+        yield self._ranges
+        yield self._range
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Show the result; it does not change any more."""
+        self._totals.lines = tuple(describe_report(self._result))
+        rows = RangeRows(self._result)
+        self._ranges.say(SafeText(f"Ranges  {count(len(rows), 'range')}"))
+        self._ranges.table.show_words(SafeText("no range of this target was planned"))
+        self._ranges.table.show(rows)
+        self._ranges.table.focus()
+
+    def on_virtual_table_moved(self, message: VirtualTable.Moved) -> None:
+        """Say all that is known of the range under the cursor."""
+        ranges = self._result.report.ranges
+        if ranges:
+            self._range.lines = (describe_range(ranges[message.table.cursor]),)
+
+    def action_close(self) -> None:
+        """Go back."""
+        self.dismiss(None)

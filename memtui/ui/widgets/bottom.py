@@ -1,0 +1,97 @@
+"""The lines under the panes: what is marked and how it would be held; what goes on, or was said last."""
+
+from __future__ import annotations
+
+import time
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+
+from memtui.model.plan import Plan
+from memtui.model.report import Progress
+from memtui.text import SafeText, safe
+from memtui.ui.widgets.header import TextLine
+from memtui.ui.widgets.status import progress_words
+
+_MESSAGE_STAYS_S = 10.0
+_HELD_TICK_S = 0.2
+
+
+class Bottom(Vertical):
+    """Two lines. The second one belongs to the running plan while there is one."""
+
+    def __init__(self) -> None:
+        super().__init__(id="bottom")
+        self._marks = TextLine(id="marks")
+        self._freeze = TextLine(id="freeze")
+        self._message = TextLine(id="message")
+        self._plan: Plan | None = None
+        self._progress: Progress | None = None
+        self._held_since: float | None = None
+        self._waiting = 0
+        self._clearing: Timer | None = None
+        self._ticking: Timer | None = None
+
+    def compose(self) -> ComposeResult:
+        """Put the lines below one another."""
+        with Horizontal(id="standing"):
+            yield self._marks
+            yield self._freeze
+        yield self._message
+
+    @property
+    def running(self) -> bool:
+        """Whether a plan is being carried out."""
+        return self._plan is not None
+
+    def show_marks(self, words: SafeText, freeze: SafeText) -> None:
+        """Show what is marked, and the freeze method of the next plan."""
+        self._marks.text = SafeText(f" {words}")
+        self._freeze.text = freeze
+
+    def say(self, words: str, *, bad: bool = False, stays: bool = False) -> None:
+        """Show a line, raw; it goes away after a while unless it ``stays`` until the next one."""
+        if self._clearing is not None:
+            self._clearing.stop()
+            self._clearing = None
+        self._message.set_class(bad, "-bad")
+        self._message.text = safe(f" {'! ' if bad else ''}{words}" if words else "")
+        if words and not stays:
+            self._clearing = self.set_timer(_MESSAGE_STAYS_S, self._clear)
+
+    def _clear(self) -> None:
+        if not self.running:
+            self.say("")
+
+    def run_started(self, plan: Plan) -> None:
+        """A plan began."""
+        self._plan, self._progress, self._held_since = plan, None, None
+        self._message.add_class("-running")
+        self._ticking = self.set_interval(_HELD_TICK_S, self._show_run)
+        self._show_run()
+
+    def run_progressed(self, progress: Progress) -> None:
+        """It came further."""
+        self._progress = progress
+        if not progress.holding:
+            self._held_since = None
+        elif self._held_since is None:
+            self._held_since = time.monotonic()
+        self._show_run()
+
+    def run_ended(self, waiting: int) -> None:
+        """It is done with."""
+        self._plan, self._waiting = None, waiting
+        if self._ticking is not None:
+            self._ticking.stop()
+            self._ticking = None
+        self._message.remove_class("-running")
+        self.say("")
+
+    def _show_run(self) -> None:
+        if self._plan is not None:
+            held_s = None if self._held_since is None else time.monotonic() - self._held_since
+            advice = self._plan.advice.value
+            self._message.remove_class("-bad")
+            self._message.text = SafeText(f" {progress_words(advice, self._progress, held_s, self._waiting)}")

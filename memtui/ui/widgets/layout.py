@@ -1,0 +1,65 @@
+"""How the cells of a line are laid out: widths in terminal cells, neighbours of one style merged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
+
+from memtui.text import SafeText
+from memtui.ui.rows import Column, Line
+
+_ELLIPSIS = "…"
+
+
+def fit(text: str, width: int, right: bool = False) -> str:
+    """Return ``text`` in exactly ``width`` cells; what is cut ends in an ellipsis."""
+    length = len(text) if text.isascii() else cell_len(text)
+    if length > width:
+        return set_cell_size(text, max(0, width - 1)) + _ELLIPSIS if width > 0 else ""
+    blank = " " * (width - length)
+    return blank + text if right else text + blank
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The columns that a table of one width shows: (index of the cell, column)."""
+
+    shown: tuple[tuple[int, Column], ...] = ()
+
+    @classmethod
+    def of(cls, columns: Sequence[Column], width: int) -> Layout:
+        """Return what is shown of ``columns`` at ``width`` cells."""
+        return cls(tuple((at, column) for at, column in enumerate(columns) if column.shown_at(width)))
+
+    def header(self) -> str:
+        """Return the titles, over their columns."""
+        return "  " + " ".join(self._padded(at, column.title) for at, (_, column) in enumerate(self.shown))
+
+    def strip(self, line: Line, base: Style, style_of: Callable[[str], Style]) -> Strip:
+        """Return a line as a strip, not cropped. ``style_of`` gives the style of a cell's role."""
+        segments: list[Segment] = []
+        text, style = f"{fit(line.glyph, 1)} ", base
+        for at, (index, _) in enumerate(self.shown):
+            cell = line.cells[index]
+            if cell.role and (own := style_of(cell.role)) != style:
+                segments.append(Segment(text, style))
+                text, style = "", own
+            elif not cell.role and style != base:
+                segments.append(Segment(text, style))
+                text, style = "", base
+            text += self._padded(at, cell.text)
+            if at + 1 < len(self.shown):
+                text += " "
+        segments.append(Segment(text, style))
+        return Strip(segments)
+
+    def _padded(self, at: int, text: SafeText | str) -> str:
+        column = self.shown[at][1]
+        if at + 1 == len(self.shown):
+            return text
+        return fit(text, column.width, column.right)

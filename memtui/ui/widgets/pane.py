@@ -1,0 +1,37 @@
+"""A pane: its title, the titles of its columns, its table."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+
+from memtui.text import SafeText
+from memtui.ui.widgets.header import PaneTitle, TableHeader
+from memtui.ui.widgets.table import VirtualTable
+
+
+class Pane(Vertical):
+    """One of the lists, with what stands over it."""
+
+    def __init__(self, title: str, *, id: str) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self.line = PaneTitle()
+        self.line.set_reactive(PaneTitle.text, SafeText(f" {title}"))
+        self.header = TableHeader()
+        self.table = VirtualTable(id=f"{id}-table")
+
+    def compose(self) -> ComposeResult:
+        """Put the parts below one another."""
+        yield self.line
+        yield self.header
+        yield self.table
+
+    def say(self, title: SafeText) -> None:
+        """Put a title over the pane."""
+        self.line.text = SafeText(f" {title}")
+
+    def on_virtual_table_shaped(self, message: VirtualTable.Shaped) -> None:
+        """Have the titles stand over their columns."""
+        message.stop()
+        self.header.text = SafeText(message.table.shape.header())
+        self.header.offset_x = message.table.offset_x

@@ -1,0 +1,459 @@
+"""A host that is all made up: fixed data, the same every time, with names that try to do harm."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from memtui.host import Finding, History, MachineState, Wanted
+from memtui.model.advice import Advice
+from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
+from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Plan, PlannedRange, TargetPlan
+from memtui.model.process import Process, ProcessId, Standing
+from memtui.model.report import Effect, Outcome, Progress, RangeReport, TargetReport
+from memtui.model.verdict import MachineFacts, Reason, Verdict, judge
+from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaDetails, kind_of
+
+BOOT_ID = "00000000-0000-4000-8000-000000000001"
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+HOSTILE = ("[/x]", "[red]", "\x1b]0;x\x07", "a\nb", "\u202egnp.exe", "[@click=app.quit]x[/]", "\udc80\x9b31m")
+"""Names as an enemy would choose them."""
+
+FACTS = MachineFacts(swap_free_bytes=3 * GIB, huge_page_bytes=2 * MIB)
+
+
+def process_id(pid: int) -> ProcessId:
+    """Return who a made-up process is."""
+    return ProcessId(pid, 1000 + pid, BOOT_ID)
+
+
+def process(
+    pid: int,
+    name: str,
+    rss_bytes: int | None,
+    swap_bytes: int | None = 0,
+    *,
+    user: str | None = "app",
+    **more: object,
+) -> Process:
+    """Return a made-up process."""
+    given: dict[str, object] = {"state": "S", "major_faults": 12, "command": f"/usr/bin/{name}", **more}
+    return Process(
+        id=process_id(pid), name=name, user=user, rss_bytes=rss_bytes, swap_bytes=swap_bytes, **given
+    )  # type: ignore[arg-type]
+
+
+@dataclass
+class FakeVma:
+    """A VMA and its pages."""
+
+    vma: Vma
+    rss_bytes: int | None
+    swap_bytes: int | None = 0
+    flags: tuple[str, ...] = ("rd", "wr", "mr", "mw", "me", "ac")
+    shared_bytes: int = 0
+    label: str | None = None
+
+    def details(self) -> VmaDetails:
+        """Return what smaps would say."""
+        rss, swap = self.rss_bytes or 0, self.swap_bytes or 0
+        return VmaDetails(
+            flags=self.flags,
+            rss_bytes=rss,
+            pss_bytes=rss - self.shared_bytes // 2,
+            shared_bytes=min(rss, self.shared_bytes),
+            referenced_bytes=rss,
+            anonymous_bytes=0 if self.vma.inode else rss,
+            huge_bytes=0,
+            swap_bytes=swap,
+            locked_bytes=rss if "lo" in self.flags else 0,
+        )
+
+
+def vma(
+    start: int,
+    size_bytes: int,
+    perms: str = "rw-p",
+    name: str = "",
+    *,
+    inode: int = 0,
+    rss: int | None = 0,
+    swap: int | None = 0,
+    flags: tuple[str, ...] = (),
+    shared: int = 0,
+    label: str | None = None,
+) -> FakeVma:
+    """Return a made-up VMA."""
+    device = "08:01" if inode else "00:00"
+    made = Vma(
+        start,
+        start + size_bytes,
+        perms,
+        0,
+        device,
+        inode,
+        name,
+        kind_of(name, device, inode, perms, frozenset()),
+    )
+    return FakeVma(made, rss, swap, ("rd", "wr", *flags), shared, label)
+
+
+def practice_map() -> list[FakeVma]:
+    """Return a map worth teaching."""
+    return [
+        vma(
+            0x55D0_0000_0000,
+            348 * KIB,
+            "r--p",
+            "/usr/bin/python3.11",
+            inode=1311,
+            rss=348 * KIB,
+            shared=348 * KIB,
+        ),
+        vma(
+            0x55D0_0005_7000,
+            2860 * KIB,
+            "r-xp",
+            "/usr/bin/python3.11",
+            inode=1311,
+            rss=1892 * KIB,
+            shared=1892 * KIB,
+        ),
+        vma(0x55D0_1A2B_0000, 1540 * KIB, "rw-p", "[heap]", rss=1488 * KIB),
+        vma(0x7F10_0000_0000, 8 * MIB, rss=8 * MIB, label="hot region"),
+        vma(0x7F10_1000_0000, 32 * MIB, rss=32 * MIB, label="cold region"),
+        vma(0x7F10_2000_0000, 8 * MIB, rss=8 * MIB, shared=8 * MIB, label="shared with a child"),
+        vma(
+            0x7F10_3000_0000,
+            16 * MIB,
+            "r--p",
+            "/var/tmp/practice-4242.data",
+            inode=77,
+            rss=16 * MIB,
+            label="file",
+        ),
+        vma(
+            0x7F10_4000_0000,
+            4 * MIB,
+            "rw-s",
+            "/dev/zero (deleted)",
+            inode=9,
+            rss=4 * MIB,
+            label="shared memory",
+        ),
+        vma(0x7F10_5000_0000, 64 * KIB, rss=64 * KIB, flags=("lo",), label="locked"),
+        *(
+            vma(
+                0x7F10_6000_0000 + n * 8192,
+                4 * KIB,
+                "r--p" if n % 2 else "rw-p",
+                rss=4 * KIB,
+                label=f"one page {n}",
+            )
+            for n in range(6)
+        ),
+        vma(0x7F10_7000_0000, 4 * KIB, "---p", label="guard page"),
+        vma(0x7F10_7F00_0000, 256 * GIB, "---p", "[anon:[/x] [red]reservation]", flags=("nr",)),
+        vma(0x7FFD_0000_0000, 132 * KIB, "rw-p", "[stack]", rss=40 * KIB, swap=12 * KIB, flags=("gd",)),
+        vma(0x7FFD_0010_0000, 16 * KIB, "r--p", "[vvar]", flags=("pf", "io")),
+        vma(0x7FFD_0010_4000, 8 * KIB, "r-xp", "[vdso]", rss=4 * KIB, shared=4 * KIB),
+        vma(0xFFFF_FFFF_FF60_0000, 4 * KIB, "--xp", "[vsyscall]"),
+    ]
+
+
+def hostile_map() -> list[FakeVma]:
+    """Return a map whose names are all hostile."""
+    return [
+        vma(0x1000_0000 + n * MIB, 512 * KIB, "r--p", f"/tmp/{name}", inode=100 + n, rss=64 * KIB, label=name)
+        for n, name in enumerate(HOSTILE)
+    ]
+
+
+def many(count: int) -> list[FakeVma]:
+    """Return a map of many one-page VMAs."""
+    return [vma(0x10_0000_0000 + n * 8192, 4096, rss=4096) for n in range(count)]
+
+
+PROCESSES: tuple[Process, ...] = (
+    process(1, "init", 9 * MIB, user="root", command="/sbin/init"),
+    process(2, "kthreadd", 0, None, user="root", command="", is_kernel_thread=True),
+    process(
+        811,
+        "postgres",
+        412 * MIB,
+        96 * MIB,
+        user="postgres",
+        command="/usr/lib/postgresql/15/bin/postgres -D /data",
+    ),
+    process(903, "redis-server", 268 * MIB, 4 * MIB, user="redis", command="/usr/bin/redis-server *:6379"),
+    process(1204, "java", 1434 * MIB, 310 * MIB, user="app", command="java -Xmx4g -jar service.jar"),
+    process(4242, "python3", 74 * MIB, 12 * KIB, user="app", command="python3 -I -m memtui.practice"),
+    process(5100, "node", 188 * MIB, 0, user="web", state="R", command="node server.js"),
+    process(5101, "secret", None, None, user=None, command=None),
+    process(6001, "defunct", 0, 0, state="Z", command=""),
+    *(
+        process(7000 + n, name, (7 - n) * MIB, user=name, command=f"{name} --{name}")
+        for n, name in enumerate(HOSTILE)
+    ),
+)
+
+MACHINE = MachineState(
+    mem_total_bytes=16 * GIB,
+    mem_available_bytes=int(5.2 * GIB),
+    mem_free_bytes=2 * GIB,
+    swap_total_bytes=4 * GIB,
+    swap_free_bytes=3 * GIB,
+    swap_cached_bytes=41 * MIB,
+    psi_some_avg10=1.3,
+)
+
+
+class FakeTarget:
+    """A made-up process that was chosen. ``standing_now`` and ``look_error`` may be set by a test."""
+
+    def __init__(self, who: Process, vmas: list[FakeVma]) -> None:
+        self._who = who
+        self.vmas = vmas
+        self.closed = 0
+        self.opened = 1
+        self.looks: list[bool] = []
+        self.standing_now = Standing.ALIVE
+        self.look_error: MemtuiError | None = None
+
+    @property
+    def process(self) -> ProcessId:
+        return self._who.id
+
+    @property
+    def name(self) -> str:
+        return self._who.name
+
+    def standing(self) -> Standing:
+        return self.standing_now
+
+    def look(self, *, details: bool = False) -> AddressSpace:
+        self.looks.append(details)
+        if self.look_error is not None:
+            raise self.look_error
+        return space_of(self.process, self.vmas)
+
+    def judge(self, row: MappedVma, advice: Advice) -> Verdict:
+        return judge(row, advice, FACTS, lambda _: True)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def space_of(who: ProcessId, vmas: Sequence[FakeVma], *, details: bool = True) -> AddressSpace:
+    """Return one look at made-up VMAs."""
+    known: Mapping[int, VmaDetails] = {item.vma.start: item.details() for item in vmas} if details else {}
+    return AddressSpace(
+        process=who,
+        vmas=tuple(item.vma for item in vmas),
+        rss_bytes=[item.rss_bytes or 0 for item in vmas],
+        swap_bytes=[item.swap_bytes or 0 for item in vmas],
+        details=known,
+        labels={item.vma.start: item.label for item in vmas if item.label},
+        source="scan",
+        cost_ms=0.8,
+    )
+
+
+@dataclass
+class FakeHost:
+    """The machine. ``gate`` holds every call of an apply until it is set; ``calls`` is what was asked."""
+
+    processes_now: tuple[Process, ...] = PROCESSES
+    maps: dict[int, list[FakeVma]] = field(default_factory=dict)
+    gate: threading.Event | None = None
+    plan_error: MemtuiError | None = None
+    apply_error: Exception | None = None
+    blocked: dict[int, Reason] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    targets: list[FakeTarget] = field(default_factory=list)
+    applied: list[Plan] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.maps.setdefault(4242, practice_map())
+        self.maps.setdefault(7000, hostile_map())
+        self._cancelled = threading.Event()
+        self._held: dict[ProcessId, list[FakeVma]] = {}
+
+    # Reading
+
+    def machine(self) -> MachineState:
+        return MACHINE
+
+    def facts(self) -> MachineFacts:
+        return FACTS
+
+    def processes(self) -> list[Process]:
+        return list(self.processes_now)
+
+    def open(self, pid: int) -> FakeTarget:
+        who = next((item for item in self.processes_now if item.pid == pid), None)
+        if who is None:
+            raise NoSuchProcess(Reason.NO_SUCH_PROCESS, f"process {pid}")
+        if who.is_kernel_thread or who.state == "Z":
+            raise Unusable(Reason.KERNEL_THREAD if who.is_kernel_thread else Reason.ZOMBIE, f"process {pid}")
+        vmas = self.maps.setdefault(pid, [vma(0x40_0000, 4 * MIB, name="[heap]", rss=who.rss_bytes or 0)])
+        target = FakeTarget(who, vmas)
+        self._held[who.id] = vmas
+        self.targets.append(target)
+        return target
+
+    # Acting
+
+    def plan(
+        self,
+        advice: Advice,
+        wanted: Sequence[Wanted],
+        freeze: Freeze | None = None,
+        hold_ms: int = DEFAULT_HOLD_MS,
+        override_lockout: bool = False,
+    ) -> Plan:
+        self.calls.append(f"plan {advice.value} {freeze.value if freeze else 'auto'}")
+        if self.plan_error is not None:
+            raise self.plan_error
+        return Plan(advice, tuple(self._plan_target(advice, item, freeze) for item in wanted), hold_ms)
+
+    def _plan_target(self, advice: Advice, wanted: Wanted, freeze: Freeze | None) -> TargetPlan:
+        target = wanted.target
+        planned = []
+        for row in target.look().rows():
+            if wanted.marks is not None and not any(
+                mark.range.intersect(row.vma.range) and mark.identity == row.vma.identity
+                for mark in wanted.marks
+            ):
+                continue
+            name = row.label or row.vma.name
+            planned.append(
+                PlannedRange(row.vma.range, name, row.vma.identity, row.kind, target.judge(row, advice))
+            )
+        return TargetPlan(
+            process=target.process,
+            name=target.name,
+            ranges=tuple(planned),
+            freeze=freeze or Freeze.PTRACE,
+            freeze_is_ours=freeze is None,
+            blocked=self.blocked.get(target.process.pid),
+        )
+
+    def apply(
+        self,
+        plan: Plan,
+        on_progress: Callable[[Progress], None] | None = None,
+        on_target: Callable[[TargetReport], None] | None = None,
+    ) -> tuple[TargetReport, ...]:
+        self._cancelled.clear()
+        self.applied.append(plan)
+        self.calls.append(f"apply {plan.advice.value}")
+        if self.apply_error is not None:
+            raise self.apply_error
+        reports = []
+        for number, target in enumerate(plan.targets):
+            reports.append(self._apply_target(plan, target, f"{len(self.applied)}-{number}", on_progress))
+            if on_target is not None:
+                on_target(reports[-1])
+        return tuple(reports)
+
+    def _apply_target(
+        self, plan: Plan, target: TargetPlan, name: str, on_progress: Callable[[Progress], None] | None
+    ) -> TargetReport:
+        ranges = []
+        done = 0
+        for calls, item in enumerate(target.ranges, 1):
+            if on_progress is not None:
+                on_progress(
+                    Progress(f"{target.process.pid} {target.name}", done, target.requested_bytes, calls, True)
+                )
+            if self.gate is not None:
+                self.gate.wait(10)
+            if self._cancelled.is_set():
+                ranges.append(RangeReport(item, reason=Reason.CANCELLED))
+            else:
+                ranges.append(self._advise(plan.advice, target, item))
+            done += item.requested_bytes
+        moved = sum(item.moved_bytes or 0 for item in ranges) if plan.advice is Advice.PAGEOUT else None
+        return TargetReport(
+            id=name,
+            action_id=name,
+            time="2026-01-02T03:04:05Z",
+            planned=target,
+            freeze=target.freeze,
+            ranges=ranges,
+            moved_bytes=moved,
+            calls=len(ranges),
+            holds=1,
+            elapsed_ms=48.0,
+            held_ms=0.0 if target.freeze is Freeze.OFF else 31.4,
+            longest_held_ms=0.0 if target.freeze is Freeze.OFF else 31.4,
+            effect=_effect(plan.advice, moved),
+            **_total_outcome(ranges),  # type: ignore[arg-type]
+        )
+
+    def _advise(self, advice: Advice, target: TargetPlan, item: PlannedRange) -> RangeReport:
+        page = next(page for page in self._held[target.process] if page.vma.range == item.range)
+        before, swap_before = page.rss_bytes, page.swap_bytes
+        report = RangeReport(item, 0, None, before, before, swap_before, swap_before)
+        if item.verdict.refused:
+            report.outcome, report.reason, report.errno = Outcome.REFUSED, item.verdict.main_reason, "EINVAL"
+            report.moved_bytes = 0 if advice is Advice.PAGEOUT else None
+            return report
+        report.advised_bytes = item.requested_bytes
+        if advice is not Advice.PAGEOUT:
+            report.outcome, report.reason = Outcome.DONE, None
+            return report
+        report.moved_bytes = item.verdict.forecast_bytes or 0
+        page.rss_bytes = (before or 0) - report.moved_bytes
+        page.swap_bytes = (swap_before or 0) + (0 if page.vma.inode else report.moved_bytes)
+        report.rss_after_bytes, report.swap_after_bytes = page.rss_bytes, page.swap_bytes
+        full = report.moved_bytes == before
+        report.outcome = (
+            Outcome.NO_EFFECT if not report.moved_bytes else Outcome.DONE if full else Outcome.PARTIAL
+        )
+        report.reason = None if report.outcome is Outcome.DONE else item.verdict.main_reason
+        return report
+
+    def cancel(self) -> None:
+        self.calls.append("cancel")
+        self._cancelled.set()
+
+    def thaw_now(self) -> None:
+        self.calls.append("thaw_now")
+        self.cancel()
+
+    def release(self) -> None:
+        self.calls.append("release")
+
+    def history(self) -> History:
+        return History((), 0)
+
+    def doctor(self, pid: int | None = None) -> list[Finding]:
+        return []
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+def _effect(advice: Advice, moved: int | None) -> Effect:
+    if advice is Advice.PAGEOUT:
+        return Effect(-(moved or 0), moved, None, moved, 0)
+    if advice is Advice.COLD:
+        return Effect(0, 0, -31 * MIB, 0, 0)
+    return Effect(0, 0, None, -2 * MIB, 2 * MIB)
+
+
+def _total_outcome(ranges: Sequence[RangeReport]) -> dict[str, object]:
+    outcomes = {item.outcome for item in ranges}
+    if len(outcomes) == 1:
+        return {"outcome": ranges[0].outcome, "reason": ranges[0].reason}
+    first = next((item.reason for item in ranges if item.reason is not None), None)
+    return {"outcome": Outcome.PARTIAL, "reason": first}
+
+
+def grown(page: FakeVma, by_bytes: int) -> FakeVma:
+    """Return a VMA that has grown at its end."""
+    return replace(page, vma=replace(page.vma, end=page.vma.end + by_bytes))
