@@ -34,12 +34,10 @@ class ProcessHandle:
             if stat.is_kernel_thread:
                 raise Unusable(Reason.KERNEL_THREAD, subject)
             self.maps_fd = self._keep(os.open(f"/proc/{pid}/maps", os.O_RDONLY | os.O_CLOEXEC))
+            self._require_memory(pid)
             self.pagemap_fd = self._open_pagemap(pid)
             if self.is_dead():
                 raise _dead(pid)
-            if not os.pread(self.maps_fd, 1, 0):
-                # No map though it lives: its first thread has exited, others run on.
-                raise Unusable(Reason.LEADER_EXITED if stat.state == "Z" else Reason.ZOMBIE, subject)
         except OSError as error:
             self.close()
             if error.errno == errno.EINVAL:
@@ -80,6 +78,8 @@ class ProcessHandle:
         try:
             data = read_fd(self.maps_fd)
         except OSError as error:
+            if error.errno == errno.ESRCH:
+                raise self.lost_error() from error
             raise error_of(error, self.pid) from error
         if not data:
             raise self.lost_error()
@@ -103,6 +103,15 @@ class ProcessHandle:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _require_memory(self, pid: int) -> None:
+        """Raise Unusable for what has no map: pagemap of such a process cannot be opened (ESRCH)."""
+        if self.is_dead():
+            raise _dead(pid)
+        if not os.pread(self.maps_fd, 1, 0):
+            # No map though it lives: its first thread has exited, others run on.
+            reason = Reason.LEADER_EXITED if read_stat(pid).state == "Z" else Reason.ZOMBIE
+            raise Unusable(reason, f"process {pid}")
 
     def _keep(self, fd: int) -> int:
         self._fds.append(fd)
