@@ -10,7 +10,7 @@ from pathlib import Path
 from memtui.linux import machine
 from memtui.linux.capability import FileRights
 from memtui.linux.handle import ProcessHandle
-from memtui.linux.pagemap import PageReader, residency_of_details
+from memtui.linux.pagemap import PageReader, Source, residency_of_details
 from memtui.linux.procfs import parse_maps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
@@ -84,7 +84,8 @@ class LocalTarget:
         with self._lock:
             began = time.monotonic()
             self._read_layout()
-            if details:
+            if details or self._reader.source is Source.SMAPS:
+                # Where smaps is all there is, it is what the live numbers come from.
                 self._read_details()
             residency = self._residency()
             return AddressSpace(
@@ -142,7 +143,7 @@ class LocalTarget:
         self._details_ms = (time.monotonic() - began) * 1000
 
     def _residency(self) -> Residency | None:
-        if self._reader.source.value == "smaps" and self._details:
+        if self._reader.source is Source.SMAPS:
             return residency_of_details(self._vmas, self._details)
         try:
             return self._reader.residency(self._vmas)
