@@ -18,28 +18,29 @@ from memtui.model.process import Process, ProcessId
 
 
 class ProcessList:
-    """Reads all processes again and again, and asks for what does not change only once."""
+    """Reads all processes again and again, and asks for what seldom changes only once."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[int, int], tuple[str | None, str | None, str | None]] = {}
+        self._known: dict[tuple[int, int, str], tuple[str | None, str | None, str | None]] = {}
 
     def read(self) -> list[Process]:
         """Return all processes that can be seen, by pid. One that vanishes meanwhile is left out."""
         found: list[Process] = []
-        alive: set[tuple[int, int]] = set()
+        alive: set[tuple[int, int, str]] = set()
         for pid in psutil.pids():
             try:
                 stat = parse_stat(read_process_file(pid, "stat"))
             except MemtuiError:
                 # Gone between the listing and the reading, or hidden (hidepid): not in the list.
                 continue
-            alive.add((pid, stat.start_time))
+            alive.add((pid, stat.start_time, stat.name))
             found.append(self._process(pid, stat))
         self._known = {key: value for key, value in self._known.items() if key in alive}
         return found
 
     def _process(self, pid: int, stat: Stat) -> Process:
-        key = (pid, stat.start_time)
+        # An exec changes the command line, and nearly always the name with it.
+        key = (pid, stat.start_time, stat.name)
         if key not in self._known:
             self._known[key] = _who(pid)
         user, command, cgroup = self._known[key]
