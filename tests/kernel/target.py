@@ -160,6 +160,7 @@ COMMANDS: dict[str, Any] = {
     "fork_zombie": fork_zombie,
     "reap": reap,
     "exec": replace_by_exec,
+    "become": lambda program, arguments: os.execv(program, arguments),
     "exit": lambda: os._exit(0),
 }
 

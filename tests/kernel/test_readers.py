@@ -1,0 +1,281 @@
+"""What is read of processes is what the kernel says of them, by every way of reading it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from memtui.host.local import LocalHost
+from memtui.linux import handle as handle_module
+from memtui.linux import machine
+from memtui.linux.handle import ProcessHandle
+from memtui.linux.pagemap import PageReader, Source
+from memtui.linux.processes import ProcessList
+from memtui.linux.procfs import parse_maps
+from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
+from memtui.model.pages import tally
+from memtui.model.process import Standing
+from memtui.model.ranges import Range
+from memtui.model.verdict import Reason
+from memtui.model.vma import ANONYMOUS_KINDS, Kind, Vma
+from tests.kernel.toolkit import HUGE, MIB, PAGE, RESIDUE_BYTES, Child, at, smaps, wait_until, within
+
+SOURCES = [Source.SCAN, Source.PAGEMAP, Source.SMAPS]
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    with Child() as started:
+        yield started
+
+
+def look(handle: ProcessHandle, source: Source) -> dict[tuple[int, int], tuple[Vma, int, int]]:
+    """Return RSS and swap by the addresses of each VMA."""
+    vmas = parse_maps(handle.read_maps(), machine.shmem_devices())
+    found = PageReader(handle, source).residency(vmas)
+    return {
+        (vma.start, vma.end): (vma, rss, swap)
+        for vma, rss, swap in zip(vmas, found.rss_bytes, found.swap_bytes, strict=True)
+    }
+
+
+def all_handles() -> Iterator[ProcessHandle]:
+    for entry in sorted(os.listdir("/proc")):
+        if entry.isdigit():
+            try:
+                handle = ProcessHandle(int(entry))
+            except MemtuiError:
+                # A kernel thread, a zombie, or gone: it has no map.
+                continue
+            with handle:
+                yield handle
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_rss_and_swap_of_every_vma_on_the_machine_equal_smaps(source: Source) -> None:
+    compared = processes = 0
+    for handle in all_handles():
+        try:
+            first = look(handle, source)
+            told = smaps(handle.pid)
+            second = look(handle, source)
+        except (MemtuiError, OSError):
+            assert handle.standing() is not Standing.ALIVE
+            continue
+        processes += 1
+        for key, row in first.items():
+            entry = told.get(key)
+            if entry is None or second.get(key) != row or "ht" in entry.flags:
+                continue
+            vma, rss, swap = row
+            # The zero page cannot be told from others where pagemap is read entry by entry.
+            extra = rss - entry.rss if source is Source.PAGEMAP and vma.kind in ANONYMOUS_KINDS else 0
+            assert rss == entry.rss + extra, (handle.pid, vma, entry)
+            assert 0 <= extra <= vma.size_bytes
+            if vma.kind is not Kind.SHMEM:
+                assert swap == entry.swap, (handle.pid, vma, entry)
+            compared += 1
+    assert processes >= 2
+    assert compared >= 100
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_more_runs_than_the_buffer_holds(child: Child, source: Source) -> None:
+    pages = 10_000
+    start = child.map(pages * PAGE)
+    child.do("dirty", address=start, size=pages * PAGE, step=2 * PAGE)
+    with ProcessHandle(child.pid) as handle:
+        rss = {key[0]: row[1] for key, row in look(handle, source).items()}[start]
+        assert rss == at(child.pid, start).rss == pages // 2 * PAGE
+        runs = PageReader(handle, source).runs((Range(start, start + pages * PAGE),))
+    if source is Source.SMAPS:
+        assert runs is None
+    else:
+        assert runs is not None
+        assert [run[:2] for run in runs] == [
+            (place, place + PAGE) for place in range(start, start + pages * PAGE, 2 * PAGE)
+        ]
+
+
+def test_the_zero_page_is_no_rss(child: Child) -> None:
+    start = child.map(64 * PAGE)
+    child.do("touch", address=start, size=64 * PAGE)
+    child.do("dirty", address=start, size=PAGE, step=PAGE)
+    with ProcessHandle(child.pid) as handle:
+        rss = {source: look(handle, source)[start, start + 64 * PAGE][1] for source in SOURCES}
+    assert rss[Source.SCAN] == rss[Source.SMAPS] == at(child.pid, start).rss == PAGE
+    # Documented: an entry of pagemap does not tell the zero page.
+    assert rss[Source.PAGEMAP] == 64 * PAGE
+
+
+@pytest.mark.usefixtures("swap_file")
+@pytest.mark.parametrize("source", SOURCES)
+def test_swap_and_huge_pages(child: Child, source: Source) -> None:
+    size = 2 * HUGE
+    start = child.map(2 * size, align=HUGE, fill=1)
+    child.do("madvise", address=start, size=size, advice=21)
+    child.do("madvise", address=start + size, size=size, advice=25)
+    told = at(child.pid, start)
+    assert told.huge == size
+    assert told.swap >= size - RESIDUE_BYTES
+    with ProcessHandle(child.pid) as handle:
+        assert look(handle, source)[told.start, told.end][1:] == (told.rss, told.swap)
+        runs = PageReader(handle, source).runs((Range(told.start, told.end),))
+    if runs is not None and source is Source.SCAN:
+        assert tally(runs) == (told.rss, told.swap, told.huge)
+
+
+def test_details_are_those_of_smaps(child: Child) -> None:
+    start = child.map(MIB, fill=1)
+    child.do("lock", address=start, size=16 * PAGE)
+    child.fork()
+    with ProcessHandle(child.pid) as handle:
+        details = PageReader(handle).details()
+        told = smaps(child.pid)
+        again = PageReader(handle).details()
+    assert len(details) == len(told) > 20
+    assert "lo" in details[start].flags
+    # The child may still be copying a page of its own after the fork.
+    still = [entry for entry in told.values() if details[entry.start] == again[entry.start]]
+    assert len(still) > 20
+    for entry in still:
+        found = details[entry.start]
+        assert found.flags == tuple(entry.flags)
+        assert found.size_bytes == entry.end - entry.start
+        assert found.shared_bytes == entry.fields["Shared_Clean"] + entry.fields["Shared_Dirty"]
+        assert found.anonymous_bytes == entry.fields["Anonymous"]
+        assert found.locked_bytes == entry.fields["Locked"]
+        assert (found.pss_bytes, found.huge_bytes) == (entry.fields["Pss"], entry.huge)
+
+
+def test_a_file_name_is_read_as_the_kernel_writes_it(child: Child, tmp_path: Path) -> None:
+    path = tmp_path / "a b\n [x] \x1b]0;x\x07\u202e\\ \udcff "
+    path.write_bytes(bytes(PAGE))
+    start = child.map(PAGE, path=str(path))
+    with ProcessHandle(child.pid) as handle:
+        vmas = {vma.start: vma for vma in parse_maps(handle.read_maps(), frozenset())}
+    assert vmas[start].name == str(path).replace("\n", "\\012")
+
+
+def test_an_exec_is_told(child: Child) -> None:
+    with ProcessHandle(child.pid) as handle:
+        assert handle.standing() is Standing.ALIVE
+        child.exec()
+        assert handle.standing() is Standing.EXECED
+        with pytest.raises(Unusable) as told:
+            handle.read_maps()
+    assert told.value.reason is Reason.EXECED
+
+
+def test_an_end_is_told(child: Child) -> None:
+    with ProcessHandle(child.pid) as handle:
+        child.exit()
+        assert handle.standing() is Standing.EXITED
+        with pytest.raises(NoSuchProcess) as told:
+            handle.read_maps()
+    assert told.value.reason is Reason.EXITED
+    with pytest.raises(NoSuchProcess) as told:
+        ProcessHandle(child.pid)
+    assert told.value.reason is Reason.NO_SUCH_PROCESS
+
+
+def test_a_zombie_is_told(child: Child) -> None:
+    zombie = child.fork_zombie()
+    with pytest.raises(Unusable) as told:
+        ProcessHandle(zombie)
+    assert told.value.reason is Reason.ZOMBIE
+    child.do("reap", child=zombie)
+
+
+def test_a_thread_group_without_its_leader_is_told(child: Child) -> None:
+    child.end_leader()
+    with pytest.raises(Unusable) as told:
+        ProcessHandle(child.pid)
+    assert told.value.reason is Reason.LEADER_EXITED
+
+
+def test_a_kernel_thread_is_told() -> None:
+    with pytest.raises(Unusable) as told:
+        ProcessHandle(2)
+    assert told.value.reason is Reason.KERNEL_THREAD
+
+
+def test_a_thread_is_no_process(child: Child) -> None:
+    thread = next(int(tid) for tid in os.listdir(f"/proc/{child.pid}/task") if int(tid) != child.pid)
+    with pytest.raises(NoSuchProcess):
+        ProcessHandle(thread)
+
+
+def test_without_pagemap_the_numbers_stay_live(
+    child: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_handle: ProcessHandle, _pid: int) -> None:
+        return None
+
+    monkeypatch.setattr(handle_module.ProcessHandle, "_open_pagemap", refuse)
+    start = child.map(MIB)
+    with LocalHost(tmp_path) as host:
+        target = host.open(child.pid)
+
+        def rss(details: bool) -> int | None:
+            space = target.look(details=details)
+            assert space.source == "smaps"
+            return next(row.rss_bytes for row in space.rows() if row.vma.start == start)
+
+        assert rss(details=True) == 0
+        child.do("write", address=start, size=MIB, seed=1)
+        assert rss(details=False) == at(child.pid, start).rss == MIB
+        target.close()
+
+
+def test_details_are_kept_only_while_the_same_vma_stands(child: Child, tmp_path: Path) -> None:
+    start = child.map(MIB, fill=1)
+    with LocalHost(tmp_path) as host:
+        target = host.open(child.pid)
+        target.look(details=True)
+        kept = target.look()
+        assert start in kept.details
+        child.do("unmap", address=start, size=MIB)
+        child.map(MIB // 2, at=start)
+        assert start not in target.look().details
+        target.close()
+
+
+def test_the_process_list_follows_an_exec(child: Child) -> None:
+    processes = ProcessList()
+
+    def row() -> tuple[str, str | None, int | None]:
+        found = next(process for process in processes.read() if process.pid == child.pid)
+        return found.name, found.command, found.rss_bytes
+
+    command_before = Path(f"/proc/{child.pid}/cmdline").read_bytes()
+    assert row()[1] == command_before.rstrip(b"\0").replace(b"\0", b" ").decode()
+    child.send("become", program="/bin/sleep", arguments=["sleep", "1000"])
+    wait_until(lambda: b"1000" in Path(f"/proc/{child.pid}/cmdline").read_bytes(), "it sleeps")
+    assert row()[:2] == ("sleep", "sleep 1000")
+
+
+def test_the_process_list_has_what_status_says(child: Child) -> None:
+    child.map(4 * MIB, fill=1)
+    zombie = child.fork_zombie()
+    found = {process.pid: process for process in ProcessList().read()}
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{child.pid}/status").read_text().splitlines())
+    assert found[child.pid].rss_bytes == int(status["VmRSS"].split()[0]) * 1024
+    assert found[child.pid].swap_bytes == int(status["VmSwap"].split()[0]) * 1024
+    assert found[child.pid].user == "root"
+    assert (found[zombie].state, found[zombie].rss_bytes) == ("Z", 0)
+    assert found[2].is_kernel_thread
+    assert list(found) == sorted(found)
+    child.do("reap", child=zombie)
+
+
+def test_a_vma_of_one_page_each(child: Child) -> None:
+    start = child.do("map_pages", count=500, fill=1)
+    with ProcessHandle(child.pid) as handle:
+        found = look(handle, Source.SCAN)
+    told = within(child.pid, start, start + 1000 * PAGE)
+    assert len(told) == 500
+    assert all(found[entry.start, entry.end][1] == entry.rss == PAGE for entry in told)
