@@ -139,7 +139,7 @@ def _metered_elements(piece: Piece, meter: _Meter, huge_page_bytes: int) -> Iter
     start = piece.start
     while start < piece.end:
         reach = meter.reach(start, CALL_BYTES)
-        limit = min(start + CALL_SPAN_BYTES, piece.end if reach is None else reach)
+        limit = min(start + CALL_SPAN_BYTES, piece.end, piece.end if reach is None else reach)
         if limit < piece.end:
             # A cut inside a huge page would split it (measured: KERNEL.md 3.7).
             cut = limit // huge_page_bytes * huge_page_bytes
