@@ -23,6 +23,7 @@ from memtui.ui.session import Session
 from memtui.ui.styles import stylesheets
 
 _SUSPEND_WAITS_S = 1.0
+_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
 
 
 class MemtuiApp(App[None]):
@@ -30,7 +31,7 @@ class MemtuiApp(App[None]):
 
     TITLE = "memtui"
     CSS_PATH = stylesheets("memtui.tcss")
-    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+    HORIZONTAL_BREAKPOINTS = _BREAKPOINTS
     BINDINGS: ClassVar[list[BindingType]] = [*APP_BINDINGS]
 
     def __init__(self, host: Host, options: UiOptions, *, sampling: bool = True) -> None:

@@ -8,7 +8,7 @@ APP_BINDINGS = [
     Binding(
         "exclamation_mark,f12",
         "app.thaw_now",
-        "Thaw now",
+        "Thaw",
         key_display="!",
         id="thaw",
         tooltip="Thaw everything at once, cancel the running plan and empty the queue.",
@@ -53,7 +53,7 @@ MAIN_BINDINGS = [
         id="freeze",
         tooltip="The freeze method of the next plan: auto, ptrace, off.",
     ),
-    Binding("tab", "next_pane(1)", "Pane", id="pane.next", tooltip="The next pane."),
+    Binding("tab", "next_pane(1)", "Pane", show=False, id="pane.next", tooltip="The next pane."),
     Binding(
         "shift+tab", "next_pane(-1)", "Pane back", show=False, id="pane.back", tooltip="The pane before."
     ),
@@ -89,6 +89,12 @@ PLAN_BINDINGS = [
     ),
 ]
 
+DIALOG_BINDINGS = [
+    *(item for item in APP_BINDINGS if item.id != "quit"),
+    Binding("f10", "app.quit", "Quit", show=False, tooltip="Quit; whatever is held is released."),
+]
+"""The app's keys under a dialog, where q only closes the dialog."""
+
 CLOSE_BINDINGS = [
-    Binding("escape,backspace", "close", "Back", key_display="Esc", id="close", tooltip="Go back."),
+    Binding("escape,q,backspace", "close", "Back", key_display="Esc", id="close", tooltip="Go back."),
 ]

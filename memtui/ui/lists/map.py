@@ -16,7 +16,7 @@ _COLUMNS = (
     Column("SWAP", 6, right=True),
     Column("SIZE", 6, right=True),
     Column("PERM", 4),
-    Column("KIND", 7),
+    Column("KIND", 8),
     Column("FLAGS", 5),
     Column("START", 12, right=True, below_width=96),
     Column("ADDRESS", 25, right=True, from_width=96),

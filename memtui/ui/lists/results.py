@@ -91,7 +91,7 @@ _RANGE_COLUMNS = (
     Column("   RSS>AFTER", 13),
     Column("  SWAP>AFTER", 13, from_width=82),
     Column("ERRNO", 6),
-    Column("RANGE", 25, from_width=124),
+    Column("RANGE", 25, from_width=110),
     Column("NAME", 20),
 )
 

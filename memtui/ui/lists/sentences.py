@@ -53,7 +53,7 @@ def describe_freeze(target: TargetPlan) -> SafeText:
         return safe(f"{who}: BLOCKED, {words}{step}")
     if target.self_advised:
         return safe(f"{who}: it advises itself (you may not advise it from outside); not held")
-    held = "not held" if target.freeze is Freeze.OFF else f"held by {target.freeze.value}"
+    held = "not held" if target.freeze is Freeze.OFF else f"will be held by {target.freeze.value}"
     reason = f" ({target.freeze_reason})" if target.freeze_reason else ""
     chosen = ", chosen for you" if target.freeze_is_ours else ""
     return safe(f"{who}: {held}{chosen}{reason}, {count(len(target.ranges), 'range')}")

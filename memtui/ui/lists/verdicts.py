@@ -13,7 +13,7 @@ _COLUMNS = (
     Column("FORECAST", 8, right=True),
     Column("REQUEST", 7, right=True),
     Column("WILL", 6),
-    Column("KIND", 7, from_width=84),
+    Column("KIND", 8, from_width=84),
     Column("PID", 7, right=True, from_width=84),
     Column("START", 12, right=True, from_width=84),
     Column("NAME", 18),

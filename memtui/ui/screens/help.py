@@ -13,7 +13,14 @@ from textual.screen import ModalScreen
 from textual.widgets import Footer, Static
 
 from memtui.text import safe
-from memtui.ui.commands import ACTING, APP_BINDINGS, CLOSE_BINDINGS, MAIN_BINDINGS, PLAN_BINDINGS
+from memtui.ui.commands import (
+    ACTING,
+    APP_BINDINGS,
+    CLOSE_BINDINGS,
+    DIALOG_BINDINGS,
+    MAIN_BINDINGS,
+    PLAN_BINDINGS,
+)
 from memtui.ui.widgets.table import VirtualTable
 
 _GLYPHS = (
@@ -43,7 +50,7 @@ class HelpScreen(ModalScreen[None]):
     AUTO_FOCUS = "#help-text"
     BINDINGS: ClassVar[list[BindingType]] = [
         *CLOSE_BINDINGS,
-        *(item for item in APP_BINDINGS if item.action != "app.help"),
+        *(item for item in DIALOG_BINDINGS if item.id != "help"),
         Binding("question_mark,f1", "close", "Back", show=False),
     ]
 

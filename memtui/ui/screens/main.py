@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal
-from textual.screen import Screen
 from textual.timer import Timer
-from textual.widgets import Footer
 
-from memtui.host import Wanted
-from memtui.model.plan import Mark, Plan
+from memtui.model.plan import Plan
 from memtui.model.process import Process, ProcessId
-from memtui.text import SafeText, count, safe, size
+from memtui.text import SafeText, count
 from memtui.ui import messages as told
 from memtui.ui.commands import ACTING, MAIN_BINDINGS
 from memtui.ui.lists.results import Result
 from memtui.ui.lists.sentences import describe_result, describe_vma
-from memtui.ui.marking import Marking
+from memtui.ui.meant import what_is_meant
+from memtui.ui.screens.layout import ThreePanes
 from memtui.ui.screens.plan import PlanScreen
 from memtui.ui.screens.result import ResultScreen
 from memtui.ui.session import Session
-from memtui.ui.widgets.bottom import Bottom
-from memtui.ui.widgets.header import TextLine
-from memtui.ui.widgets.pane import Pane
-from memtui.ui.widgets.panes import MapPane, ProcessPane, ResultPane
 from memtui.ui.widgets.status import freeze_word, marks_words, system_words
 from memtui.ui.widgets.table import VirtualTable
 
@@ -34,35 +26,16 @@ REST_S = 0.3
 """How long the cursor rests on a process before its map is read: not every row passed is."""
 
 
-class MainScreen(Screen[None]):
-    """Three lists. Wide: all of them; narrow: the current one."""
+class MainScreen(ThreePanes):
+    """What keys and messages do on the main screen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*MAIN_BINDINGS]
 
     def __init__(self, session: Session) -> None:
-        super().__init__(id="main")
-        self.session = session
-        self.marking = Marking(session.marks)
-        self.system = TextLine(id="system")
-        self.processes = ProcessPane()
-        self.map = MapPane(self.marking)
-        self.results = ResultPane()
-        self.bottom = Bottom()
-        self._panes: tuple[Pane, ...] = (self.processes, self.map, self.results)
-        self._current: Pane = self.processes
+        super().__init__(session)
         self._resting: Timer | None = None
         self._pid_wanted = session.options.pid
         self._list_cost_ms: float | None = None
-
-    def compose(self) -> ComposeResult:
-        """Lay the screen out."""
-        yield self.system
-        with Horizontal(id="lists"):
-            yield self.processes
-            yield self.map
-        yield self.results
-        yield self.bottom
-        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin with the process that the command line named, or with the list."""
@@ -75,31 +48,6 @@ class MainScreen(Screen[None]):
             self.session.sampler.find(self._pid_wanted)
         self.show_pane(self.processes)
 
-    # Panes
-
-    def show_pane(self, pane: Pane) -> None:
-        """Make a pane the current one; on a narrow screen it is the only one shown."""
-        self._current = pane
-        for item in self._panes:
-            item.set_class(item is pane, "-current")
-        self.set_class(pane is self.results, "-results")
-        pane.table.focus()
-
-    @property
-    def current(self) -> Pane:
-        """The pane that keys go to."""
-        return self._current
-
-    def on_descendant_focus(self) -> None:
-        """Follow a click into another pane."""
-        for pane in self._panes:
-            if pane.table.has_focus and pane is not self._current:
-                self.show_pane(pane)
-
-    def action_next_pane(self, step: int) -> None:
-        """Go round the panes."""
-        self.show_pane(self._panes[(self._panes.index(self._current) + step) % len(self._panes)])
-
     def action_back(self) -> None:
         """Drop the range in the making, or cancel the running plan, or go back a pane."""
         if self.marking.ranging:
@@ -108,8 +56,8 @@ class MainScreen(Screen[None]):
         elif self.bottom.running and self.session.operator is not None:
             self.session.operator.cancel()
             self.bottom.say("Cancelling at the next call's edge ...")
-        elif self._current is not self.processes:
-            self.show_pane(self._panes[self._panes.index(self._current) - 1])
+        else:
+            self.pane_before()
 
     def on_virtual_table_entered(self, message: VirtualTable.Entered) -> None:
         """Go in: from a process to its map, from a result to its ranges."""
@@ -204,9 +152,9 @@ class MainScreen(Screen[None]):
     def action_mark(self) -> None:
         """Mark what is under the cursor, or end a range."""
         shown, vma = self.map.shown, self.map.cursor_vma
-        if self._current is self.processes:
+        if self.current is self.processes:
             self._mark_process(self.processes.under_cursor)
-        elif self._current is self.map and shown is not None and vma is not None:
+        elif self.current is self.map and shown is not None and vma is not None:
             self._tell(
                 self.marking.commit(shown, vma) if self.marking.ranging else self.marking.toggle(shown, vma)
             )
@@ -225,16 +173,15 @@ class MainScreen(Screen[None]):
         """Mark a whole process."""
         self.session.marks.add(message.target, message.marks)
         self.session.shelf.give_back(message.target)
+        who = f"{message.target.process.pid} {message.target.name}"
         left = f"; {message.left_out} left out, since the kernel refuses them" if message.left_out else ""
-        self.bottom.say(
-            f"{count(len(message.marks), 'VMA')} of {message.target.process.pid} {message.target.name} marked{left}"
-        )
+        self.bottom.say(f"{count(len(message.marks), 'VMA')} of {who} marked{left}")
         self.refresh_marks()
 
     def action_range(self) -> None:
         """Begin a range, or end it."""
         vma = self.map.cursor_vma
-        if self._current is not self.map or vma is None:
+        if self.current is not self.map or vma is None:
             self.bottom.say("A range is marked in the map: Tab goes there")
         elif self.marking.ranging:
             self.action_mark()
@@ -244,7 +191,7 @@ class MainScreen(Screen[None]):
 
     def action_mark_all(self) -> None:
         """Mark all of the map."""
-        if self._current is not self.map or self.map.shown is None:
+        if self.current is not self.map or self.map.shown is None:
             self.bottom.say("* marks all VMAs of a map: Tab goes there; Space marks a whole process here")
         else:
             self._tell(self.marking.all_shown(self.map.shown, self.session.facts))
@@ -292,7 +239,7 @@ class MainScreen(Screen[None]):
             return
         if self.marking.ranging:
             self.action_mark()
-        wanted, words = self._wanted()
+        wanted, words = what_is_meant(self.session.marks, self.map, self._process_under_cursor)
         if not wanted:
             self.bottom.say("Nothing is marked, and there is no map to take a VMA from", bad=True)
             return
@@ -310,31 +257,15 @@ class MainScreen(Screen[None]):
 
         self.app.push_screen(PlanScreen(self.session, wanted, words), answered)
 
-    def _wanted(self) -> tuple[list[Wanted], SafeText]:
-        wanted = self.session.marks.wanted()
-        view, row = self.map.view, self.map.cursor_row
-        if wanted:
-            marks = sum(len(item.marks or ()) for item in wanted)
-            return wanted, safe(
-                f"On {count(marks, 'marked range')} of {count(len(wanted), 'process', 'processes')}, "
-                f"{size(self.session.marks.count_bytes)}"
-            )
-        if view is None or row is None:
-            return [], SafeText("")
-        who = f"{view.target.process.pid} {view.target.name}"
-        under = self.processes.under_cursor
-        if self._current is self.processes and under is not None and under.id == view.target.process:
-            return [Wanted(view.target)], safe(f"Nothing is marked, so: all of {who}")
-        mark = Mark(row.vma.range, row.vma.identity)
-        return [Wanted(view.target, (mark,))], safe(
-            f"Nothing is marked, so: the VMA under the cursor, {describe_vma(row)}, of {who}"
-        )
-
     def on_planned(self, message: told.Planned) -> None:
         """Hand a plan to the dialog that asked for it."""
         for screen in self.app.screen_stack:
             if isinstance(screen, PlanScreen):
                 screen.show_answer(message)
+
+    @property
+    def _process_under_cursor(self) -> Process | None:
+        return self.processes.under_cursor if self.current is self.processes else None
 
     # What the operator thread does
 

@@ -16,7 +16,7 @@ from memtui.host import Wanted
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.plan import Plan
 from memtui.text import SafeText, safe
-from memtui.ui.commands import APP_BINDINGS, PLAN_BINDINGS
+from memtui.ui.commands import DIALOG_BINDINGS, PLAN_BINDINGS
 from memtui.ui.lists.sentences import describe_forecast, describe_freeze
 from memtui.ui.lists.verdicts import VerdictRows
 from memtui.ui.messages import Planned
@@ -36,7 +36,7 @@ class PlanScreen(ModalScreen["Plan | None"]):
     """Answers with the plan as it was shown, or with None."""
 
     AUTO_FOCUS = "#cancel"
-    BINDINGS: ClassVar[list[BindingType]] = [*PLAN_BINDINGS, *APP_BINDINGS]
+    BINDINGS: ClassVar[list[BindingType]] = [*PLAN_BINDINGS, *DIALOG_BINDINGS]
 
     def __init__(self, session: Session, wanted: Sequence[Wanted], what: SafeText) -> None:
         super().__init__(id="plan")

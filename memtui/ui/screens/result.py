@@ -13,7 +13,6 @@ from memtui.text import SafeText, count
 from memtui.ui.commands import CLOSE_BINDINGS
 from memtui.ui.lists.results import RangeRows, Result
 from memtui.ui.lists.sentences import describe_range, describe_report
-from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.pane import Pane
 from memtui.ui.widgets.table import VirtualTable
 from memtui.ui.widgets.text_lines import TextLines

@@ -35,7 +35,7 @@ def system_words(
         f"psi {psi}",
     ]
     if map_cost_ms is not None:
-        parts.append(f"map {duration(map_cost_ms)} every {duration(period_s * 1000)}")
+        parts.append(f"map {duration(map_cost_ms)}/{period_s:.3g}s")
     if list_cost_ms is not None:
         parts.append(f"list {duration(list_cost_ms)}")
     return SafeText(" " + "  ".join(parts))

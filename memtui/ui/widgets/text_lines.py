@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
-from textual.content import Content
 
 from memtui.text import SafeText
 

@@ -1,0 +1,115 @@
+"""How tests and screenshots drive the app: readings are pushed as messages, no thread samples."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from textual.pilot import Pilot
+
+from memtui.model.process import Process
+from memtui.ui.app import MemtuiApp
+from memtui.ui.lists.map import MapRows
+from memtui.ui.marks import Shelf
+from memtui.ui.messages import MachineRead, MapRead, MapView, PidFound, ProcessesRead
+from tests.fakes import FACTS, FakeHost, FakeTarget, process_id
+
+WAIT_S = 10.0
+
+
+async def until(condition: Callable[[], object], pilot: Pilot[Any] | None = None) -> None:
+    """Wait until a condition holds; fail if it does not within ten seconds."""
+    deadline = asyncio.get_running_loop().time() + WAIT_S
+    while not condition():
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError("what was waited for did not come")
+        await (asyncio.sleep(0.01) if pilot is None else pilot.pause(0.01))
+
+
+def host_of(app: MemtuiApp) -> FakeHost:
+    """Return the made-up host of an app."""
+    host = app.session.host
+    assert isinstance(host, FakeHost)
+    return host
+
+
+async def read_machine(
+    app: MemtuiApp, pilot: Pilot[Any], processes: tuple[Process, ...] | None = None
+) -> None:
+    """Push a process list and the machine, as the sampler would."""
+    host = host_of(app)
+    if processes is not None:
+        host.processes_now = processes
+    app.main.post_message(MachineRead(host.machine(), FACTS, 1.0))
+    app.main.post_message(ProcessesRead(tuple(host.processes()), 2.0))
+    await pilot.pause()
+
+
+async def read_map(app: MemtuiApp, pilot: Pilot[Any], target: FakeTarget) -> None:
+    """Push a look at a map, as the sampler would."""
+    app.main.post_message(MapRead(target.process, MapView(target, target.look(), 0.8)))
+    await pilot.pause()
+
+
+async def open_map(app: MemtuiApp, pilot: Pilot[Any], pid: int) -> FakeTarget:
+    """Choose a process and push a first look at its map."""
+    target = host_of(app).open(pid)
+    shelf: Shelf = app.session.shelf
+    shelf.put(target)
+    app.main.post_message(PidFound(pid, process_id(pid), target.name, ""))
+    await pilot.pause()
+    await read_map(app, pilot, target)
+    return target
+
+
+async def start(app: MemtuiApp, pilot: Pilot[Any], pid: int = 4242) -> FakeTarget:
+    """Bring the app to where it shows the map of a process, with the map in focus."""
+    await read_machine(app, pilot)
+    return await open_map(app, pilot, pid)
+
+
+def rows_of(app: MemtuiApp) -> MapRows:
+    """Return the map that is shown."""
+    rows = app.main.map.table.rows
+    assert isinstance(rows, MapRows)
+    return rows
+
+
+def index_of(app: MemtuiApp, label: str) -> int:
+    """Return the row of the VMA with a label, or a name."""
+    space = rows_of(app).space
+    return next(
+        at
+        for at in range(len(space))
+        if label in (space.labels.get(space.vmas[at].start), space.vmas[at].name)
+    )
+
+
+async def mark_regions(app: MemtuiApp, pilot: Pilot[Any], *labels: str) -> None:
+    """Put the cursor on each and press Space."""
+    for label in labels:
+        app.main.map.table.go_to(rows_of(app).key(index_of(app, label)))
+        await pilot.press("space")
+
+
+async def settled(app: MemtuiApp, pilot: Pilot[Any]) -> None:
+    """Wait until the clerk has no question left and its answers are on the screen."""
+    answered = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    app.session.clerk.ask(lambda: loop.call_soon_threadsafe(answered.set) and None)
+    await asyncio.wait_for(answered.wait(), WAIT_S)
+    await pilot.pause()
+
+
+async def advise(app: MemtuiApp, pilot: Pilot[Any]) -> None:
+    """Open the plan dialog, apply the plan, wait for its end, and push a new look at the map."""
+    before = len(app.main.results.table.rows)
+    await pilot.press("a")
+    await settled(app, pilot)
+    await pilot.press("y")
+    await until(lambda: len(app.main.results.table.rows) > before and not app.main.bottom.running, pilot)
+    view = app.main.map.view
+    if view is not None:
+        assert isinstance(view.target, FakeTarget)
+        await read_map(app, pilot, view.target)
