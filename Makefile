@@ -29,7 +29,7 @@ run: $(RUNTIME)
 	@$(VENV)/bin/memtui $(ARGS)
 
 test: $(DEV)
-	$(PY) -m pytest tests --ignore=tests/bench $(ARGS)
+	$(PY) -m pytest --ignore=tests/bench $(ARGS)
 
 check: $(DEV)
 	$(VENV)/bin/ruff check memtui tests
