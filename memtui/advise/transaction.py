@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from memtui.advise.calls import Adviser, give
-from memtui.advise.cutting import PIECE_BYTES, Grain, Piece, calls_of, collapsible
+from memtui.advise.cutting import CALL_BYTES, PIECE_BYTES, Grain, Piece, calls_of, collapsible
 from memtui.advise.recheck import Recheck
 from memtui.advise.tally import RangeTally, add_seen
 from memtui.freeze.client import Guard, Released
@@ -85,6 +85,7 @@ class Transaction:
         self._identities = [item.identity for item in planned.ranges]
         self._recheck = Recheck(tools.handle)
         self._hold_bytes = _FIRST_HOLD_BYTES
+        self._looks: list[tuple[list[Piece], list[RawRun], list[RawRun]]] = []
         self.course = Course([RangeTally(item) for item in planned.ranges], planned.freeze)
 
     def run(self) -> Course:
@@ -162,13 +163,16 @@ class Transaction:
             course.holds += 1
             course.held_ms += released.held_ms
             course.longest_held_ms = max(course.longest_held_ms, released.held_ms)
-        if not released.held_throughout:
+        if released.held_throughout:
+            self._add_looks()
+        else:
             self._lost(called, released)
         self._tell(holding=False)
         return leftover, released.held_ms / 1000
 
     def _lost(self, called: Sequence[Piece], released: Released) -> None:
-        """Record a hold that ended early: nothing said of its pieces is certain any more."""
+        """Record a hold that ended early: what was seen of its pieces is certain no more, and dropped."""
+        self._looks.clear()
         for piece in called:
             self.course.tallies[piece.owner].lost_bytes += piece.end - piece.start
         died = self._tools.handle.is_dead()
@@ -180,7 +184,7 @@ class Transaction:
     ) -> list[Piece]:
         """Re-check, scan, call, scan; return what time did not suffice for.
 
-        Without ``until`` one call is made, and the map is looked at again after it.
+        Without ``until`` one call's worth is done, and the map is looked at again after it.
         """
         called = [] if called is None else called
         tallies = self.course.tallies
@@ -195,7 +199,7 @@ class Transaction:
             pieces = self._only_collapsible(pieces, before)
         leftover = self._call(pieces, before, until, called)
         if called and self.course.stopped not in (Reason.EXITED, Reason.EXECED):
-            self._look_after(called, before, raced=until is None)
+            self._look_after(called, before, running=until is None)
         return leftover
 
     def _runs(self, pieces: Sequence[Piece]) -> list[RawRun] | None:
@@ -221,9 +225,9 @@ class Transaction:
         course, tools = self.course, self._tools
         runs = before if before is not None else [(p.start, p.end, PRESENT) for p in pieces]
         began = time.monotonic()
-        populated = 0
+        one_round = until is not None or self._is_little(pieces, runs)
         for call in calls_of(pieces, runs, tools.grain):
-            over = called and (until is None or time.monotonic() >= until)
+            over = called and (not one_round if until is None else time.monotonic() >= until)
             if over or tools.cancelled.is_set() or course.stopped is not None:
                 break
             result = give(tools.adviser, call, CATALOGUE[self._advice].number)
@@ -246,16 +250,31 @@ class Transaction:
             self._adapt(populated, time.monotonic() - began)
         return _behind(pieces, called)
 
-    def _look_after(self, called: list[Piece], before: list[RawRun] | None, raced: bool) -> None:
-        if before is not None:
-            within = _set_of(called)
-            after = self._runs(called)
-            if after is not None:
-                add_seen(self.course.tallies, called, list(cut(before, within)), after, self._advice)
-        if raced:
+    def _is_little(self, pieces: Sequence[Piece], runs: Sequence[RawRun]) -> bool:
+        """Whether all of it is no more work than one call may be, however many addresses it spans."""
+        if any(piece.owner in self._tools.grain.read_ahead_bytes for piece in pieces):
+            return False
+        return sum(end - start for start, end, _state in runs) <= CALL_BYTES
+
+    def _look_after(self, called: list[Piece], before: list[RawRun] | None, running: bool) -> None:
+        """Look at the pages again. Of a target that runs, the map must then still be what it was."""
+        after = None if before is None else self._runs(called)
+        if before is not None and after is not None:
+            self._looks.append((called, list(cut(before, _set_of(called))), after))
+        if running:
             checked = self._recheck.check(called, self._identities)
             for piece in (*checked.changed, *checked.gone):
                 self.course.tallies[piece.owner].raced_bytes += piece.end - piece.start
+            self._add_looks()
+
+    def _add_looks(self) -> None:
+        """Count what was seen, now that the target is known to have been there all the time.
+
+        Of one that exits or execs all pages are gone: that is not what the advice did.
+        """
+        for called, before, after in self._looks:
+            add_seen(self.course.tallies, called, before, after, self._advice)
+        self._looks.clear()
 
     def _adapt(self, populated_bytes: int, spent_s: float) -> None:
         """Choose the next batch by what this one took, so that a hold is filled and not overrun."""
