@@ -25,6 +25,7 @@ from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.plan import Freeze, Plan, TargetPlan
+from memtui.model.process import Standing
 from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.report import Effect, Outcome, Progress, RangeReport, TargetReport
 from memtui.model.verdict import Reason
@@ -134,16 +135,16 @@ class Engine:
             return syscalls.process_madvise(number_of_pidfd, elements, advice)
 
         survey = _Survey(plan.advice, subject, planned)
-        tools = Tools(
-            handle=subject.handle,
-            reader=PageReader(subject.handle),
-            adviser=subject.adviser or ask_kernel,
-            grain=survey.grain,
-            holder=self._holder,
-            cancelled=self._cancelled,
-            on_progress=on_progress,
-        )
         try:
+            tools = Tools(
+                handle=subject.handle,
+                reader=PageReader(subject.handle),
+                adviser=subject.adviser or ask_kernel,
+                grain=survey.grain,
+                holder=self._holder,
+                cancelled=self._cancelled,
+                on_progress=on_progress,
+            )
             survey.before()
             transaction = Transaction(planned, plan.advice, plan.hold_ms, tools)
         except MemtuiError as error:
@@ -199,12 +200,18 @@ class _Survey:
             if now is not None:
                 tallies[index].cache_came_bytes = now - cached
         if self.details_before:
-            try:
-                self.details_after = PageReader(self._subject.handle).details()
-            except MemtuiError:
-                # The target has gone: the outcome says so, and there is nothing to compare with.
-                self.details_after = {}
+            self.details_after = self._details_now()
         self._see_by_details(tallies)
+
+    def _details_now(self) -> dict[int, VmaDetails]:
+        handle = self._subject.handle
+        try:
+            details = PageReader(handle).details()
+        except MemtuiError:
+            # The target has gone: the outcome says so, and there is nothing to compare with.
+            return {}
+        # Smaps is found by the pid: of a target that has exec'ed meanwhile it is another map's.
+        return details if handle.standing() is Standing.ALIVE else {}
 
     def _wants_details(self) -> bool:
         if not self._subject.smaps_is_cheap:

@@ -18,6 +18,7 @@ from itertools import groupby
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.procfs import error_of, parse_smaps, read_process_file
 from memtui.linux.syscalls import PageScanner
+from memtui.model.errors import MemtuiError
 from memtui.model.pages import FILE, PRESENT, SWAPPED, RawRun, Residency, cut, tally_by_span
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet
 from memtui.model.vma import Kind, Vma, VmaDetails
@@ -42,6 +43,9 @@ class PageReader:
     """Reads the page states of one process. Not for several threads at once.
 
     ``source`` is the best way that works here, found by trying; a test may ask for a lesser one.
+
+    Raises:
+        MemtuiError: if the process has exited or exec'ed.
     """
 
     def __init__(self, handle: ProcessHandle, source: Source = Source.SCAN) -> None:
@@ -53,7 +57,7 @@ class PageReader:
         self.source = Source.PAGEMAP
         if source is Source.SCAN:
             scanner = PageScanner(handle.pagemap_fd)
-            if _scan_works(scanner):
+            if self._scan_works(scanner):
                 self._scanner = scanner
                 self.source = Source.SCAN
 
@@ -114,6 +118,20 @@ class PageReader:
         """
         return parse_smaps(read_process_file(self._handle.pid, "smaps"))
 
+    def _scan_works(self, scanner: PageScanner) -> bool:
+        try:
+            scanner.scan(0, PAGE_BYTES, 1)
+        except OSError as error:
+            if error.errno in (errno.ENOTTY, errno.EINVAL, errno.EPERM):
+                return False
+            raise self._error_of(error) from error
+        return True
+
+    def _error_of(self, error: OSError) -> MemtuiError:
+        if error.errno == errno.ESRCH:
+            return self._handle.lost_error()
+        return error_of(error, self._handle.pid)
+
     def _walk_joined(self, within: RangeSet) -> Iterator[RawRun]:
         for start, end in _joined(within):
             yield from self._walk(start, end)
@@ -126,7 +144,7 @@ class PageReader:
             try:
                 runs, finished = self._scanner.scan(at, end, WINDOW_PAGES)
             except OSError as error:
-                raise error_of(error, self._handle.pid) from error
+                raise self._error_of(error) from error
             yield from runs
             if runs:
                 at = runs[-1][1]
@@ -141,18 +159,8 @@ class PageReader:
                 try:
                     data = os.pread(fd, pages * 8, start // PAGE_BYTES * 8)
                 except OSError as error:
-                    raise error_of(error, self._handle.pid) from error
+                    raise self._error_of(error) from error
                 yield from _runs_of_entries(data[: len(data) // 8 * 8], start)
-
-
-def _scan_works(scanner: PageScanner) -> bool:
-    try:
-        scanner.scan(0, PAGE_BYTES, 1)
-    except OSError as error:
-        if error.errno in (errno.ENOTTY, errno.EINVAL, errno.EPERM):
-            return False
-        raise
-    return True
 
 
 def _joined(within: RangeSet) -> Iterator[tuple[int, int]]:
