@@ -146,7 +146,7 @@ def _shortfall(tally: RangeTally, about: Circumstances) -> _Ending:
     if about.stopped is not None and about.stopped is not Reason.CANCELLED:
         return Outcome.REFUSED, about.stopped, None
     if tally.empty_bytes:
-        return Outcome.PARTIAL, Reason.NOTHING_TO_COLLAPSE, None
+        return Outcome.REFUSED, Reason.NOTHING_TO_COLLAPSE, None
     return Outcome.CANCELLED, Reason.CANCELLED, None
 
 
@@ -217,6 +217,8 @@ _TOOK = frozenset({Outcome.DONE, Outcome.UNVERIFIED, Outcome.NO_EFFECT})
 def outcome_of(ranges: Sequence[RangeReport], advised_bytes: int, stopped: Reason | None) -> Outcome:
     """Return the outcome of a target from those of its ranges."""
     outcomes = {item.outcome for item in ranges}
+    if not outcomes:
+        return Outcome.REFUSED
     if stopped is Reason.FREEZE_LOST or Outcome.FREEZE_LOST in outcomes:
         return Outcome.FREEZE_LOST
     if Outcome.RACED in outcomes:
