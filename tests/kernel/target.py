@@ -97,6 +97,11 @@ def dirty(address: int, size: int, step: int) -> None:
         ctypes.c_ubyte.from_address(at).value = 1
 
 
+def grow_heap(size: int) -> None:
+    if libc.sbrk(ctypes.c_long(size)) == -1:
+        raise OSError("sbrk")
+
+
 def checksum(address: int, size: int) -> int:
     return zlib.crc32((ctypes.c_char * size).from_address(address))
 
@@ -153,6 +158,7 @@ COMMANDS: dict[str, Any] = {
     "write": write,
     "touch": touch,
     "dirty": dirty,
+    "grow_heap": grow_heap,
     "checksum": checksum,
     "set_name": set_name,
     "name_memory": name_memory,
