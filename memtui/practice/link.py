@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -48,6 +49,7 @@ class PracticeLink:
         self._lock = threading.Lock()
         self._pending = b""
         self._changed: list[str] | None = None
+        self._last: dict[str, Any] | None = None
         self._killed = False
         ready = self._read(START_TIMEOUT_S)
         if ready.get("event") != "ready":
@@ -156,8 +158,7 @@ class PracticeLink:
             return self._changed
         with self._lock:
             self._changed = []
-            if self._process.poll() is None and self._process.stdin is not None:
-                self._process.stdin.close()
+            _close(self._process.stdin)
             try:
                 last = self._read_end(END_TIMEOUT_S)
                 self._process.wait(END_TIMEOUT_S)
@@ -205,6 +206,7 @@ class PracticeLink:
                 raise _Gone("the practice process is gone") from error
             answer = self._read(ANSWER_TIMEOUT_S)
             if "event" in answer:
+                self._last = answer
                 raise _Gone("the practice process was told to end")
         if "error" in answer:
             raise PracticeError(f"the practice process refused: {answer['error']}")
@@ -212,11 +214,12 @@ class PracticeLink:
 
     def _read_end(self, timeout_s: float) -> dict[str, Any]:
         deadline = time.monotonic() + timeout_s
-        while True:
+        while self._last is None:
             message = self._read(deadline - time.monotonic())
             # An answer that nobody waited for may come first.
             if message.get("event") == "end":
-                return message
+                self._last = message
+        return self._last
 
     def _read(self, timeout_s: float) -> dict[str, Any]:
         """Return the next message.
@@ -259,10 +262,12 @@ def _discard(process: subprocess.Popen[bytes], errors: IO[bytes], state_dir: Pat
         process.kill()
         process.wait()
     for stream in (process.stdin, process.stdout, errors):
-        if stream is not None:
-            try:
-                stream.close()
-            except BrokenPipeError:
-                # What was still to be sent has no reader any more.
-                continue
+        _close(stream)
     sweep(state_dir)
+
+
+def _close(stream: IO[bytes] | None) -> None:
+    if stream is not None:
+        # What was still to be sent has no reader any more.
+        with contextlib.suppress(BrokenPipeError):
+            stream.close()

@@ -338,7 +338,12 @@ def test_sigint_is_ignored_and_sigterm_ends_it_cleanly(state_dir: Path) -> None:
     assert link.check() == []
     os.kill(link.pid, signal.SIGTERM)
     wait_for(lambda: state_files(state_dir) == [], "the removal of its files")
+    # Whatever is asked now: its last word is not taken for an answer, and not lost either.
+    with pytest.raises(PracticeError, match=r"gone|told to end"):
+        link.check()
     assert link.close() == []
+    with pytest.raises(ProcessLookupError):
+        link.advise([], COLD)
 
 
 def _is_running(pid: int) -> bool:
