@@ -399,7 +399,7 @@ class FakeHost:
         before, swap_before = page.rss_bytes, page.swap_bytes
         report = RangeReport(item, 0, None, before, before, swap_before, swap_before)
         if item.verdict.refused:
-            report.outcome, report.reason, report.errno = Outcome.REFUSED, item.verdict.main_reason, "EINVAL"
+            report.outcome, report.reason = Outcome.REFUSED, item.verdict.main_reason
             report.moved_bytes = 0 if advice is Advice.PAGEOUT else None
             return report
         report.advised_bytes = item.requested_bytes

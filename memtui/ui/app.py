@@ -35,7 +35,8 @@ class MemtuiApp(App[None]):
     BINDINGS: ClassVar[list[BindingType]] = [*APP_BINDINGS]
 
     def __init__(self, host: Host, options: UiOptions, *, sampling: bool = True) -> None:
-        super().__init__()
+        # With NO_COLOR this has Textual strip every colour; without, it would send greys.
+        super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.animation_level = "none"
         self.options = options
         self.session = Session(host, options, self.post_to_main, sampling=sampling)
@@ -57,6 +58,8 @@ class MemtuiApp(App[None]):
         """Start the threads."""
         if self.options.theme is not None:
             self.theme = self.options.theme
+        elif self.no_color:
+            self.theme = "ansi-dark"
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         self.session.start()
 

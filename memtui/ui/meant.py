@@ -34,5 +34,5 @@ def what_is_meant(marks: MarkBook, shown: MapPane, process: Process | None) -> t
         return [Wanted(view.target)], safe(f"Nothing is marked, so: all of {who}")
     mark = Mark(row.vma.range, row.vma.identity)
     return [Wanted(view.target, (mark,))], safe(
-        f"Nothing is marked, so: the VMA under the cursor, {describe_vma(row)}, of {who}"
+        f"Nothing is marked, so of {who} the VMA under the cursor: {describe_vma(row)}"
     )

@@ -25,7 +25,10 @@ def main() -> int:
 
     threading.Thread(target=slowly, daemon=True).start()
     options = UiOptions(
-        pid=pids[0] if pids else None, read_only="--read-only" in sys.argv, note="A made-up machine."
+        pid=pids[0] if pids else None,
+        read_only="--read-only" in sys.argv,
+        theme=next((word[8:] for word in sys.argv if word.startswith("--theme=")), None),
+        note="A made-up machine.",
     )
     return run(host, options)
 

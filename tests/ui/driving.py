@@ -66,7 +66,9 @@ async def open_map(app: MemtuiApp, pilot: Pilot[Any], pid: int) -> FakeTarget:
 async def start(app: MemtuiApp, pilot: Pilot[Any], pid: int = 4242) -> FakeTarget:
     """Bring the app to where it shows the map of a process, with the map in focus."""
     await read_machine(app, pilot)
-    return await open_map(app, pilot, pid)
+    target = await open_map(app, pilot, pid)
+    await read_machine(app, pilot)
+    return target
 
 
 def rows_of(app: MemtuiApp) -> MapRows:

@@ -33,8 +33,8 @@ class ChoiceLine(Widget):
         base = self.rich_style
         if y > 0:
             return Strip.blank(self.size.width, base)
-        taken = base + self.get_component_rich_style("choice--taken", partial=True)
-        remark = base + self.get_component_rich_style("choice--remark", partial=True)
+        taken = self.get_component_rich_style("choice--taken")
+        remark = self.get_component_rich_style("choice--remark")
         segments = [Segment(f"{self._label:<8}", base)]
         for index, choice in enumerate(self._choices):
             here = index == self.taken

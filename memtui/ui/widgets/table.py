@@ -283,9 +283,8 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _style(self, role: str) -> Style:
         style = self._styles_now.get(role)
         if style is None:
-            base = self.rich_style
-            extra = self.get_component_rich_style(f"table--{role}", partial=True) if role else Style()
-            style = self._styles_now[role] = base + extra
+            style = self.get_component_rich_style(f"table--{role}") if role else self.rich_style
+            self._styles_now[role] = style
         return style
 
     def _strip(self, index: int) -> Strip:
