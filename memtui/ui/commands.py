@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from textual.binding import Binding
 
+_THAW = "Thaw everything at once, cancel the running plan and empty the queue."
+
 APP_BINDINGS = [
+    Binding("exclamation_mark", "app.thaw_now", "Thaw", key_display="!", id="thaw", tooltip=_THAW),
     Binding(
-        "exclamation_mark,f12",
-        "app.thaw_now",
-        "Thaw",
-        key_display="!",
-        id="thaw",
-        tooltip="Thaw everything at once, cancel the running plan and empty the queue.",
+        "f12", "app.thaw_now", "Thaw", show=False, priority=True, id="thaw.f12", tooltip=f"{_THAW} Anywhere."
     ),
     Binding("question_mark,f1", "app.help", "Help", key_display="?", id="help", tooltip="This help."),
     Binding("q,f10", "app.quit", "Quit", id="quit", tooltip="Quit; whatever is held is released."),

@@ -115,3 +115,13 @@ async def advise(app: MemtuiApp, pilot: Pilot[Any]) -> None:
     if view is not None:
         assert isinstance(view.target, FakeTarget)
         await read_map(app, pilot, view.target)
+
+
+def screen_lines(app: MemtuiApp) -> list[str]:
+    """Return the characters that stand on the screen, line by line."""
+    return [strip.text for strip in app.screen._compositor.render_strips()]
+
+
+def screen_text(app: MemtuiApp) -> str:
+    """Return the characters that stand on the screen."""
+    return "\n".join(screen_lines(app))

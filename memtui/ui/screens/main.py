@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import ClassVar
 
 from textual.binding import BindingType
@@ -73,9 +74,7 @@ class MainScreen(ThreePanes):
         """Have the map follow the cursor once it rests, and a range grow with it."""
         if message.table is self.processes.table:
             if (message.by_hand or self.map.chosen is None) and self._pid_wanted is None:
-                if self._resting is not None:
-                    self._resting.stop()
-                self._resting = self.set_timer(REST_S, self._choose_under_cursor)
+                self._rest_on(message.table.cursor_key)
         elif message.table is self.results.table:
             self.results.show_reason()
         elif self.marking.ranging:
@@ -131,6 +130,16 @@ class MainScreen(ThreePanes):
         self._choose(message.process, message.name)
         self.processes.table.go_to(message.process)
         self.show_pane(self.map)
+
+    def _rest_on(self, key: Hashable) -> None:
+        def rested() -> None:
+            # The list may have changed meanwhile, and put another process under the cursor.
+            if self.processes.table.cursor_key == key:
+                self._choose_under_cursor()
+
+        if self._resting is not None:
+            self._resting.stop()
+        self._resting = self.set_timer(REST_S, rested)
 
     def _choose_under_cursor(self, anew: bool = False) -> None:
         process = self.processes.under_cursor
