@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 
 from memtui.cli.arguments import build_parser, load
 from memtui.cli.output import complain
@@ -16,6 +17,7 @@ from memtui.model.errors import FilterError, MemtuiError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run memtui; return its exit code: see ``exitcode``."""
+    _let_any_terminal_show()
     arguments = build_parser().parse_args(argv)
     if not sys.platform.startswith("linux"):
         return complain("this is not Linux, and memtui works on Linux only", 1)
@@ -31,7 +33,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain(str(error), of_error(error))
     except BrokenPipeError:
         # The reader went away (`memtui maps PID | head`): nothing is left to say to it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
+    except OSError as error:
+        # A full disk behind standard output, say. What was not written would fail once more at exit.
+        _drop_output()
+        where = f" ({error.filename})" if error.filename else ""
+        return complain(f"{error.strerror or error}{where}", 1)
     except KeyboardInterrupt:
         return 5
+
+
+def _let_any_terminal_show() -> None:
+    """Write what the terminal's encoding lacks as an escape, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _drop_output() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,15 +7,17 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from queue import SimpleQueue
 from types import FrameType
+from typing import Any
 
 from memtui.cli import exitcode, targets
-from memtui.cli.output import complain, print_json, print_table, short_name, shortlist
+from memtui.cli.output import print_json, print_table, short_name, shortlist
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import CATALOGUE, Advice
-from memtui.model.report import RangeReport, TargetReport
+from memtui.model.report import Progress, RangeReport, TargetReport
+from memtui.model.verdict import Reason
 from memtui.text import address_range, duration, safe, size
 
 _HARD_EXIT_S = 2.0
@@ -27,15 +29,20 @@ def run(arguments: argparse.Namespace) -> int:
     if wrong is not None:
         return wrong
     advice = Advice(arguments.advice)
-    with LocalHost(arguments.state_dir) as host, _signals(host):
+    with LocalHost(arguments.state_dir) as host, _Signals(host) as signals:
         wanted, codes = targets.wanted_of(host, arguments)
         plan = host.plan(advice, wanted, arguments.freeze, arguments.hold_ms, arguments.override_lockout)
-        reports = host.apply(plan)
+        if signals.came:
+            return exitcode.CANCELLED
+        reports = host.apply(plan, signals.cancel_again)
     if arguments.json:
         print_json(wire.target_report(report, advice) for report in reports)
     for report in reports:
         codes.append(exitcode.of_report(report))
-        if not arguments.json:
+        was_held = report.freeze is report.planned.freeze and report.reason is not Reason.FREEZE_OFF
+        if report.planned.blocked is not None or (arguments.json and not was_held):
+            targets.complain_of(report.planned, report.reason, report.reason_text)
+        elif not arguments.json:
             _print_report(report, advice)
     code = exitcode.of_all(codes)
     if code == exitcode.ALL and arguments.require_effect and not any(map(_moved, reports)):
@@ -48,32 +55,51 @@ def _moved(report: TargetReport) -> bool:
     return any(item.outcome.value == "done" for item in report.ranges) or bool(report.moved_bytes)
 
 
-@contextmanager
-def _signals(host: LocalHost) -> Iterator[None]:
-    """End at the next call's edge on SIGINT; on SIGTERM and SIGHUP also release what is held, at once."""
+class _Signals:
+    """Ends at the next call's edge on SIGINT; on SIGTERM and SIGHUP also releases what is held, at once.
 
-    def cancel(number: int, _frame: FrameType | None) -> None:
-        host.cancel()
-        if number != signal.SIGINT:
-            host.release()
-            timer = threading.Timer(_HARD_EXIT_S, os._exit, (128 + number,))
-            timer.daemon = True
-            timer.start()
+    A handler may interrupt the main thread while that holds a lock, so it takes none: a thread does
+    what there is to do.
+    """
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, cancel) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def __init__(self, host: LocalHost) -> None:
+        self._host = host
+        self._told: SimpleQueue[int] = SimpleQueue()
+        self._before: dict[int, Any] = {}
+        self.came = False
+
+    def __enter__(self) -> _Signals:
+        threading.Thread(target=self._act, daemon=True).start()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+        self._told.put(0)
+
+    def cancel_again(self, _progress: Progress) -> None:
+        """Cancel a plan that was begun just when the signal came."""
+        if self.came:
+            self._host.cancel()
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        self.came = True
+        self._told.put(number)
+
+    def _act(self) -> None:
+        while number := self._told.get():
+            self._host.cancel()
+            if number != signal.SIGINT:
+                timer = threading.Timer(_HARD_EXIT_S, os._exit, (128 + number,))
+                timer.daemon = True
+                timer.start()
+                self._host.release()
 
 
 def _print_report(report: TargetReport, advice: Advice) -> None:
     target = report.planned.process.pid
-    if report.planned.blocked is not None:
-        complain(f"process {target}: {report.reason_text}")
-        return
     held = "not held"
     if report.holds:
         held = f"held by {report.freeze.value} {duration(report.held_ms)} in {report.holds} goes"

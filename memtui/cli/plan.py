@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from memtui.cli import exitcode, targets
-from memtui.cli.output import complain, print_json, print_table, short_name, shortlist
+from memtui.cli.output import print_json, print_table, short_name, shortlist
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import CATALOGUE, Advice
@@ -26,7 +26,9 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(wire.target_plan(plan, item) for item in plan.targets)
     for item in plan.targets:
         codes.append(_code(item))
-        if not arguments.json:
+        if item.blocked is not None:
+            targets.complain_of(item, item.blocked, item.blocked_text)
+        elif not arguments.json:
             _print_target(plan, item)
     return exitcode.of_all(codes)
 
@@ -38,10 +40,6 @@ def _code(item: TargetPlan) -> int:
 
 
 def _print_target(plan: Plan, item: TargetPlan) -> None:
-    if item.blocked is not None:
-        # To stderr, as every refusal.
-        complain(f"process {item.process.pid}: {item.blocked_text or item.blocked.text}")
-        return
     held = f"held by {item.freeze.value}" if item.freeze.value != "off" else "not held"
     note = f" ({safe(item.freeze_reason)})" if item.freeze_reason else ""
     print(f"{plan.advice.value} on {item.process.pid} {safe(item.name)}, {held}{note}")

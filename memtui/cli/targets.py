@@ -9,8 +9,9 @@ from memtui.cli.output import complain
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.model.errors import MemtuiError
-from memtui.model.plan import Mark
+from memtui.model.plan import Mark, TargetPlan
 from memtui.model.select import parse
+from memtui.model.verdict import Reason
 
 
 def check(arguments: argparse.Namespace) -> int | None:
@@ -35,3 +36,13 @@ def wanted_of(host: LocalHost, arguments: argparse.Namespace) -> tuple[list[Want
         else:
             wanted.append(Wanted(target, marks or None, select))
     return wanted, codes
+
+
+def complain_of(planned: TargetPlan, reason: Reason | None, text: str | None) -> None:
+    """Say on stderr why nothing was done to a target, or why it was not held, and the next step."""
+    subject = f"process {planned.process.pid}: "
+    words = text or (reason.text if reason else "")
+    step = reason.next_step if reason else ""
+    if step and step not in words:
+        words = f"{words}; {step}"
+    complain(words if words.startswith(subject) else subject + words)
