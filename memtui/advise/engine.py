@@ -100,7 +100,7 @@ class Engine:
         return self._record("start", fields, to_disk=True)
 
     def _record_done(self, report: TargetReport, advice: Advice) -> str | None:
-        return self._record("done", wire.report_totals(report, advice), to_disk=False)
+        return self._record("done", wire.ledger_entry(report, advice), to_disk=False)
 
     def _record(self, kind: str, fields: wire.Json, to_disk: bool) -> str | None:
         try:

@@ -111,7 +111,6 @@ def target_plan(plan: Plan, item: TargetPlan) -> Json:
         "requested_bytes": item.requested_bytes,
         "forecast_bytes": 0 if item.blocked else item.forecast_bytes,
         "ranges": [planned_range(part) for part in item.ranges],
-        **({} if item.blocked is None else _why(item.blocked, item.blocked_text)),
     }
 
 
@@ -132,7 +131,7 @@ def range_report(item: RangeReport) -> Json:
 
 
 def report_totals(report: TargetReport, advice: Advice) -> Json:
-    """Return a report without its ranges: what the ledger keeps of it."""
+    """Return a report without its ranges."""
     effect = report.effect
     return {
         "id": report.id,
@@ -151,7 +150,6 @@ def report_totals(report: TargetReport, advice: Advice) -> Json:
         "held_ms": round(report.held_ms, 3),
         "longest_held_ms": round(report.longest_held_ms, 3),
         "outcome": report.outcome.value,
-        **_why(report.reason, report.reason_text),
         "effect": {
             "rss_delta_bytes": effect.rss_delta_bytes,
             "swap_delta_bytes": effect.swap_delta_bytes,
@@ -164,6 +162,11 @@ def report_totals(report: TargetReport, advice: Advice) -> Json:
             for item in report.back
         ],
     }
+
+
+def ledger_entry(report: TargetReport, advice: Advice) -> Json:
+    """Return what the ledger keeps of a report."""
+    return {**report_totals(report, advice), **_why(report.reason, report.reason_text)}
 
 
 def target_report(report: TargetReport, advice: Advice) -> Json:
