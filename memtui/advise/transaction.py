@@ -39,8 +39,12 @@ _ROUND_BYTES = 32 << 20
 _MOST_HOLD_BYTES = 4 << 30
 
 
-class HoldFailed(MemtuiError):
+class HoldFailed(Exception):
     """The target could not be held still."""
+
+    def __init__(self, error: MemtuiError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 @dataclass(slots=True)
@@ -117,8 +121,8 @@ class Transaction:
             return
         try:
             leftover, pause_s = self._held_turn(batch)
-        except HoldFailed as error:
-            self._hold_failed(batch, error)
+        except HoldFailed as failed:
+            self._hold_failed(batch, failed.error)
             return
         self._put_back(leftover)
         if self.course.left and self.course.stopped is None:
@@ -137,7 +141,7 @@ class Transaction:
     def _put_back(self, pieces: Sequence[Piece]) -> None:
         self.course.left.extendleft(reversed(pieces))
 
-    def _hold_failed(self, batch: Sequence[Piece], error: HoldFailed) -> None:
+    def _hold_failed(self, batch: Sequence[Piece], error: MemtuiError) -> None:
         self._put_back(batch)
         if self._planned.freeze_is_ours:
             self.course.freeze = Freeze.OFF
@@ -154,7 +158,7 @@ class Transaction:
             holder = tools.holder()
             hold = holder.hold(self._planned.process, tools.handle.pidfd, course.freeze, GUARD_DEADLINE_MS)
         except MemtuiError as error:
-            raise HoldFailed(error.reason, "", str(error)) from error
+            raise HoldFailed(error) from error
         called: list[Piece] = []
         try:
             leftover = self._work(batch, time.monotonic() + self._hold_s, called)
