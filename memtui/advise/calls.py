@@ -11,7 +11,7 @@ from memtui.advise.cutting import Piece
 Adviser = Callable[[Sequence["tuple[int, int]"], int], int]
 """process_madvise of one target: elements (start, end) and the advice's number; bytes walked."""
 
-_OF_THE_TARGET = frozenset({errno.EACCES, errno.EPERM, errno.ESRCH, errno.ENOSYS, errno.EBADF})
+_OF_THE_TARGET = frozenset({errno.EACCES, errno.EPERM, errno.ESRCH, errno.ENOSYS})
 """Errors that are not of one element: no further element can fare better."""
 
 
