@@ -136,7 +136,7 @@ def _ends_torn(fd: int) -> bool:
 def _event(line: bytes) -> Event | None:
     try:
         fields = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(fields, dict) or not isinstance(fields.get("event"), str):
         return None
