@@ -16,6 +16,10 @@ from memtui.model.vma import Vma, VmaIdentity, identity_of
 _Next = Callable[[int], "QueriedVma | Vma | None"]
 
 
+class _Unanswerable(Exception):
+    """PROCMAP_QUERY cannot tell of a VMA."""
+
+
 @dataclass(slots=True)
 class Checked:
     """Pieces by what stands there now: the same mapping, another one, or none."""
@@ -44,8 +48,16 @@ class Recheck:
         Raises:
             MemtuiError: if the process has exited or exec'ed.
         """
+        try:
+            return self._check(pieces, identities, self._next())
+        except _Unanswerable:
+            self._query = None
+            return self._check(pieces, identities, self._next())
+
+    def _check(
+        self, pieces: Sequence[Piece], identities: Sequence[VmaIdentity | None], next_vma: _Next
+    ) -> Checked:
         checked = Checked()
-        next_vma = self._next()
         found: QueriedVma | Vma | None = None
         for piece in pieces:
             at = piece.start
@@ -83,7 +95,10 @@ class Recheck:
         try:
             return self._query.at_or_after(address)
         except OSError as error:
-            raise self._handle.lost_error() from error
+            if error.errno == errno.ESRCH:
+                raise self._handle.lost_error() from error
+            # ENAMETOOLONG: a path beyond PATH_MAX, which the text of the map shows all the same.
+            raise _Unanswerable from error
 
 
 def _identity(found: QueriedVma | Vma) -> VmaIdentity:

@@ -136,7 +136,7 @@ class MapQuery:
             raise _failed("PROCMAP_QUERY")
         raw = ffi.buffer(self._name, max(0, arg.vma_name_size - 1))[:] if arg.vma_name_size else b""
         # maps escapes a newline and nothing else (seq_path(m, path, "\n")); the query does not.
-        name = os.fsdecode(raw.replace(b"\n", b"\\012"))
+        name = raw.replace(b"\n", b"\\012").decode("utf-8", "surrogateescape")
         flags = arg.vma_flags
         perms = (
             ("r" if flags & 1 else "-")
