@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from memtui.linux import syscalls
 from memtui.model.ranges import Range
@@ -18,16 +19,29 @@ def cached_bytes(pid: int, vma: Vma, part: Range) -> int | None:
     offset = vma.offset + part.start - vma.start
     for path in (f"/proc/{pid}/map_files/{vma.start:x}-{vma.end:x}", f"/proc/{pid}/root{vma.name}"):
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = _open_regular(path, vma.inode)
         except (OSError, ValueError):
             # Not ours to open, or no longer there under this name: the next way, or unknown.
             continue
+        if fd is None:
+            continue
         try:
-            if os.fstat(fd).st_ino == vma.inode:
-                return syscalls.cachestat(fd, offset, part.size_bytes)
+            return syscalls.cachestat(fd, offset, part.size_bytes)
         except OSError:
             # ENOSYS before Linux 6.5, EOPNOTSUPP for hugetlbfs: unknown.
             return None
         finally:
             os.close(fd)
     return None
+
+
+def _open_regular(path: str, inode: int) -> int | None:
+    """Open a regular file of this inode, or return None. Opening a device could act on it."""
+    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        found = os.fstat(place)
+        if not stat.S_ISREG(found.st_mode) or found.st_ino != inode:
+            return None
+        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(place)
