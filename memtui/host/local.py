@@ -42,6 +42,7 @@ class LocalHost:
     """This machine. ``practice`` is a process that can advise itself where we may not advise it."""
 
     def __init__(self, state_dir: Path | None = None, practice: PracticeLink | None = None) -> None:
+        machine.raise_file_limit()
         self.state_dir = state_dir or default_state_dir()
         self._practice = practice
         self._ledger = Ledger(self.state_dir)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from dataclasses import dataclass
 from functools import cache
 
@@ -110,6 +111,13 @@ def shmem_devices() -> frozenset[str]:
 
 
 _DEFAULT_READ_AHEAD_BYTES = 128 * 1024
+
+
+def raise_file_limit() -> None:
+    """Allow ourselves as many open files as we may have: each open target takes three."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @cache
