@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -13,6 +14,8 @@ from mmap import PAGESIZE as PAGE
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+import pytest
 
 MIB = 1 << 20
 HUGE = 2 * MIB
@@ -34,15 +37,12 @@ class Child:
     """A process of ours whose memory a test arranges; ended when the ``with`` block ends."""
 
     def __init__(self, user: int | None = None) -> None:
-        identity: dict[str, Any] = {}
-        if user is not None:
-            identity = {"user": user, "group": user, "extra_groups": []}
+        program = [sys.executable, "-I", "-S", str(Path(__file__).with_name("target.py"))]
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("target.py"))],
+            program if user is None else as_user(user, program),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd="/",
-            **identity,
         )
         self.pid = self._process.pid
         self._forked: list[int] = []
@@ -191,6 +191,32 @@ def span(address: int, size: int) -> str:
     return f"{address:x}-{address + size:x}"
 
 
+_SHOW = """
+mount --bind "$1" /mnt && mount -t tmpfs -o mode=755 none "$2" && mkdir -p "$1" && mount --move /mnt "$1"
+shift 2
+exec "$@"
+"""
+
+
+def as_user(user: int, program: Sequence[str], capabilities: str | None = None) -> list[str]:
+    """Return a command line that runs a program as another user, with ``capabilities`` if any.
+
+    Where that user cannot reach our Python (it lies under /root, say), the program gets a view of the
+    file system of its own in which it can; it ends with the program.
+    """
+    change = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+    if capabilities is not None:
+        change += ["--inh-caps", capabilities, "--ambient-caps", capabilities]
+    python = Path(sys.base_prefix).resolve()
+    closed = [place for place in python.parents if not place.stat().st_mode & stat.S_IXOTH]
+    if not closed:
+        return [*change, *program]
+    if REPOSITORY.is_relative_to(closed[-1]):
+        pytest.skip(f"user {user} cannot reach {REPOSITORY}")
+    view = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _SHOW, "sh"]
+    return [*view, str(python), str(closed[-1]), *change, *program]
+
+
 def command(*arguments: object) -> list[str]:
     """Return the command line of memtui."""
     return [sys.executable, "-m", "memtui", *map(str, arguments)]
@@ -204,11 +230,9 @@ def memtui(
     timeout_s: float = 60.0,
 ) -> subprocess.CompletedProcess[str]:
     """Run memtui as a script would: no terminal, nothing on standard input."""
-    identity: dict[str, Any] = {}
-    if user is not None:
-        identity = {"user": user, "group": user, "extra_groups": []}
+    program = command("--state-dir", state_dir, *arguments)
     return subprocess.run(
-        command("--state-dir", state_dir, *arguments),
+        program if user is None else as_user(user, program),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         encoding="utf-8",
@@ -216,7 +240,6 @@ def memtui(
         env={**os.environ, **(environment or {})},
         timeout=timeout_s,
         check=False,
-        **identity,
     )
 
 
