@@ -25,6 +25,14 @@ ANSWER_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 30.0
 
 
+# Isolated (-I): neither the current directory nor PYTHON* say what is imported, but the place that
+# this very module came from, which may be a user's own site-packages, that -I leaves out.
+_BOOT = (
+    "import sys; home = sys.argv.pop(1); home in sys.path or sys.path.insert(0, home); "
+    "from memtui.practice.serve import main; sys.exit(main(sys.argv[1:]))"
+)
+
+
 class PracticeError(RuntimeError):
     """The practice process did not start, did not answer, or is gone. One line."""
 
@@ -73,8 +81,9 @@ class PracticeLink:
         command = [
             sys.executable,
             "-I",
-            "-m",
-            "memtui.practice",
+            "-c",
+            _BOOT,
+            os.fspath(Path(__file__).resolve().parents[2]),
             "--state-dir",
             os.fspath(state_dir.absolute()),
         ]
