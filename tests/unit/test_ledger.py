@@ -1,0 +1,162 @@
+"""The ledger: an event log that survives torn lines, several writers and hostile names."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memtui.advise.ledger import Ledger, actions, operator
+from memtui.model.errors import MemtuiError
+from memtui.model.verdict import Reason
+
+names = st.text(st.characters(codec=None), max_size=20)
+"""Any text, lone surrogates too: a process may be called anything."""
+
+
+def ledger_of(folder: Path) -> Ledger:
+    return Ledger(folder / "state")
+
+
+@given(st.lists(st.tuples(st.sampled_from(["start", "done"]), names), max_size=6))
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, events: list[tuple[str, str]]
+) -> None:
+    ledger = ledger_of(tmp_path_factory.mktemp("ledger"))
+    for number, (kind, name) in enumerate(events):
+        ledger.write(kind, {"id": str(number), "target": {"name": name}}, to_disk=number == 0)
+    found, torn = ledger.read()
+    assert torn == 0
+    assert [(event.kind, event.mapping("target")["name"]) for event in found] == events
+
+
+def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        ledger_of(tmp_path).write("start", {"id": "a"})
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "state/ledger.jsonl").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+
+
+def test_no_ledger_yet_is_an_empty_one(tmp_path: Path) -> None:
+    assert ledger_of(tmp_path).read() == ([], 0)
+
+
+@given(st.binary(max_size=60))
+def test_a_torn_line_costs_itself_only(tmp_path_factory: pytest.TempPathFactory, rubbish: bytes) -> None:
+    ledger = ledger_of(tmp_path_factory.mktemp("ledger"))
+    ledger.write("start", {"id": "a"})
+    with ledger.path.open("ab") as file:
+        file.write(rubbish)
+    ledger.write("done", {"id": "a"})
+    found, torn = ledger.read()
+    assert [event.kind for event in found] == ["start", "done"]
+    assert torn == len([line for line in rubbish.split(b"\n") if line])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(
+            b"[]",
+            b"1",
+            b"null",
+            b'{"event": 1, "id": "a"}',
+            b'{"event": "start"}',
+            b'{"event": "start", "id": 1}',
+        ),
+        *(b"[" * 100_000, b"\xff\xfe", b"\0" * 64, b'{"event":"start","id":"a"'),
+    ],
+)
+def test_a_line_of_another_shape_is_skipped(tmp_path: Path, line: bytes) -> None:
+    ledger = ledger_of(tmp_path)
+    ledger.write("start", {"id": "a"})
+    with ledger.path.open("ab") as file:
+        file.write(line + b"\n")
+    found, torn = ledger.read()
+    assert len(found) == 1
+    assert torn == 1
+
+
+def test_fields_of_another_type_are_unknown(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path)
+    ledger.write("start", {"id": "a", "time": 1, "moved_bytes": True, "requested_bytes": "x", "target": []})
+    ((event,), _) = ledger.read()
+    assert event.text("time") == ""
+    assert event.number("moved_bytes") is None
+    assert event.number("requested_bytes") is None
+    assert event.mapping("target") == {}
+
+
+def test_a_start_without_an_end_is_one_action(tmp_path: Path) -> None:
+    ledger = ledger_of(tmp_path)
+    for kind, key in (("start", "a"), ("start", "b"), ("done", "a"), ("later", "b"), ("done", "c")):
+        ledger.write(kind, {"id": key})
+    found = list(actions(ledger.read()[0]))
+    assert [(item.start.text("id"), item.done is not None) for item in found] == [
+        ("a", True),
+        ("b", False),
+        ("c", True),
+    ]
+
+
+def test_two_writers_do_not_mix_their_lines(tmp_path: Path) -> None:
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom memtui.advise.ledger import Ledger\n"
+        "ledger = Ledger(Path(sys.argv[1]))\n"
+        "sys.stdin.read(1)\n"
+        "for n in range(300):\n    ledger.write('start', {'id': f'{sys.argv[2]}.{n}', 'x': 'y' * 5000})\n"
+    )
+    writers = [
+        subprocess.Popen([sys.executable, "-c", script, str(tmp_path), name], stdin=subprocess.PIPE)
+        for name in "ab"
+    ]
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write(b"!")
+        writer.stdin.close()
+    assert [writer.wait() for writer in writers] == [0, 0]
+    found, torn = Ledger(tmp_path).read()
+    assert torn == 0
+    assert {event.text("id") for event in found} == {f"{name}.{n}" for name in "ab" for n in range(300)}
+    lines = (tmp_path / "ledger.jsonl").read_bytes().splitlines()
+    assert all(json.loads(line) for line in lines)
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("as it was")
+    ledger = ledger_of(tmp_path)
+    ledger.path.parent.mkdir()
+    ledger.path.symlink_to(victim)
+    with pytest.raises(MemtuiError) as told:
+        ledger.write("start", {"id": "a"})
+    assert told.value.reason is Reason.LEDGER_UNWRITABLE
+    assert victim.read_text() == "as it was"
+
+
+def test_what_cannot_be_written_is_an_error_in_words(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where a folder should be")
+    with pytest.raises(MemtuiError, match="the ledger cannot be written"):
+        ledger_of(tmp_path).write("start", {"id": "a"})
+    with pytest.raises(MemtuiError, match="the ledger cannot be read"):
+        ledger_of(tmp_path).read()
+
+
+def test_the_operator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "ada")
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.1 1 192.0.2.2 22")
+    found = operator()
+    assert found["uid"] == os.getuid()
+    assert found["sudo_user"] == "ada"
+    assert found["ssh_connection"] == "192.0.2.1 1 192.0.2.2 22"
+    assert found["login_uid"] is None or isinstance(found["login_uid"], int)
