@@ -67,7 +67,11 @@ class Released:
 
 
 class _Lost(Exception):
-    """The guard is dead, or as good as dead."""
+    """The guard is dead, or as good as dead. ``by_alarm``: it hung, and the kernel ended it in time."""
+
+    def __init__(self, why: str, by_alarm: bool = False) -> None:
+        super().__init__(why)
+        self.by_alarm = by_alarm
 
 
 class Guard:
@@ -162,7 +166,8 @@ class Guard:
             try:
                 answer = self._ask(request, timeout_ms / 1000, pidfd)
             except _Lost as error:
-                raise FreezeError(Reason.FREEZE_NO_GUARD, subject, str(error)) from error
+                reason = Reason.FREEZE_TIMEOUT if error.by_alarm else Reason.FREEZE_NO_GUARD
+                raise FreezeError(reason, subject, str(error)) from error
         if isinstance(answer, protocol.Refused):
             if answer.final:
                 self._lose("the guard ended to free a thread that would not stop")
@@ -232,13 +237,13 @@ class Guard:
     def _ask(self, request: protocol.Message, allowed_s: float, fd: int | None = None) -> protocol.Message:
         """Send a request and return the answer to it."""
         if self._lost is not None or self._closed:
-            raise _Lost(self._lost)
+            raise _Lost(self._lost or "the guard was closed")
         try:
             protocol.send(self._engine, request, fd, socket.MSG_DONTWAIT)
         except BlockingIOError as error:
             raise _Lost(self._kill("the guard does not listen")) from error
         except OSError as error:
-            raise _Lost(self._lose(self._died_words())) from error
+            raise self._died() from error
         return self._receive(allowed_s + _ANSWER_SLACK_S)
 
     def _receive(self, allowed_s: float) -> protocol.Message:
@@ -256,7 +261,7 @@ class Guard:
         except (OSError, protocol.ProtocolError) as error:
             raise _Lost(self._kill(f"the guard is out of order: {error}")) from error
         if received is None:
-            raise _Lost(self._lose(self._died_words()))
+            raise self._died()
         message, fds = received
         for fd in fds:
             os.close(fd)
@@ -264,8 +269,13 @@ class Guard:
             raise _Lost(self._lose(f"the guard failed: {message.detail}"))
         return message
 
-    def _died_words(self) -> str:
-        return "the guard died" if self._ended(_END_TIMEOUT_S) else "the guard's connection was shut"
+    def _died(self) -> _Lost:
+        if not self._ended(_END_TIMEOUT_S):
+            return _Lost(self._lose("the guard's connection was shut"))
+        if self._process.poll() == -signal.SIGALRM:
+            words = "stopping it hung, perhaps in an exec of it; the guard ended, so that it runs on"
+            return _Lost(self._lose(words), by_alarm=True)
+        return _Lost(self._lose("the guard died"))
 
     def _lose(self, why: str) -> str:
         self._lost = self._lost or why

@@ -21,7 +21,6 @@ from memtui.freeze.method import FreezeError
 from memtui.linux import syscalls
 from memtui.linux.abi import WALL
 from memtui.linux.procfs import (
-    PF_KTHREAD,
     Stat,
     parse_colon_lines,
     parse_stat,
@@ -32,6 +31,8 @@ from memtui.model.errors import MemtuiError, NoSuchProcess
 from memtui.model.verdict import Reason
 
 _RESCAN_S = 0.01
+_PASSES = 20
+_ATTEMPTS = 3
 _DEAD_STATES = frozenset("ZX")
 _TRACED_STOP = "t"
 
@@ -84,6 +85,17 @@ class PtraceGrip:
         """
         if self._waiting and time.monotonic() < self._next_scan:
             return False
+        self._next_scan = time.monotonic() + _RESCAN_S
+        for _ in range(_PASSES):
+            self._seize_new()
+            if self._waiting:
+                return False
+            if self._all_stand():
+                self._complete = True
+                return True
+        return False
+
+    def _seize_new(self) -> None:
         listed = self._listed()
         # A tid that is no longer listed: the thread went on as the leader (exec), or the tid was
         # another process's by the time it was seized. What stops of it is let go as it reports.
@@ -94,13 +106,24 @@ class PtraceGrip:
         for tid in fresh:
             _interrupt(tid)
         self._waiting.update(fresh)
-        self._next_scan = time.monotonic() + _RESCAN_S
-        if self._waiting:
+
+    def _all_stand(self) -> bool:
+        """Return whether the threads that have stopped are all that there are.
+
+        The listing alone does not tell: it ends early where a thread dies while it is read
+        (next_tid(), fs/proc/base.c). The count does, read after all that are known have stopped.
+        """
+        stat = _thread_stat(self._pid, self._pid)
+        if stat is None:
             return False
-        if not self._stopped:
+        dead_leader = stat.state in _DEAD_STATES
+        if self._pid in self._stopped and stat.state != _TRACED_STOP:
+            # Said to have stopped, but dead since, or another program since (exec).
+            del self._stopped[self._pid]
+            return False
+        if not self._stopped and stat.threads <= dead_leader:
             raise FreezeError(Reason.EXITED)
-        self._complete = self._leader_stands()
-        return self._complete
+        return stat.threads == len(self._stopped) + dead_leader
 
     def notice(self, tid: int, status: int) -> None:
         """Take in what waitpid(2) reported of a thread."""
@@ -128,12 +151,17 @@ class PtraceGrip:
 
     def let_go(self) -> bool:
         """Detach every stopped thread; return whether none is left that only our end can free."""
+        untouched = True
         while self._stopped:
             tid, number = self._stopped.popitem()
             if not _detach(tid, number):
-                # Only SIGKILL takes a thread out of a ptrace stop without its tracer.
                 self._undetached.add(tid)
-                self._lost = "exited"
+                # Only SIGKILL takes a thread out of a ptrace stop behind its tracer's back, and a
+                # process dies as a whole. Once the first thread runs on, that may be its own doing:
+                # it exits, or by an exec ends the others.
+                if untouched:
+                    self._lost = "exited"
+            untouched = False
         return not self._waiting and not self._undetached
 
     def _listed(self) -> set[int]:
@@ -144,42 +172,45 @@ class PtraceGrip:
         except MemtuiError as error:
             raise FreezeError(error.reason) from error
 
-    def _leader_stands(self) -> bool:
-        """Return whether the leader really is stopped, and go after it if it exec'ed meanwhile."""
-        if self._pid not in self._stopped:
-            return True
-        stat = _thread_stat(self._pid, self._pid)
-        if stat is None or stat.state == _TRACED_STOP:
-            return stat is not None
-        self._stopped.pop(self._pid)
-        self._next_scan = 0.0
-        return False
-
     def _seize(self, tid: int) -> bool:
-        """Seize a thread; return whether there was one that can be stopped."""
-        try:
-            syscalls.ptrace_seize(tid)
-        except OSError as error:
-            if error.errno == errno.ESRCH:
-                return False
-            if error.errno != errno.EPERM:
-                raise FreezeError(Reason.FAILED, "", f"{error.filename}: {error.strerror}") from error
-            return self._why_not(tid)
-        return True
+        """Seize a thread; return whether there was one that can be stopped.
 
-    def _why_not(self, tid: int) -> bool:
-        """Find out what EPERM meant; return whether the thread is one that we trace already."""
+        Raises:
+            FreezeError: FREEZE_DENIED, FREEZE_TRACED, FREEZE_REFUSED, FAILED.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                syscalls.ptrace_seize(tid)
+                return True
+            except OSError as error:
+                if error.errno == errno.ESRCH:
+                    return False
+                if error.errno != errno.EPERM:
+                    raise FreezeError(Reason.FAILED, "", f"{error.filename}: {error.strerror}") from error
+            seizable = self._why_not(tid)
+            if seizable is not None:
+                return seizable
+        raise FreezeError(Reason.FREEZE_DENIED, "", _denied_words())
+
+    def _why_not(self, tid: int) -> bool | None:
+        """Find out what EPERM meant.
+
+        Return True for a thread that we trace already, False for one that is dead, and None where
+        nothing is to be seen: no right to it, or a leader that was dead and by exec is alive again.
+        """
         stat = _thread_stat(self._pid, tid)
         if stat is None or stat.state in _DEAD_STATES:
             return False
-        if stat.flags & PF_KTHREAD:
+        if stat.is_kernel_thread:
             raise FreezeError(Reason.FREEZE_REFUSED, "", "a kernel thread is never frozen")
         tracer = _tracer_of(self._pid, tid)
+        if tracer is None:
+            return False
         if tracer == os.getpid():
             return True
         if tracer:
             raise FreezeError(Reason.FREEZE_TRACED, "", f"already traced by {_named(tracer)}")
-        raise FreezeError(Reason.FREEZE_DENIED, "", _denied_words())
+        return None
 
 
 def _interrupt(tid: int) -> None:

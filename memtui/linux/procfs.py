@@ -173,6 +173,7 @@ class Stat:
     foreground_group: int
     flags: int
     major_faults: int
+    threads: int
     start_time: int
     rss_pages: int
 
@@ -196,6 +197,7 @@ def parse_stat(data: bytes) -> Stat:
         foreground_group=int(rest[5]),
         flags=int(rest[6]),
         major_faults=int(rest[9]),
+        threads=int(rest[17]),
         start_time=int(rest[19]),
         rss_pages=int(rest[21]),
     )

@@ -1,0 +1,251 @@
+"""Processes that tests of the real kernel work on. Each is ended and reaped by whoever started it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from memtui.linux import machine
+from memtui.linux.procfs import parse_colon_lines, read_stat
+from memtui.model.process import ProcessId
+
+FREEZE_SLOTS = 1024
+"""Counters of a freeze target; the last two are the target's own news (see freeze_news)."""
+
+_REPO = Path(__file__).resolve().parents[2]
+
+_FREEZE_SOURCE = """
+import ctypes, mmap, os, platform, signal, struct, sys, threading, time, zlib
+
+mode, threads, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+slots = int(sys.argv[4])
+with open(path, "r+b") as file:
+    shared = mmap.mmap(file.fileno(), slots * 8)
+ARM = platform.machine() == "aarch64"
+CDLL = ctypes.CDLL(None)
+
+
+def get(slot):
+    return struct.unpack_from("=Q", shared, slot * 8)[0]
+
+
+def put(slot, value):
+    struct.pack_into("=Q", shared, slot * 8, value)
+
+
+def idle(slot):
+    while True:
+        put(slot, get(slot) + 1)
+        time.sleep(0.001)
+
+
+def busy(slot):
+    block = bytes(1 << 20)
+    while True:
+        put(slot, get(slot) + 1)
+        zlib.crc32(block)  # off the GIL, in user space
+
+
+def mapper(slot):
+    kept = []
+    number = 0
+    while True:
+        number += 1
+        kept.append(mmap.mmap(-1, 4096 * (1 + number % 7)))
+        if len(kept) > 20:
+            kept.pop(number % 20).close()
+        put(slot, get(slot) + 1)
+
+
+def vfork(slot):
+    CLONE_VFORK = 0x4000
+    number = 220 if ARM else 56
+    # The child has this thread only: it either gets here, or waits for a GIL that nobody gives it.
+    if CDLL.syscall(number, CLONE_VFORK | signal.SIGCHLD, 0, 0, 0, 0) == 0:
+        while True:
+            signal.pause()
+    idle(slot)
+
+
+def leave(slot):
+    put(slots - 1, 1)
+    CDLL.syscall(93 if ARM else 60, 0)  # exit(2): of this thread alone
+
+
+def count_signals(slot):
+    ours, theirs = os.pipe()
+    os.set_blocking(theirs, False)
+    signal.set_wakeup_fd(theirs)
+    # C handlers of Python write a byte a signal, while Python's own come together.
+    signal.signal(signal.SIGRTMIN, lambda *_: None)
+    put(slots - 1, 1)
+    while True:
+        put(slot, get(slot) + len(os.read(ours, 4096)))
+
+
+def spawn(slot):
+    def nothing():
+        put(slot, get(slot) + 1)
+
+    while True:
+        thread = threading.Thread(target=nothing, daemon=True)
+        thread.start()
+
+
+def execs(slot):
+    put(slot, get(slot) + 1)
+    threading.Thread(target=lambda: os.execv(sys.executable, sys.orig_argv)).start()
+    time.sleep(60)
+
+
+WORK = {
+    "idle": idle, "busy": busy, "mapper": mapper, "vfork": vfork, "leave": leave,
+    "count_signals": count_signals, "spawn": spawn, "execs": execs,
+}
+rest = busy if mode == "busy" else idle
+started = threading.Barrier(threads)
+
+
+def run(slot):
+    started.wait()
+    rest(slot)
+
+
+for slot in range(1, threads):
+    threading.Thread(target=run, args=(slot,), daemon=True).start()
+started.wait()
+put(slots - 2, 1)
+WORK[mode](0)
+"""
+
+
+def freeze_wait(condition: Callable[[], object], what: str, within_s: float = 10.0) -> None:
+    """Wait until a condition holds; fail if it does not in time."""
+    until = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < until, f"not within {within_s} s: {what}"
+        time.sleep(0.0005)
+
+
+class FreezeTarget:
+    """A process to be frozen. It counts in shared memory, one counter a thread, as long as it runs."""
+
+    def __init__(self, folder: Path, mode: str = "idle", threads: int = 1, name: str = "counters") -> None:
+        path = folder / f"{name}-{time.monotonic_ns()}"
+        path.write_bytes(bytes(FREEZE_SLOTS * 8))
+        with path.open("r+b") as file:
+            self._shared = mmap.mmap(file.fileno(), FREEZE_SLOTS * 8)
+        command = [sys.executable, "-c", _FREEZE_SOURCE, mode, str(threads), str(path), str(FREEZE_SLOTS)]
+        self.popen = subprocess.Popen(command)
+        self.pid = self.popen.pid
+        self.threads = threads
+        try:
+            freeze_wait(lambda: self.counter(FREEZE_SLOTS - 2), "the target starts", 60)
+            self.pidfd = os.pidfd_open(self.pid)
+        except BaseException:
+            self.popen.kill()
+            self.popen.wait()
+            raise
+        self.process = ProcessId(self.pid, read_stat(self.pid).start_time, machine.boot_id())
+
+    def counter(self, slot: int) -> int:
+        """One of the target's counters."""
+        return int(struct.unpack_from("=Q", self._shared, slot * 8)[0])
+
+    def freeze_news(self) -> int:
+        """What the target's mode has to say; 0 until it has."""
+        return self.counter(FREEZE_SLOTS - 1)
+
+    def freeze_children(self) -> list[int]:
+        """The children of its first thread."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
+
+    def counters(self) -> tuple[int, ...]:
+        """All counters of its threads."""
+        return tuple(self.counter(slot) for slot in range(self.threads))
+
+    def states(self) -> str:
+        """The state letters of all threads."""
+        letters = []
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            try:
+                letters.append((task / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()[0])
+            except (FileNotFoundError, ProcessLookupError):
+                # It ended between the listing and the look.
+                continue
+        return "".join(letters)
+
+    def tracers(self) -> set[int]:
+        """The tracers of all threads; 0 stands for none."""
+        found = set()
+        for task in Path(f"/proc/{self.pid}/task").iterdir():
+            try:
+                found.add(int(parse_colon_lines((task / "status").read_bytes())["TracerPid"]))
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+        return found
+
+    def assert_free(self, within_s: float = 1.0) -> None:
+        """It is neither stopped nor traced, and goes on, within a second."""
+        until = time.monotonic() + within_s
+        freeze_wait(lambda: self.tracers() == {0} and not set(self.states()) & set("tT"), "free", within_s)
+        self.assert_progress(max(0.05, until - time.monotonic()))
+
+    def assert_progress(self, within_s: float = 1.0) -> None:
+        """Its counters move: any of them."""
+        before = self.counters()
+        freeze_wait(lambda: self.counters() != before, "the target goes on", within_s)
+
+    def assert_all_progress(self, within_s: float = 20.0) -> None:
+        """Every single counter moves."""
+        before = self.counters()
+        freeze_wait(
+            lambda: all(new != old for new, old in zip(self.counters(), before, strict=True)),
+            "every thread goes on",
+            within_s,
+        )
+
+    def assert_frozen(self) -> None:
+        """Every thread stands in a ptrace stop, and none counts."""
+        before = self.counters()
+        assert set(self.states()) == {"t"}
+        assert self.counters() == before
+
+    def assert_states_frozen(self) -> None:
+        """Every thread stands in a ptrace stop."""
+        assert set(self.states()) == {"t"}
+
+    def assert_free_of_tracer(self) -> None:
+        """Nobody traces it and it is not stopped."""
+        assert self.tracers() == {0}
+        assert not set(self.states()) & set("tT")
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        signal.pidfd_send_signal(self.pidfd, number)
+
+    def close(self) -> None:
+        """End and reap it."""
+        os.close(self.pidfd)
+        self.popen.kill()
+        self.popen.wait(10)
+        self._shared.close()
+
+    def __enter__(self) -> FreezeTarget:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def freeze_engine_command(script: str, *arguments: str) -> list[str]:
+    """Return the command of an engine of its own: a script that imports memtui from this checkout."""
+    head = f"import sys; sys.path.insert(0, {str(_REPO)!r})\n"
+    return [sys.executable, "-c", head + script, *arguments]
