@@ -217,14 +217,14 @@ _TOOK = frozenset({Outcome.DONE, Outcome.UNVERIFIED, Outcome.NO_EFFECT})
 def outcome_of(ranges: Sequence[RangeReport], advised_bytes: int, stopped: Reason | None) -> Outcome:
     """Return the outcome of a target from those of its ranges."""
     outcomes = {item.outcome for item in ranges}
-    if not outcomes:
-        return Outcome.REFUSED
     if stopped is Reason.FREEZE_LOST or Outcome.FREEZE_LOST in outcomes:
         return Outcome.FREEZE_LOST
     if Outcome.RACED in outcomes:
         return Outcome.RACED
     if stopped is Reason.CANCELLED:
         return Outcome.CANCELLED
+    if not outcomes:
+        return Outcome.REFUSED
     if len(outcomes) == 1:
         return next(iter(outcomes))
     if outcomes <= _TOOK:

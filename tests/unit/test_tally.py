@@ -1,0 +1,173 @@
+"""What came of a range: nothing is called an effect that was not seen."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memtui.advise.cutting import Piece
+from memtui.advise.tally import Circumstances, RangeTally, add_seen, outcome_of, settle
+from memtui.model.advice import Advice
+from memtui.model.pages import HUGE, PRESENT, SWAPPED, ZERO, RawRun
+from memtui.model.plan import PlannedRange
+from memtui.model.ranges import PAGE_BYTES, Range
+from memtui.model.report import Outcome, RangeReport
+from memtui.model.verdict import Reason, Verdict, WhyBytes, Will
+from memtui.model.vma import Kind, VmaIdentity
+
+SIZE = 16 * PAGE_BYTES
+IDENTITY = VmaIdentity("", "rw-p", "00:00", 0, None)
+STATES = [0, PRESENT, PRESENT | HUGE, PRESENT | ZERO, SWAPPED]
+MOVES = (Advice.PAGEOUT, Advice.COLLAPSE)
+
+
+def planned(
+    reason: Reason | None = None, kind: Kind = Kind.ANON, forecast: int | None = SIZE
+) -> PlannedRange:
+    reasons = () if reason is None else (WhyBytes(reason, SIZE),)
+    verdict = Verdict(Will.YES if reason is None else Will.NO, forecast, reasons)
+    return PlannedRange(Range(SIZE, 2 * SIZE), "", IDENTITY, kind, verdict)
+
+
+def about(advice: Advice, **more: object) -> Circumstances:
+    plain = Circumstances(advice, None, 0, 0, {}, {})
+    return replace(plain, **more)  # type: ignore[arg-type]
+
+
+def runs_of(states: list[int]) -> list[RawRun]:
+    return [
+        (SIZE + at * PAGE_BYTES, SIZE + (at + 1) * PAGE_BYTES, state)
+        for at, state in enumerate(states)
+        if state
+    ]
+
+
+counts = st.integers(0, SIZE // PAGE_BYTES).map(lambda pages: pages * PAGE_BYTES)
+tallies = st.builds(
+    RangeTally,
+    planned=st.sampled_from([planned(), planned(Reason.SHARED_PAGES, forecast=0), planned(kind=Kind.FILE)]),
+    advised_bytes=counts,
+    moved_bytes=counts,
+    rss_before_bytes=counts,
+    rss_after_bytes=counts,
+    changed_bytes=counts,
+    gone_bytes=counts,
+    raced_bytes=st.one_of(st.just(0), counts),
+    lost_bytes=st.one_of(st.just(0), counts),
+    empty_bytes=counts,
+    seen=st.booleans(),
+    errno=st.sampled_from([None, errno.EINVAL, errno.ENOMEM, 9999]),
+    cache_came_bytes=st.one_of(st.none(), counts),
+)
+circumstances = st.builds(
+    Circumstances,
+    advice=st.sampled_from(list(Advice)),
+    stopped=st.sampled_from(
+        [None, Reason.CANCELLED, Reason.EXITED, Reason.EXECED, Reason.FREEZE_LOST, Reason.NO_SYS_NICE]
+    ),
+    swapped_in_bytes=st.one_of(st.none(), counts),
+    swap_cached_delta_bytes=st.one_of(st.none(), counts),
+    referenced_before=st.dictionaries(st.just(SIZE), counts),
+    referenced_after=st.dictionaries(st.just(SIZE), counts),
+)
+
+
+@given(tallies, circumstances)
+def test_no_effect_is_claimed_that_was_not_seen(tally: RangeTally, around: Circumstances) -> None:
+    report = settle(tally, around)
+    if around.advice not in MOVES or not tally.seen or tally.raced_bytes:
+        assert report.moved_bytes is None
+    if not tally.seen:
+        assert report.rss_before_bytes is report.rss_after_bytes is None
+    if report.outcome is Outcome.DONE:
+        assert tally.advised_bytes >= SIZE
+        assert not tally.raced_bytes
+        assert not tally.lost_bytes
+        seen = {
+            Advice.PAGEOUT: tally.seen and tally.moved_bytes > 0,
+            Advice.COLLAPSE: tally.seen and tally.moved_bytes > 0,
+            Advice.COLD: around.referenced_after.get(SIZE, 0) < around.referenced_before.get(SIZE, 0),
+            Advice.WILLNEED: bool(around.swapped_in_bytes or tally.cache_came_bytes),
+        }
+        assert seen[around.advice]
+    if report.outcome in (Outcome.DONE, Outcome.NO_EFFECT, Outcome.UNVERIFIED):
+        assert tally.advised_bytes >= SIZE
+    else:
+        assert report.reason is not None
+        assert report.reason_text
+    if report.outcome is Outcome.PARTIAL:
+        assert tally.advised_bytes or tally.moved_bytes
+    if report.outcome is Outcome.NO_EFFECT:
+        assert report.reason is not None
+
+
+@given(st.lists(st.sampled_from(list(Outcome)), max_size=6), counts)
+def test_a_target_has_an_outcome_whatever_its_ranges_have(outcomes: list[Outcome], advised: int) -> None:
+    ranges = [RangeReport(planned(), outcome=outcome) for outcome in outcomes]
+    for stopped in (None, Reason.CANCELLED, Reason.FREEZE_LOST, Reason.EXITED):
+        found = outcome_of(ranges, advised, stopped)
+        if found is Outcome.DONE:
+            assert Outcome.DONE in outcomes
+            assert set(outcomes) <= {Outcome.DONE, Outcome.UNVERIFIED, Outcome.NO_EFFECT}
+        if stopped is Reason.FREEZE_LOST:
+            assert found is Outcome.FREEZE_LOST
+
+
+@pytest.mark.parametrize(
+    ("reason", "outcome"),
+    [
+        (Reason.LOCKED, Outcome.REFUSED),
+        (Reason.VSYSCALL, Outcome.REFUSED),
+        (Reason.NOT_MAPPED, Outcome.REFUSED),
+    ],
+)
+def test_what_never_went_is_refused_with_its_reason(reason: Reason, outcome: Outcome) -> None:
+    report = settle(RangeTally(planned(reason)), about(Advice.PAGEOUT))
+    assert (report.outcome, report.reason, report.reason_text) == (outcome, reason, reason.text)
+    assert report.errno is None
+
+
+def test_the_errno_stands_as_a_symbol_and_in_words() -> None:
+    report = settle(RangeTally(planned(), errno=errno.ENOMEM), about(Advice.PAGEOUT))
+    assert (report.outcome, report.errno) == (Outcome.REFUSED, "ENOMEM")
+    assert "Cannot allocate memory" in (report.reason_text or "")
+
+
+def test_a_collapse_of_nothing_is_refused() -> None:
+    report = settle(RangeTally(planned(), empty_bytes=SIZE), about(Advice.COLLAPSE))
+    assert (report.outcome, report.reason) == (Outcome.REFUSED, Reason.NOTHING_TO_COLLAPSE)
+
+
+@given(
+    st.lists(st.sampled_from(STATES), min_size=16, max_size=16),
+    st.lists(st.sampled_from(STATES), min_size=16, max_size=16),
+    st.integers(1, 15),
+    st.sampled_from([Advice.PAGEOUT, Advice.COLD, Advice.COLLAPSE]),
+)
+def test_what_two_looks_saw_page_by_page(was: list[int], now: list[int], border: int, advice: Advice) -> None:
+    pieces = [
+        Piece(SIZE, SIZE + border * PAGE_BYTES, 0),
+        Piece(SIZE + border * PAGE_BYTES, 2 * SIZE, 1),
+    ]
+    found = [RangeTally(planned()), RangeTally(planned())]
+    add_seen(found, pieces, runs_of(was), runs_of(now), advice)
+    for tally, before, after in (
+        (found[0], was[:border], now[:border]),
+        (found[1], was[border:], now[border:]),
+    ):
+        rss = [[bool(state & PRESENT and not state & ZERO) for state in look] for look in (before, after)]
+        assert tally.seen
+        assert tally.rss_before_bytes == sum(rss[0]) * PAGE_BYTES
+        assert tally.rss_after_bytes == sum(rss[1]) * PAGE_BYTES
+        assert tally.swap_before_bytes == before.count(SWAPPED) * PAGE_BYTES
+        assert tally.swap_after_bytes == after.count(SWAPPED) * PAGE_BYTES
+        if advice is Advice.COLLAPSE:
+            huge = [look.count(PRESENT | HUGE) for look in (before, after)]
+            assert tally.moved_bytes == (huge[1] - huge[0]) * PAGE_BYTES
+        else:
+            left = sum(old and not new for old, new in zip(*rss, strict=True))
+            assert tally.moved_bytes == left * PAGE_BYTES
