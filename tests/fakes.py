@@ -221,6 +221,7 @@ class FakeTarget:
         self.looks: list[bool] = []
         self.standing_now = Standing.ALIVE
         self.look_error: MemtuiError | None = None
+        self.cost_ms = 0.8
 
     @property
     def process(self) -> ProcessId:
@@ -237,7 +238,7 @@ class FakeTarget:
         self.looks.append(details)
         if self.look_error is not None:
             raise self.look_error
-        return space_of(self.process, self.vmas)
+        return replace(space_of(self.process, self.vmas), cost_ms=self.cost_ms)
 
     def judge(self, row: MappedVma, advice: Advice) -> Verdict:
         return judge(row, advice, FACTS, lambda _: True)

@@ -15,6 +15,14 @@ def freeze_word(freeze: Freeze | None) -> str:
     return "auto" if freeze is None else freeze.value
 
 
+def coarse(cost_ms: float) -> str:
+    """Return what something cost, to one digit: a number that trembles would be sent again each time."""
+    if cost_ms < 1:
+        return "<1ms"
+    step = 10 ** (len(str(int(cost_ms))) - 1)
+    return duration(round(cost_ms / step) * step).replace(".0", "")
+
+
 def system_words(
     state: MachineState | None, map_cost_ms: float | None, list_cost_ms: float | None, period_s: float
 ) -> SafeText:
@@ -35,9 +43,9 @@ def system_words(
         f"psi {psi}",
     ]
     if map_cost_ms is not None:
-        parts.append(f"map {duration(map_cost_ms)}/{period_s:.3g}s")
+        parts.append(f"map {coarse(map_cost_ms)}/{period_s:.1g}s")
     if list_cost_ms is not None:
-        parts.append(f"list {duration(list_cost_ms)}")
+        parts.append(f"list {coarse(list_cost_ms)}")
     return SafeText(" " + "  ".join(parts))
 
 

@@ -1,0 +1,277 @@
+"""The threads: what the sampler reads and when, what the operator runs, on a host that counts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pytest
+from textual.message import Message
+
+from memtui.host import Wanted
+from memtui.model.advice import Advice
+from memtui.model.errors import MemtuiError, NoSuchProcess
+from memtui.model.process import Process
+from memtui.model.verdict import Reason
+from memtui.ui.marks import Shelf
+from memtui.ui.messages import (
+    MachineRead,
+    MapLost,
+    MapRead,
+    PidFound,
+    ProcessesRead,
+    RunEnded,
+    SamplerTrouble,
+    TargetDone,
+)
+from memtui.ui.operator import Operator
+from memtui.ui.sampler import ChosenMap, Sampler
+from tests.fakes import FakeHost, FakeTarget, process_id, vma
+
+M = TypeVar("M", bound=Message)
+WAIT_S = 10.0
+
+
+class Inbox:
+    """What a thread posted."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self._came = threading.Condition()
+
+    def post(self, message: Message) -> None:
+        with self._came:
+            self.messages.append(message)
+            self._came.notify_all()
+
+    def of(self, kind: type[M]) -> list[M]:
+        return [item for item in self.messages if isinstance(item, kind)]
+
+    def wait(self, condition: Callable[[], object]) -> None:
+        with self._came:
+            assert self._came.wait_for(condition, WAIT_S), self.messages
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture
+def shelf() -> Shelf:
+    return Shelf()
+
+
+@pytest.fixture
+def host() -> FakeHost:
+    return FakeHost()
+
+
+@pytest.fixture
+def sampler(host: FakeHost, shelf: Shelf, inbox: Inbox) -> Iterator[Sampler]:
+    made = Sampler(host, shelf, inbox.post, 0.05)
+    made.start()
+    yield made
+    made.stop()
+    made.join(WAIT_S)
+    assert not made.is_alive()
+
+
+def test_the_sampler_reads_the_machine_the_list_and_the_chosen_map(
+    sampler: Sampler, inbox: Inbox, host: FakeHost
+) -> None:
+    inbox.wait(lambda: inbox.of(MachineRead) and inbox.of(ProcessesRead))
+    assert not inbox.of(MapRead)
+    sampler.choose(process_id(4242))
+    inbox.wait(lambda: len(inbox.of(MapRead)) >= 3)
+    assert host.targets[0].looks[:3] == [True, False, False]
+    first, second = inbox.of(MapRead)[:2]
+    assert first.view.space.vmas is second.view.space.vmas
+
+
+def test_another_choice_closes_the_handle_of_the_first(
+    sampler: Sampler, inbox: Inbox, host: FakeHost
+) -> None:
+    sampler.choose(process_id(4242))
+    inbox.wait(lambda: inbox.of(MapRead))
+    sampler.choose(process_id(903))
+    inbox.wait(lambda: any(item.wanted.pid == 903 for item in inbox.of(MapRead)))
+    assert [target.closed for target in host.targets] == [1, 0]
+    sampler.choose(None)
+    inbox.wait(lambda: host.targets[1].closed or len(inbox.messages) > 500)
+    assert host.targets[1].closed == 1
+
+
+def test_a_handle_with_marks_outlives_the_choice(
+    sampler: Sampler, inbox: Inbox, host: FakeHost, shelf: Shelf
+) -> None:
+    sampler.choose(process_id(4242))
+    inbox.wait(lambda: inbox.of(MapRead))
+    assert shelf.take(host.targets[0])
+    sampler.choose(process_id(903))
+    inbox.wait(lambda: any(item.wanted.pid == 903 for item in inbox.of(MapRead)))
+    assert host.targets[0].closed == 0
+    shelf.give_back(host.targets[0])
+    assert host.targets[0].closed == 1
+
+
+def test_a_target_that_execs_is_lost_with_its_reason_and_can_be_chosen_anew(
+    sampler: Sampler, inbox: Inbox, host: FakeHost
+) -> None:
+    sampler.choose(process_id(4242))
+    inbox.wait(lambda: inbox.of(MapRead))
+    host.targets[0].look_error = NoSuchProcess(Reason.EXECED, "process 4242")
+    inbox.wait(lambda: inbox.of(MapLost))
+    assert "runs another program now" in inbox.of(MapLost)[0].words
+    assert host.targets[0].closed == 1
+    reads = len(inbox.of(MapRead))
+    sampler.choose(process_id(4242))
+    inbox.wait(lambda: len(inbox.of(MapRead)) > reads)
+
+
+def test_a_reused_pid_is_not_taken_for_the_process(sampler: Sampler, inbox: Inbox, host: FakeHost) -> None:
+    other = process_id(4242)
+    wanted = type(other)(other.pid, other.start_time - 1, other.boot_id)
+    sampler.choose(wanted)
+    inbox.wait(lambda: inbox.of(MapLost))
+    assert "its pid is another's now" in inbox.of(MapLost)[0].words
+    assert host.targets[0].closed == 1
+
+
+def test_a_pid_of_the_command_line_is_found_or_not(sampler: Sampler, inbox: Inbox, host: FakeHost) -> None:
+    sampler.find(4242)
+    inbox.wait(lambda: inbox.of(PidFound))
+    assert (inbox.of(PidFound)[0].process, host.targets[0].closed) == (process_id(4242), 1)
+    sampler.find(99_999)
+    inbox.wait(lambda: len(inbox.of(PidFound)) == 2)
+    assert "no such process" in inbox.of(PidFound)[1].words
+
+
+def test_a_reading_that_breaks_does_not_end_the_sampler(inbox: Inbox, shelf: Shelf) -> None:
+    class Broken(FakeHost):
+        def processes(self) -> list[Process]:
+            raise ValueError("[/x] unforeseen")
+
+    sampler = Sampler(Broken(), shelf, inbox.post, 0.05)
+    sampler.start()
+    try:
+        inbox.wait(lambda: len(inbox.of(SamplerTrouble)) >= 2 and len(inbox.of(MachineRead)) >= 2)
+        assert inbox.of(SamplerTrouble)[0].words == "ValueError: [/x] unforeseen"
+    finally:
+        sampler.stop()
+        sampler.join(WAIT_S)
+
+
+def test_dear_readings_stretch_the_beat(inbox: Inbox, shelf: Shelf) -> None:
+    class Dear(FakeHost):
+        def machine(self):  # type: ignore[no-untyped-def]
+            time.sleep(0.02)
+            return super().machine()
+
+    sampler = Sampler(Dear(), shelf, inbox.post, 0.05)
+    sampler.start()
+    try:
+        inbox.wait(lambda: len(inbox.of(MachineRead)) >= 2)
+        assert inbox.of(MachineRead)[1].period_s >= 0.2
+    finally:
+        sampler.stop()
+        sampler.join(WAIT_S)
+
+
+@pytest.mark.parametrize(("cost_ms", "looks"), [(20.0, [True, False, True]), (150.0, [True, False, False])])
+def test_details_are_read_every_ten_seconds_where_they_are_cheap(cost_ms: float, looks: list[bool]) -> None:
+    target = FakeHost().open(4242)
+    target.cost_ms = cost_ms
+    chosen = ChosenMap(process_id(4242), target)
+    for now in (0.0, 5.0, 11.0):
+        chosen.look(now)
+    assert target.looks == looks
+
+
+def test_a_layout_that_changed_is_a_new_tuple() -> None:
+    target = FakeHost().open(4242)
+    chosen = ChosenMap(process_id(4242), target)
+    first = chosen.look(0.0).space
+    assert chosen.look(1.0).space.vmas is first.vmas
+    target.vmas.append(vma(0x7FFF_0000_0000, 4096))
+    assert len(chosen.look(2.0).space) == len(first) + 1
+
+
+@pytest.fixture
+def operator(host: FakeHost, shelf: Shelf, inbox: Inbox) -> Iterator[Operator]:
+    made = Operator(host, shelf, inbox.post)
+    made.start()
+    yield made
+    made.stop()
+    made.join(WAIT_S)
+    assert not made.is_alive()
+
+
+def planned(host: FakeHost, shelf: Shelf, pid: int = 4242) -> tuple[object, tuple[FakeTarget]]:
+    target = host.open(pid)
+    shelf.put(target)
+    return host.plan(Advice.PAGEOUT, [Wanted(target)]), (target,)
+
+
+def test_plans_run_one_after_another_and_give_their_handles_back(
+    operator: Operator, host: FakeHost, shelf: Shelf, inbox: Inbox
+) -> None:
+    for _ in range(3):
+        operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    inbox.wait(lambda: len(inbox.of(RunEnded)) == 3)
+    kinds = [type(item).__name__ for item in inbox.messages if type(item).__name__ != "RunProgressed"]
+    assert kinds == ["RunStarted", "TargetDone", "RunEnded"] * 3
+    assert [target.closed for target in host.targets] == [1, 1, 1]
+    assert len(inbox.of(TargetDone)) == 3
+
+
+def test_a_cancel_before_the_host_has_begun_is_not_lost(shelf: Shelf, inbox: Inbox) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    class Slow(FakeHost):
+        def apply(self, *given, **more):  # type: ignore[no-untyped-def]
+            begun.set()
+            assert go.wait(WAIT_S)
+            return super().apply(*given, **more)
+
+    host = Slow()
+    operator = Operator(host, shelf, inbox.post)
+    operator.start()
+    try:
+        operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+        assert begun.wait(WAIT_S)
+        operator.cancel()
+        go.set()
+        inbox.wait(lambda: inbox.of(RunEnded))
+        report = inbox.of(TargetDone)[0].report
+        assert {item.outcome.value for item in report.ranges} == {"cancelled"}
+    finally:
+        operator.stop()
+        operator.join(WAIT_S)
+
+
+def test_an_error_of_the_host_is_told_and_the_handles_are_given_back(
+    operator: Operator, host: FakeHost, shelf: Shelf, inbox: Inbox
+) -> None:
+    host.apply_error = MemtuiError(Reason.NO_SYS_NICE, "process 4242")
+    operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    inbox.wait(lambda: inbox.of(RunEnded))
+    assert inbox.of(RunEnded)[0].words.startswith("process 4242: advising other processes")
+    assert host.targets[0].closed == 1
+
+
+def test_stopping_throws_the_queue_away(host: FakeHost, shelf: Shelf, inbox: Inbox) -> None:
+    host.gate = threading.Event()
+    operator = Operator(host, shelf, inbox.post)
+    operator.start()
+    for _ in range(3):
+        operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    inbox.wait(lambda: host.calls.count("apply pageout") == 1 and len(inbox.messages) > 1)
+    operator.stop()
+    host.gate.set()
+    operator.join(WAIT_S)
+    assert not operator.is_alive()
+    assert host.calls.count("apply pageout") == 1
+    assert [target.closed for target in host.targets] == [1, 1, 1]
