@@ -17,7 +17,6 @@ from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.report import Progress, RangeReport, TargetReport
-from memtui.model.verdict import Reason
 from memtui.text import address_range, duration, safe, size
 
 _HARD_EXIT_S = 2.0
@@ -39,8 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(wire.target_report(report, advice) for report in reports)
     for report in reports:
         codes.append(exitcode.of_report(report))
-        was_held = report.freeze is report.planned.freeze and report.reason is not Reason.FREEZE_OFF
-        if report.planned.blocked is not None or (arguments.json and not was_held):
+        if report.planned.blocked is not None or (arguments.json and _is_untold(report)):
             targets.complain_of(report.planned, report.reason, report.reason_text)
         elif not arguments.json:
             _print_report(report, advice)
@@ -48,6 +46,12 @@ def run(arguments: argparse.Namespace) -> int:
     if code == exitcode.ALL and arguments.require_effect and not any(map(_moved, reports)):
         return exitcode.PART
     return code
+
+
+def _is_untold(report: TargetReport) -> bool:
+    """Whether something is to be said of the target as a whole, for which JSON has no place."""
+    text = report.reason_text
+    return text is not None and all(text != item.reason_text for item in report.ranges)
 
 
 def _moved(report: TargetReport) -> bool:
