@@ -1,0 +1,204 @@
+"""The record of what was done, and ending it early."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memtui.host import Wanted
+from memtui.host.local import LocalHost
+from memtui.model.advice import Advice
+from memtui.model.plan import Freeze, Mark, Plan
+from memtui.model.ranges import Range
+from memtui.model.report import Outcome, Progress
+from memtui.model.verdict import Reason
+from tests.kernel.toolkit import (
+    HUGE,
+    MIB,
+    REPOSITORY,
+    Child,
+    at,
+    command,
+    memtui,
+    one_line,
+    rows,
+    span,
+    wait_until,
+)
+
+CALL = 32 * MIB
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    with Child() as started:
+        yield started
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[LocalHost]:
+    with LocalHost(tmp_path) as opened:
+        yield opened
+
+
+def plan_of(host: LocalHost, *wanted: tuple[Child, int, int], freeze: Freeze = Freeze.OFF) -> Plan:
+    marks = [
+        Wanted(host.open(child.pid), (Mark(Range(start, start + size), None),))
+        for child, start, size in wanted
+    ]
+    return host.plan(Advice.COLD, marks, freeze, hold_ms=1)
+
+
+def ledger(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "ledger.jsonl").read_bytes().splitlines()]
+
+
+@pytest.mark.parametrize("freeze", [Freeze.OFF, Freeze.PTRACE])
+def test_cancel_ends_at_a_calls_edge(host: LocalHost, child: Child, freeze: Freeze) -> None:
+    size = 4 * CALL
+    start = child.map(size, align=HUGE, fill=1)
+    told: list[Progress] = []
+
+    def cancel(progress: Progress) -> None:
+        told.append(progress)
+        if progress.calls:
+            host.cancel()
+
+    (report,) = host.apply(plan_of(host, (child, start, size), freeze=freeze), cancel)
+    assert report.outcome is Outcome.CANCELLED
+    assert report.reason is Reason.CANCELLED
+    assert report.calls == told[-1].calls
+    assert report.advised_bytes == report.calls * CALL < size
+    assert report.ranges[0].outcome is Outcome.PARTIAL
+    assert at(child.pid, start).referenced == size - report.advised_bytes
+    if freeze is Freeze.OFF:
+        assert report.calls == 1
+
+
+def test_cancel_takes_the_targets_to_come_with_it(host: LocalHost, child: Child) -> None:
+    with Child() as other:
+        start, beside = child.map(2 * CALL, align=HUGE, fill=1), other.map(MIB, fill=1)
+        plan = plan_of(host, (child, start, 2 * CALL), (other, beside, MIB))
+        first, second = host.apply(plan, lambda _progress: host.cancel())
+        assert [first.outcome, second.outcome] == [Outcome.CANCELLED] * 2
+        assert (second.calls, second.advised_bytes) == (0, 0)
+        assert at(other.pid, beside).referenced == MIB
+
+
+def test_cancel_is_for_the_running_plan_only(host: LocalHost, child: Child) -> None:
+    start = child.map(MIB, fill=1)
+    host.cancel()
+    (report,) = host.apply(plan_of(host, (child, start, MIB)))
+    assert report.outcome is Outcome.DONE
+
+
+def test_two_plans_never_overlap(host: LocalHost, child: Child) -> None:
+    start = child.map(2 * CALL, align=HUGE, fill=1)
+    first, second = plan_of(host, (child, start, CALL)), plan_of(host, (child, start + CALL, CALL))
+    order: list[str] = []
+    waiting: list[threading.Thread] = []
+
+    def begin_second(_progress: Progress) -> None:
+        if not waiting:
+            waiting.append(
+                threading.Thread(target=lambda: host.apply(second, lambda _: order.append("second")))
+            )
+            waiting[0].start()
+        order.append("first")
+
+    host.apply(first, begin_second, lambda _report: order.append("first is done"))
+    waiting[0].join()
+    assert order == ["first", "first is done", "second"]
+
+
+def test_the_start_is_on_record_before_the_first_call(host: LocalHost, child: Child, tmp_path: Path) -> None:
+    start = child.map(MIB, fill=1)
+    seen: list[list[str]] = []
+    outcomes: list[str] = []
+
+    def look(_progress: Progress) -> None:
+        seen.append([event["event"] for event in ledger(tmp_path)])
+        outcomes.append(host.history().entries[0].outcome)
+
+    (report,) = host.apply(plan_of(host, (child, start, MIB)), look)
+    assert seen == [["start"]]
+    assert outcomes == ["interrupted"]
+    assert [event["event"] for event in ledger(tmp_path)] == ["start", "done"]
+    assert host.history().entries[0].outcome == report.outcome.value
+    assert stat.S_IMODE((tmp_path / "ledger.jsonl").stat().st_mode) == 0o600
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_an_action_that_was_killed_is_shown_as_interrupted(child: Child, tmp_path: Path) -> None:
+    size = 256 * MIB
+    start = child.map(size, fill=1)
+    process = subprocess.Popen(
+        command(
+            *("--state-dir", tmp_path, "advise", "pageout", child.pid),
+            *("--range", span(start, size), "--freeze", "off"),
+        ),
+        cwd=REPOSITORY,
+    )
+    wait_until(lambda: at(child.pid, start).rss < size - 4 * MIB, "the first pages have left")
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    (entry,) = rows(memtui("history", "--json", state_dir=tmp_path))
+    assert entry["outcome"] == "interrupted"
+    assert (entry["advised_bytes"], entry["moved_bytes"]) == (None, None)
+    assert entry["requested_bytes"] == size
+
+
+def test_a_torn_line_is_skipped_with_a_word(host: LocalHost, child: Child, tmp_path: Path) -> None:
+    start = child.map(MIB, fill=1)
+    host.apply(plan_of(host, (child, start, MIB)))
+    with (tmp_path / "ledger.jsonl").open("ab") as file:
+        file.write(b'{"event":"start","id":"torn')
+    host.apply(plan_of(host, (child, start, MIB)))
+    done = memtui("history", "--json", state_dir=tmp_path)
+    assert done.returncode == 0
+    assert len(rows(done)) == 2
+    assert "1 line of the ledger could not be read" in one_line(done)
+
+
+def test_what_cannot_be_recorded_is_done_and_said(child: Child, tmp_path: Path) -> None:
+    start = child.map(MIB, fill=1)
+    (tmp_path / "ledger.jsonl").mkdir()
+    done = memtui("advise", "cold", child.pid, "--range", span(start, MIB), state_dir=tmp_path)
+    assert done.returncode == 0
+    assert "the ledger cannot be written" in done.stdout
+    assert at(child.pid, start).referenced < MIB
+    done = memtui("history", state_dir=tmp_path)
+    assert done.returncode == 1
+    assert "the ledger cannot be read" in one_line(done)
+
+
+def test_what_cannot_be_recorded_is_said_with_json_too(child: Child, tmp_path: Path) -> None:
+    start = child.map(MIB, fill=1)
+    (tmp_path / "ledger.jsonl").mkdir()
+    done = memtui("advise", "cold", child.pid, "--range", span(start, MIB), "--json", state_dir=tmp_path)
+    assert done.returncode == 0
+    assert rows(done)[0]["outcome"] == "done"
+    assert "the ledger cannot be written" in one_line(done)
+
+
+def test_an_id_is_never_given_twice(host: LocalHost, child: Child) -> None:
+    start = child.map(MIB, fill=1)
+    ids = {host.apply(plan_of(host, (child, start, MIB)))[0].id for _ in range(50)}
+    assert len(ids) == 50
+
+
+def test_closing_the_host_leaves_no_descriptor_open(child: Child, tmp_path: Path) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    start = child.map(MIB, fill=1)
+    with LocalHost(tmp_path) as host:
+        host.apply(plan_of(host, (child, start, MIB), freeze=Freeze.PTRACE))
+    assert set(os.listdir("/proc/self/fd")) == before
