@@ -258,6 +258,8 @@ class Guard:
             raise _Lost(self._kill("the guard did not answer in time and was ended"))
         try:
             received = protocol.receive(self._engine, socket.MSG_DONTWAIT)
+        except ConnectionError as error:
+            raise self._died() from error
         except (OSError, protocol.ProtocolError) as error:
             raise _Lost(self._kill(f"the guard is out of order: {error}")) from error
         if received is None:

@@ -1,0 +1,17 @@
+"""The tests by fire: root on Linux, as for tests/kernel."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from tests.conftest import need
+
+
+@pytest.fixture(scope="session", autouse=True)
+def kernel() -> None:
+    """Let a test run only as root on Linux; with MEMTUI_REQUIRE_KERNEL=1 fail instead of skip."""
+    need(sys.platform == "linux", "the kernel under test is Linux")
+    need(os.geteuid() == 0, "holding other processes needs root")
