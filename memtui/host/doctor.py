@@ -161,8 +161,9 @@ def _huge_pages() -> Finding:
 
 
 def _ledger(path: Path) -> Finding:
-    place = path if path.exists() else path.parent
-    while not place.exists():
+    place = path
+    # os.path.exists, since Path.exists raises where a folder on the way may not be entered.
+    while not os.path.exists(place):
         place = place.parent
     if os.access(place, os.W_OK, effective_ids=True):
         return Finding("ledger", True, f"actions are recorded in {path}", "", "")
