@@ -157,6 +157,7 @@ COMMANDS: dict[str, Any] = {
     "madvise": lambda address, size, advice: checked(libc.madvise(address, size, advice)),
     "write": write,
     "touch": touch,
+    "change_folder": os.chdir,
     "dirty": dirty,
     "grow_heap": grow_heap,
     "checksum": checksum,

@@ -428,42 +428,33 @@ def test_control_c_before_the_first_call_advises_nothing(child: Child, tmp_path:
     assert at(child.pid, start).referenced == MIB
 
 
-def test_help_imports_little(tmp_path: Path) -> None:
-    script = (
-        "import sys\n"
-        "from memtui.cli import main\n"
-        "try:\n    main(sys.argv[1:])\nexcept SystemExit:\n    pass\n"
-        "print(sorted({name.split('.')[0] for name in sys.modules}"
-        " & {'textual', 'rich', 'psutil', 'cffi', 'platformdirs'}))\n"
-    )
-    for arguments in (["--help"], ["advise", "--help"], ["--version"], ["nosuch"]):
-        done = subprocess.run(
-            [sys.executable, "-c", script, *arguments],
-            capture_output=True,
-            encoding="utf-8",
-            cwd=REPOSITORY,
-            check=True,
-        )
-        assert done.stdout.splitlines()[-1] == "[]"
+def test_a_state_directory_that_may_not_be_entered(tmp_path: Path) -> None:
+    """Pytest's folders are closed to all but root."""
+    state_dir = tmp_path / "state"
+    with Child(user=NOBODY) as child:
+        done = memtui("doctor", child.pid, "--json", state_dir=state_dir, user=NOBODY)
+        assert (done.returncode, done.stderr) == (1, "")
+        (ledger,) = [row for row in rows(done) if row["check"] == "ledger"]
+        assert ledger["ok"] is False
+        assert "cannot be written" in ledger["finding"]
+        done = memtui("maps", child.pid, state_dir=state_dir, user=NOBODY)
+        assert (done.returncode, done.stderr) == (0, "")
+        done = memtui("history", state_dir=state_dir, user=NOBODY)
+        assert done.returncode == 1
+        assert "the ledger cannot be read" in one_line(done)
 
 
-def test_nothing_outside_ui_imports_textual() -> None:
-    script = (
-        "import importlib, pkgutil, sys, memtui\n"
-        "def failed(name):\n    raise\n"
-        "for module in pkgutil.walk_packages(memtui.__path__, 'memtui.', failed):\n"
-        "    if not module.name.startswith('memtui.ui') and not module.name.endswith('__main__'):\n"
-        "        importlib.import_module(module.name)\n"
-        "print(len([name for name in sys.modules if name.startswith('memtui.')]))\n"
-        "print(sorted(name for name in sys.modules if name.split('.')[0] in ('textual', 'rich')))\n"
-    )
-    # walk_packages imports packages to look into them, so memtui.ui itself must be cheap as well.
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, encoding="utf-8", cwd=REPOSITORY, check=True
-    )
-    count, pulled = done.stdout.splitlines()
-    assert int(count) > 40
-    assert pulled == "[]"
+@pytest.mark.parametrize("user", [None, NOBODY])
+def test_the_doctor_says_what_is_missing(nobodys_dir: Path, user: int | None) -> None:
+    with Child(user=NOBODY) as child:
+        done = memtui("doctor", child.pid, "--json", state_dir=nobodys_dir, user=user)
+        found = {row["check"]: row for row in rows(done)}
+    assert found["process_madvise"]["ok"] is True
+    assert found["pagemap"]["ok"] is True
+    for check in ("CAP_SYS_NICE", "COLD", "PAGEOUT", "WILLNEED", "COLLAPSE"):
+        assert found[check]["ok"] is (user is None)
+        assert bool(found[check]["remedy"]) is (user is not None)
+    assert found["ledger"]["ok"] is True
 
 
 @pytest.mark.parametrize("name", ["ps", "maps", "plan", "advise", "history", "doctor", "demo"])

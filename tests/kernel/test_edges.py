@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
@@ -12,6 +13,7 @@ import pytest
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
+from memtui.linux.handle import ProcessHandle
 from memtui.model.advice import Advice
 from memtui.model.plan import Freeze, Mark
 from memtui.model.ranges import Range
@@ -226,7 +228,6 @@ def test_a_range_locked_after_the_plan_is_named_with_its_errno(
     size = 4 * MIB
     start = child.map(3 * size, fill=1)
     marks = [(start, size), (start + size, size), (start + 2 * size, size)]
-    # The middle is a VMA of its own, of the same kind: its protection is changed and changed back.
     once = before_call(lambda: child.do("lock", address=start + size, size=size))
     report = give(host, child, Advice.PAGEOUT, marks)
     assert once.done
@@ -335,29 +336,26 @@ def test_a_target_that_exits_right_before_the_call(
     assert report.moved_bytes is None
 
 
-@pytest.mark.parametrize("freeze", METHODS)
-@pytest.mark.parametrize("ending", ["exit", "exec"])
+@pytest.mark.parametrize(
+    ("freeze", "ending"), [(Freeze.OFF, "exit"), (Freeze.OFF, "exec"), (Freeze.PTRACE, "kill")]
+)
+@pytest.mark.parametrize("advice", [Advice.COLD, Advice.PAGEOUT, Advice.COLLAPSE])
 def test_nothing_is_claimed_of_a_map_that_is_gone(
     host: LocalHost,
     child: Child,
     behind_call: Callable[[Callable[[], object]], Once],
+    advice: Advice,
     ending: str,
     freeze: Freeze,
 ) -> None:
-    if freeze is Freeze.PTRACE and ending == "exec":
-        pytest.skip("a held target cannot exec")
-    start = child.map(MIB, fill=1)
-    if freeze is Freeze.PTRACE:
-        once = behind_call(child.end)
-    else:
-        once = behind_call(child.exit if ending == "exit" else child.exec)
-    report = give(host, child, Advice.COLD, [(start, MIB)], freeze)
+    start = child.map(HUGE, align=HUGE, fill=1)
+    once = behind_call({"exit": child.exit, "exec": child.exec, "kill": child.end}[ending])
+    report = give(host, child, advice, [(start, HUGE)], freeze)
     assert once.done
-    again = give_pageout_of_the_dead(report)
-    assert again is None
+    assert_nothing_is_claimed(report)
 
 
-def give_pageout_of_the_dead(report: TargetReport) -> None:
+def assert_nothing_is_claimed(report: TargetReport) -> None:
     """Check that a report of a target that ended behind the call claims no effect."""
     (item,) = report.ranges
     assert report.reason in (Reason.EXITED, Reason.EXECED)
@@ -365,21 +363,6 @@ def give_pageout_of_the_dead(report: TargetReport) -> None:
     assert report.moved_bytes is None
     assert item.rss_after_bytes is None
     assert item.outcome in (Outcome.UNVERIFIED, Outcome.FREEZE_LOST)
-
-
-@pytest.mark.parametrize("ending", ["exit", "exec"])
-def test_what_an_exec_freed_is_not_called_moved(
-    host: LocalHost,
-    child: Child,
-    behind_call: Callable[[Callable[[], object]], Once],
-    ending: str,
-) -> None:
-    start = child.map(MIB, fill=1)
-    child.fork()
-    # Shared pages stay: nothing moves, and what the end of the map takes away is not our doing.
-    behind_call(child.exec if ending == "exec" else child.exit)
-    report = give(host, child, Advice.PAGEOUT, [(start, MIB)])
-    give_pageout_of_the_dead(report)
 
 
 def test_a_target_that_execs_between_two_calls(host: LocalHost, child: Child) -> None:
@@ -524,3 +507,84 @@ def test_a_selection_of_nothing(child: Child, tmp_path: Path) -> None:
     (report,) = rows(done)
     assert done.returncode == 1
     assert (report["outcome"], report["ranges"], report["requested_bytes"]) == ("refused", [], 0)
+
+
+class TestWithoutTheNewCalls:
+    """Before Linux 6.7 and 6.11, and where pagemap may not be read: the same, in another way."""
+
+    @pytest.fixture(params=["no query", "no scan", "no pagemap"])
+    def way(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+        def refuse(*_arguments: object) -> object:
+            raise OSError(errno.ENOTTY, "not for this file")
+
+        if request.param == "no query":
+            monkeypatch.setattr(syscalls.MapQuery, "at_or_after", refuse)
+        elif request.param == "no scan":
+            monkeypatch.setattr(syscalls.PageScanner, "scan", refuse)
+        else:
+            monkeypatch.setattr(ProcessHandle, "_open_pagemap", lambda _handle, _pid: None)
+        return str(request.param)
+
+    @pytest.mark.parametrize("freeze", METHODS)
+    def test_pageout(self, host: LocalHost, child: Child, way: str, freeze: Freeze) -> None:
+        size = 40 * MIB
+        start = child.map(size, fill=1)
+        report = give(host, child, Advice.PAGEOUT, [(start, size)], freeze)
+        after = at(child.pid, start)
+        assert report.outcome is Outcome.DONE
+        assert report.advised_bytes == size
+        assert report.moved_bytes == size - after.rss >= size - report.calls * RESIDUE_BYTES
+        (item,) = report.ranges
+        assert (item.rss_after_bytes, item.swap_after_bytes) == (after.rss, after.swap)
+
+    def test_a_part_of_a_vma(self, host: LocalHost, child: Child, way: str) -> None:
+        start = child.map(2 * MIB, fill=1)
+        report = give(host, child, Advice.PAGEOUT, [(start, MIB)])
+        left = 2 * MIB - at(child.pid, start).rss
+        assert left >= MIB - RESIDUE_BYTES
+        if way == "no pagemap":
+            # Smaps tells of whole VMAs only: what is not seen is not claimed.
+            assert (report.outcome, report.moved_bytes) == (Outcome.UNVERIFIED, None)
+        else:
+            assert (report.outcome, report.moved_bytes) == (Outcome.DONE, left)
+
+    def test_a_hole(self, host: LocalHost, child: Child, way: str) -> None:
+        start = child.map(96 * MIB, align=HUGE, fill=1)
+        once = Once(lambda: child.do("unmap", address=start + 48 * MIB, size=MIB))
+        report = give(host, child, Advice.COLD, [(start, 96 * MIB)], on_call=once)
+        assert report.advised_bytes == 95 * MIB
+        assert ends(report) == [(Outcome.PARTIAL, Reason.GONE)]
+
+    @pytest.mark.parametrize("ending", ["exit", "exec"])
+    def test_an_end(
+        self,
+        host: LocalHost,
+        child: Child,
+        way: str,
+        behind_call: Callable[[Callable[[], object]], Once],
+        ending: str,
+    ) -> None:
+        start = child.map(MIB, fill=1)
+        once = behind_call(child.exit if ending == "exit" else child.exec)
+        report = give(host, child, Advice.PAGEOUT, [(start, MIB)])
+        assert once.done
+        assert_nothing_is_claimed(report)
+
+
+def test_a_path_too_long_for_the_query(host: LocalHost, child: Child, tmp_path: Path) -> None:
+    """A path can be longer than PATH_MAX when it is made step by step; only maps tells it whole."""
+    step, depth = "d" * 250, 18
+    home = os.getcwd()
+    try:
+        os.chdir(tmp_path)
+        for _ in range(depth):
+            os.mkdir(step)
+            os.chdir(step)
+        Path("file").write_bytes(bytes(MIB))
+        child.do("change_folder", path=f"/proc/{os.getpid()}/cwd")
+        start = child.map(MIB, path="file")
+    finally:
+        os.chdir(home)
+    child.do("touch", address=start, size=MIB)
+    report = give(host, child, Advice.COLD, [(start, MIB)])
+    assert (report.outcome, report.advised_bytes) == (Outcome.DONE, MIB)
