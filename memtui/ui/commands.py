@@ -66,6 +66,20 @@ MAIN_BINDINGS = [
 ACTING = frozenset({"mark", "range", "mark_all", "unmark", "plan", "cycle_freeze", "thaw_now"})
 """Actions that lead to a change in a process, or make sense only on the way to one."""
 
+TABLE_BINDINGS = [
+    Binding("down,j", "move(1)", "Down", False, id="table.down", tooltip="One row down."),
+    Binding("up,k", "move(-1)", "Up", False, id="table.up", tooltip="One row up."),
+    Binding("pagedown", "page(1)", "Page down", False, id="table.page_down", tooltip="One page down."),
+    Binding("pageup", "page(-1)", "Page up", False, id="table.page_up", tooltip="One page up."),
+    Binding("ctrl+d", "page(0.5)", "Half down", False, id="table.half_down", tooltip="Half a page down."),
+    Binding("ctrl+u", "page(-0.5)", "Half up", False, id="table.half_up", tooltip="Half a page up."),
+    Binding("home,g", "first", "First", False, id="table.first", tooltip="To the first row."),
+    Binding("end,G", "last", "Last", False, id="table.last", tooltip="To the last row."),
+    Binding("right", "sideways(1)", "Right", False, id="table.right", tooltip="Long lines: right."),
+    Binding("left", "sideways(-1)", "Left", False, id="table.left", tooltip="Long lines: left."),
+    Binding("enter", "enter", "Go in", False, id="table.enter", tooltip="Go into the row."),
+]
+
 PLAN_BINDINGS = [
     Binding("left", "advice(-1)", "Advice", key_display="←→", id="plan.back", tooltip="The advice before."),
     Binding("right", "advice(1)", "Advice", show=False, id="plan.next", tooltip="The next advice."),

@@ -1,6 +1,7 @@
 """The TUI on a made-up host, for tests on a real pty: ``python -m tests.ui.child LOG [WORD]...``.
 
-What the host is told goes into LOG, a line each. Words: ``ignore-hup``, ``no-mouse``, ``changing``.
+What the host is told goes into LOG, a line each. Words: ``ignore-hup``, ``no-mouse``, ``changing``,
+``coming``.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import os
 import signal
 import sys
 
+from memtui.model.process import Process
 from memtui.ui.app import run
 from memtui.ui.options import UiOptions
-from tests.fakes import MIB, FakeHost, FakeTarget
+from tests.fakes import MIB, FakeHost, FakeTarget, process
 
 
 class LoggingHost(FakeHost):
@@ -48,12 +50,21 @@ class ChangingHost(LoggingHost):
         return target
 
 
+class ComingHost(LoggingHost):
+    """A process comes and goes with every look at the list."""
+
+    def processes(self) -> list[Process]:
+        self._turn = not getattr(self, "_turn", False)
+        return super().processes() + [process(9999, "comes", 4096)] * self._turn
+
+
 def main() -> int:
     """Run it."""
     path, words = sys.argv[1], sys.argv[2:]
     if "ignore-hup" in words:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    host = ChangingHost(path) if "changing" in words else LoggingHost(path)
+    kind = ChangingHost if "changing" in words else ComingHost if "coming" in words else LoggingHost
+    host = kind(path)
     return run(host, UiOptions(pid=4242, interval_s=0.3, mouse="no-mouse" not in words))
 
 

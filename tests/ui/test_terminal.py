@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -34,6 +35,8 @@ class Terminal:
         environment = {**os.environ, "TERM": "xterm-256color", "TEXTUAL_ANIMATIONS": "none"}
         for name in ("NO_COLOR", "TEXTUAL_THEME", "SSH_CONNECTION"):
             environment.pop(name, None)
+        if "no-color" in words:
+            environment["NO_COLOR"] = "1"
         self.child = subprocess.Popen(
             [sys.executable, "-m", "tests.ui.child", str(log), *words],
             cwd=ROOT,
@@ -151,7 +154,8 @@ def test_a_stalled_terminal_does_not_keep_it_from_releasing_and_ending(start: St
         time.sleep(0.01)
     assert time.monotonic() - before < 1.0
     assert terminal.child.wait(WAIT_S) == 128 + signal.SIGTERM
-    assert time.monotonic() - before < 6.0
+    # Had the terminal not been stalled, the app would have ended by itself, and sooner.
+    assert 1.9 < time.monotonic() - before < 6.0
 
 
 @pytest.mark.parametrize("words", [(), ("ignore-hup",)])
@@ -196,6 +200,15 @@ def test_a_changed_row_costs_little(start: Start) -> None:
     assert len(sent) / beats < 900, (len(sent), beats)
 
 
+def test_a_process_that_comes_or_goes_costs_little(start: Start) -> None:
+    terminal = start("coming")
+    terminal.read_for(1.5)
+    sent = terminal.read_for(3.0)
+    beats = 3.0 / 0.6
+    assert b"comes" in sent
+    assert len(sent) / beats < 1500, (len(sent), beats)
+
+
 def test_no_name_reaches_the_terminal_raw(start: Start) -> None:
     terminal = start()
     assert b"\x1b]0;x" not in terminal.out
@@ -209,6 +222,17 @@ def test_without_the_mouse_no_mouse_mode_is_set(start: Start) -> None:
     assert b"\x1b[?1000h" not in terminal.out
     with_mouse = start()
     assert b"\x1b[?1003h" in with_mouse.out
+
+
+def test_no_color_sends_no_colour(start: Start) -> None:
+    coloured = re.compile(rb"\x1b\[[0-9;]*(?:[34]8;|3[0-7]|4[0-7]|9[0-7])[0-9;]*m")
+    terminal = start("no-color")
+    terminal.type(b"a")
+    terminal.read_for(0.5)
+    assert b"PAGEOUT" in terminal.out
+    assert not coloured.search(bytes(terminal.out))
+    assert re.search(rb"\x1b\[(?:\d+;)*7[;m]", bytes(terminal.out)), "the cursor is told by reversed text"
+    assert coloured.search(bytes(start().out))
 
 
 def test_without_a_terminal_it_says_so_in_one_line(tmp_path: Path) -> None:

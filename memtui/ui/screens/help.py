@@ -20,8 +20,8 @@ from memtui.ui.commands import (
     DIALOG_BINDINGS,
     MAIN_BINDINGS,
     PLAN_BINDINGS,
+    TABLE_BINDINGS,
 )
-from memtui.ui.widgets.table import VirtualTable
 
 _GLYPHS = (
     ("*", "marked; ~ a part of it is; ! a mark lies here, but its VMA was replaced; > would be marked"),
@@ -75,8 +75,7 @@ class HelpScreen(ModalScreen[None]):
         return Content("\n").join(parts)
 
     def _groups(self) -> Iterable[tuple[str, list[Binding]]]:
-        lists = [item for item in VirtualTable.BINDINGS if isinstance(item, Binding)]
-        groups = [("Everywhere", APP_BINDINGS), ("Main screen", MAIN_BINDINGS), ("Lists", lists)]
+        groups = [("Everywhere", APP_BINDINGS), ("Main screen", MAIN_BINDINGS), ("Lists", TABLE_BINDINGS)]
         if not self._read_only:
             groups.append(("Plan dialog", PLAN_BINDINGS))
         for title, bindings in groups:

@@ -46,12 +46,10 @@ class Layout:
         text, style = f"{fit(line.glyph, 1)} ", base
         for at, (index, _) in enumerate(self.shown):
             cell = line.cells[index]
-            if cell.role and (own := style_of(cell.role)) != style:
+            own = style_of(cell.role) if cell.role and cell.text else base
+            if own != style:
                 segments.append(Segment(text, style))
                 text, style = "", own
-            elif not cell.role and style != base:
-                segments.append(Segment(text, style))
-                text, style = "", base
             text += self._padded(at, cell.text)
             if at + 1 < len(self.shown):
                 text += " "

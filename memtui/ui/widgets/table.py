@@ -13,15 +13,17 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.cache import LRUCache
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widget import Widget
 
 from memtui.text import SafeText
+from memtui.ui.commands import TABLE_BINDINGS
 from memtui.ui.rows import Line, NoRows, Rows
 from memtui.ui.widgets.layout import Layout
 
@@ -46,19 +48,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         "table--accent",
     }
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down,j", "move(1)", "Down", False, id="table.down", tooltip="One row down."),
-        Binding("up,k", "move(-1)", "Up", False, id="table.up", tooltip="One row up."),
-        Binding("pagedown", "page(1)", "Page down", False, id="table.page_down", tooltip="One page down."),
-        Binding("pageup", "page(-1)", "Page up", False, id="table.page_up", tooltip="One page up."),
-        Binding("ctrl+d", "page(0.5)", "Half down", False, id="table.half_down", tooltip="Half a page down."),
-        Binding("ctrl+u", "page(-0.5)", "Half up", False, id="table.half_up", tooltip="Half a page up."),
-        Binding("home,g", "first", "First", False, id="table.first", tooltip="To the first row."),
-        Binding("end,G", "last", "Last", False, id="table.last", tooltip="To the last row."),
-        Binding("right", "sideways(1)", "Right", False, id="table.right", tooltip="Long lines: right."),
-        Binding("left", "sideways(-1)", "Left", False, id="table.left", tooltip="Long lines: left."),
-        Binding("enter", "enter", "Go in", False, id="table.enter", tooltip="Go into the row."),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*TABLE_BINDINGS]
 
     cursor: reactive[int] = reactive(0, repaint=False)
     """The row of the cursor."""
@@ -126,8 +116,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
             self._shape()
         self._rows = rows
         self._made.clear()
-        if len(rows) != self.virtual_size.height:
-            self.virtual_size = Size(1, len(rows))
+        self._resize_to(len(rows))
         self._follow(reset, top, None if top_key is None or reset else rows.find(top_key))
         self._repaint_changed()
 
@@ -144,6 +133,18 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         if index is not None:
             self._put_cursor(index)
         return index is not None
+
+    def _resize_to(self, count: int) -> None:
+        if count == self.virtual_size.height:
+            return
+        scrolls = count > self.size.height
+        if scrolls != self.show_vertical_scrollbar:
+            self.virtual_size = Size(1, count)
+            return
+        # The plain way lays the screen out anew and repaints the whole table, for one row more.
+        self.set_reactive(Widget.virtual_size, Size(1, count))
+        if scrolls:
+            self.vertical_scrollbar.window_virtual_size = count
 
     def _follow(self, reset: bool, top: int, new_top: int | None) -> None:
         count = len(self._rows)
