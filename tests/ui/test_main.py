@@ -404,3 +404,20 @@ async def test_five_thousand_processes_make_only_what_is_seen(make_app: MakeApp)
         await read_machine(app, pilot)
         assert " 14999 " in screen_text(app)
         assert len(app.main.processes.table._made) < 100
+
+
+async def test_the_palette_runs_our_keys(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        await pilot.press("ctrl+p", *"freeze")
+        await until(lambda: "Freeze" in screen_text(app) and "Maximize" not in screen_text(app), pilot)
+        await pilot.press("enter")
+        await until(lambda: app.session.freeze is Freeze.PTRACE, pilot)
+
+
+async def test_the_demo_has_a_lesson_in_its_help(make_app: MakeApp) -> None:
+    app = make_app(demo=True)
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("f1")
+        assert "The demo, for a start" in screen_text(app)
