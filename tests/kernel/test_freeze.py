@@ -472,6 +472,7 @@ def test_the_guard_ignores_what_ends_others(guard: Guard, make: Make) -> None:
 def test_the_guard_stands_apart(guard: Guard) -> None:
     home = Path(f"/proc/{guard.pid}")
     assert os.readlink(home / "cwd") == "/"
+    assert b"-I" in (home / "cmdline").read_bytes().split(b"\0")
     assert {os.readlink(home / "fd" / name) for name in "012"} == {"/dev/null"}
     assert os.getsid(guard.pid) == guard.pid
     assert len(list((home / "task").iterdir())) == 1
@@ -555,6 +556,43 @@ def test_threads_that_come_faster_than_they_are_stopped(guard: Guard, make: Make
         assert target.counters() == before
         assert guard.release(hold).held_throughout
     target.assert_progress()
+
+
+_CUT_LISTING = """
+import select, sys
+from memtui.freeze import ptrace
+pid, whole, cut = int(sys.argv[1]), ptrace.thread_ids, 0
+def cut_short(pid):
+    global cut
+    cut += 1
+    return sorted(whole(pid))[:1] if cut <= 3 else whole(pid)
+ptrace.thread_ids = cut_short
+grip = ptrace.PtraceGrip(pid)
+while not grip.advance():
+    for tid, status in ptrace.waited():
+        grip.notice(tid, status)
+print(cut > 3, grip.threads, flush=True)
+sys.stdin.readline()
+print(grip.let_go(), grip.lost)
+"""
+
+
+def test_a_listing_of_threads_that_ends_early_does_not_deceive(make: Make) -> None:
+    """As the kernel's does where a thread dies while it is read; here it is cut short by hand."""
+    target = make("idle", 5)
+    with subprocess.Popen(
+        freeze_engine_command(_CUT_LISTING, str(target.pid)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as tracer:
+        assert tracer.stdin is not None
+        assert tracer.stdout is not None
+        assert tracer.stdout.readline() == "True 5\n"
+        target.assert_frozen()
+        tracer.stdin.close()
+        assert tracer.stdout.readline() == "True None\n"
+    target.assert_free()
 
 
 _PLANTED_ENGINE = """
