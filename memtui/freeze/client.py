@@ -150,13 +150,13 @@ class Guard:
                 FREEZE_NO_GUARD, EXITED; CANCELLED after :meth:`panic`. Nothing is held then.
         """
         subject = f"process {process.pid}"
+        panics = self._panics
         if process != self._cleared:
             refused = refuse_reason(process, own_pids=(self.pid,), override_names=True)
             if refused is not None:
                 raise FreezeError(Reason.FREEZE_REFUSED, "", refused)
             self._cleared = process
         with self._lock:
-            panics = self._panics
             self._next_id += 1
             began = time.monotonic()
             timeout_ms = min(STOPPING_TIMEOUT_MS, deadline_ms)

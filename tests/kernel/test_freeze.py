@@ -227,6 +227,31 @@ def test_panic_works_from_a_signal_handler_while_the_main_thread_waits(guard: Gu
         os.kill(target.freeze_children()[0], signal.SIGKILL)
 
 
+def test_a_panic_that_overtakes_the_request_counts_too(guard: Guard, make: Make) -> None:
+    target = make("idle", 3)
+    os.kill(guard.pid, signal.SIGSTOP)
+    freeze_wait(lambda: read_stat(guard.pid).state == "T", "the guard hears nothing for now")
+    caught: list[FreezeError] = []
+
+    def ask() -> None:
+        try:
+            guard.hold(target.process, target.pidfd, Freeze.PTRACE, 60_000)
+        except FreezeError as error:
+            caught.append(error)
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    freeze_wait(guard._lock.locked, "the request is being made")
+    guard.panic()
+    os.kill(guard.pid, signal.SIGCONT)
+    asker.join(5)
+    assert not asker.is_alive()
+    assert [error.reason for error in caught] == [Reason.CANCELLED]
+    target.assert_free()
+    again = guard.hold(target.process, target.pidfd, Freeze.PTRACE)
+    assert guard.release(again).held_throughout
+
+
 def test_dropping_the_sockets_lets_go(guard: Guard, make: Make) -> None:
     target = make("idle", 5)
     hold = guard.hold(target.process, target.pidfd, Freeze.PTRACE, 60_000)
