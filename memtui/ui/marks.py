@@ -159,6 +159,12 @@ class MarkBook:
             if not self._shelf.take(target):
                 return False
             marked = self._by_process[target.process] = _Marked(target, MarkSet())
+        elif marked.target is not target:
+            # Opened anew: the older handle may be of a program that ran before an exec.
+            if not self._shelf.take(target):
+                return False
+            self._shelf.give_back(marked.target)
+            marked.target = target
         marked.marks = marked.marks.with_marks(new)
         self.version += 1
         return True

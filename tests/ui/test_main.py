@@ -164,6 +164,21 @@ async def test_the_pane_says_that_the_target_exited(make_app: MakeApp) -> None:
         assert app.main.map.chosen == process_id(4242)
 
 
+async def test_marks_die_with_an_exec_and_this_is_said(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        await mark_regions(app, pilot, "cold region", "file")
+        error = NoSuchProcess(Reason.EXECED, "process 4242")
+        app.main.post_message(MapLost(process_id(4242), str(error), map_is_dead=True))
+        await pilot.pause()
+        assert app.session.marks.counts == {}
+        text = " ".join(screen_text(app).split())
+        assert "runs another program now" in text
+        assert "process 4242 runs another program now: 2 marks lost" in text
+        assert "nothing marked" in text
+
+
 async def test_marks_of_a_process_that_exits_go_with_it_and_this_is_said(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:

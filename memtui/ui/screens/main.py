@@ -110,9 +110,16 @@ class MainScreen(ThreePanes):
             self._show_standing()
 
     def on_map_lost(self, message: told.MapLost) -> None:
-        """Say why there is no map."""
+        """Say why there is no map; marks in a map that is dead go with it."""
+        dropped = self.session.marks.drop(message.wanted) if message.map_is_dead else 0
         if message.wanted == self.map.chosen:
             self.map.show_lost(message.words)
+        if dropped:
+            pid = message.wanted.pid
+            self.bottom.say(
+                f"process {pid} runs another program now, and its {count(dropped, 'mark')} are dead"
+            )
+            self.refresh_marks()
 
     def on_sampler_trouble(self, message: told.SamplerTrouble) -> None:
         """Say what could not be read."""
