@@ -130,10 +130,13 @@ signal.pause()
 """
 
 
-def test_a_traced_target_is_refused_and_its_tracer_named(guard: Guard, make: Make) -> None:
-    target = make("idle", 2)
+@pytest.mark.parametrize("traced", ["leader", "last"])
+def test_a_traced_target_is_refused_and_its_tracer_named(guard: Guard, make: Make, traced: str) -> None:
+    target = make("idle", 5)
+    tids = sorted(int(name) for name in os.listdir(f"/proc/{target.pid}/task"))
+    tid = tids[0 if traced == "leader" else -1]
     with subprocess.Popen(
-        freeze_engine_command(_TRACER, str(target.pid)), stdout=subprocess.PIPE, text=True
+        freeze_engine_command(_TRACER, str(tid)), stdout=subprocess.PIPE, text=True
     ) as tracer:
         try:
             assert tracer.stdout is not None
@@ -142,8 +145,11 @@ def test_a_traced_target_is_refused_and_its_tracer_named(guard: Guard, make: Mak
                 guard.hold(target.process, target.pidfd, Freeze.PTRACE)
             assert caught.value.reason is Reason.FREEZE_TRACED
             assert f"process {tracer.pid} ([/x]\x1b]0;y\x07)" in str(caught.value)
-            assert target.tracers() <= {0, tracer.pid}
-            target.assert_progress()
+            # At once, and not after a while: the error says that nothing is held.
+            assert target.tracers() == {0, tracer.pid}
+            assert not set(target.states()) & set("tT")
+            assert guard.is_alive() == (traced == "leader")
+            target.assert_all_progress()
         finally:
             tracer.kill()
     freeze_wait(lambda: target.tracers() == {0}, "its tracer is gone")
