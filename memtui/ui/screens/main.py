@@ -115,10 +115,8 @@ class MainScreen(ThreePanes):
         if message.wanted == self.map.chosen:
             self.map.show_lost(message.words)
         if dropped:
-            pid = message.wanted.pid
-            self.bottom.say(
-                f"process {pid} runs another program now, and its {count(dropped, 'mark')} are dead"
-            )
+            lost = count(dropped, "mark")
+            self.bottom.say(f"process {message.wanted.pid} runs another program now: {lost} lost")
             self.refresh_marks()
 
     def on_sampler_trouble(self, message: told.SamplerTrouble) -> None:
