@@ -15,9 +15,10 @@ class MemtuiError(Exception):
     def __init__(self, reason: Reason, subject: str = "", detail: str | None = None) -> None:
         self.reason = reason
         self.subject = subject
-        words = detail or reason.text
-        step = f"; {reason.next_step}" if reason.next_step else ""
-        super().__init__(f"{subject}: {words}{step}" if subject else f"{words}{step}")
+        self.words = detail or reason.text
+        """What is wrong, without the subject and the next step."""
+        told = self.words if self.words.startswith(subject) else f"{subject}: {self.words}"
+        super().__init__(f"{told}; {reason.next_step}" if reason.next_step else told)
 
 
 class NoSuchProcess(MemtuiError):
