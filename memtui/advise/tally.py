@@ -146,7 +146,8 @@ def _shortfall(tally: RangeTally, about: Circumstances) -> _Ending:
     if about.stopped is not None and about.stopped is not Reason.CANCELLED:
         return Outcome.REFUSED, about.stopped, None
     if tally.empty_bytes:
-        return Outcome.REFUSED, Reason.NOTHING_TO_COLLAPSE, None
+        rest = "the rest holds no whole huge page with anything in it" if tally.advised_bytes else None
+        return Outcome.REFUSED, Reason.NOTHING_TO_COLLAPSE, rest
     middle = "cancelled in the middle" if tally.advised_bytes else None
     return Outcome.CANCELLED, Reason.CANCELLED, middle
 

@@ -11,11 +11,8 @@ from memtui.linux.capability import CAP_SYS_NICE, has_capability
 from memtui.practice.link import PracticeError, PracticeLink
 from memtui.text import safe
 
-_NO_SWAP = (
-    "No swap here: PAGEOUT moves the file region only; anonymous memory has nowhere to go. "
-    "`memtui doctor` says how to add swap."
-)
-_NO_RIGHT = "Without CAP_SYS_NICE the practice process advises itself, and is not held still."
+_NO_SWAP = "No swap: PAGEOUT moves the file region only. `memtui doctor` says how to add some."
+_NO_RIGHT = "No CAP_SYS_NICE: the practice process advises itself, not held."
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ SUDO = 'sudo "$(command -v memtui)"'
 """As root: the simplest way to every right there is."""
 
 AMBIENT = (
-    'sudo setpriv --reuid "$(id -u)" --regid "$(id -g)" --init-groups'
+    'sudo env HOME="$HOME" setpriv --reuid "$(id -u)" --regid "$(id -g)" --init-groups'
     " --inh-caps +sys_nice,+sys_ptrace,+dac_read_search"
     ' --ambient-caps +sys_nice,+sys_ptrace,+dac_read_search "$(command -v memtui)"'
 )
