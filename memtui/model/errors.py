@@ -5,6 +5,13 @@ from __future__ import annotations
 from memtui.model.verdict import Reason
 
 
+def with_step(words: str, reason: Reason) -> str:
+    """Return words with the reason's next step behind them, if they name none of their own."""
+    step = reason.next_step
+    own = not step or step in words or "; use --freeze" in words
+    return words if own else f"{words}; {step}"
+
+
 class MemtuiError(Exception):
     """Something could not be done: a reason with a stable code, and the words for it.
 
@@ -15,9 +22,8 @@ class MemtuiError(Exception):
     def __init__(self, reason: Reason, subject: str = "", detail: str | None = None) -> None:
         self.reason = reason
         self.subject = subject
-        words = detail or reason.text
-        step = f"; {reason.next_step}" if reason.next_step else ""
-        super().__init__(f"{subject}: {words}{step}" if subject else f"{words}{step}")
+        words = with_step(detail or reason.text, reason)
+        super().__init__(f"{subject}: {words}" if subject else words)
 
 
 class NoSuchProcess(MemtuiError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.errors import with_step
 from memtui.model.plan import Freeze, Plan, TargetPlan
 from memtui.model.report import RangeReport
 from memtui.model.vma import FLAG_WORDS, MappedVma
@@ -48,9 +49,8 @@ def describe_freeze(target: TargetPlan) -> SafeText:
     """Return who is advised and how it is held, and why not otherwise."""
     who = f"{target.process.pid} {target.name}"
     if target.blocked is not None:
-        words = target.blocked_text or target.blocked.text
-        step = f"; {target.blocked.next_step}" if target.blocked.next_step else ""
-        return safe(f"{who}: BLOCKED, {words}{step}")
+        words = with_step(target.blocked_text or target.blocked.text, target.blocked)
+        return safe(f"{who}: BLOCKED, {words}")
     if target.self_advised:
         return safe(f"{who}: it advises itself (you may not advise it from outside); not held")
     held = "not held" if target.freeze is Freeze.OFF else f"will be held by {target.freeze.value}"

@@ -1,0 +1,239 @@
+"""The journal: what a guard holds in a way that outlives it, so that the next start can let it go.
+
+One file a guard, locked (flock(2)) by the guard that writes it as long as it lives. It holds a line
+for each process that is held right now, or could not be set back as it was, and is empty otherwise.
+A kill loses nothing of what was written; that the file is on disk before the first hold is only for
+its name, since after a crash of the machine nothing is held.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from memtui.freeze.method import FreezeError
+from memtui.linux import machine
+from memtui.model.errors import MemtuiError
+from memtui.model.plan import Freeze
+from memtui.model.verdict import Reason
+
+_SUFFIX = ".journal"
+_MAX_BYTES = 1 << 20
+_ATTEMPTS = 20
+
+
+def default_journal_dir(state_dir: Path) -> Path:
+    """Return where journals lie: /run/memtui for root, whatever the state directory; else in that."""
+    return Path("/run/memtui") if os.geteuid() == 0 else state_dir / "holds"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A process that is held. Folders are those of cgroups, empty for SIGSTOP.
+
+    ``was_stopped`` tells that somebody else had stopped it before, which is not ours to end.
+    """
+
+    boot_id: str
+    pid: int
+    start_time: int
+    method: str
+    was_stopped: bool = False
+    home: str = ""
+    group: str = ""
+
+
+class Journal:
+    """The journal of this guard. ``folder`` None is that there is none, and nothing can be recorded."""
+
+    def __init__(self, folder: Path | None) -> None:
+        self._folder = folder
+        self._path: Path | None = None
+        self._fd = -1
+        self._entries: list[Entry] = []
+
+    def add(self, entry: Entry) -> None:
+        """Record a process, before it is touched.
+
+        Raises:
+            FreezeError: FREEZE_NO_JOURNAL.
+        """
+        try:
+            if self._fd < 0:
+                self._open()
+            self._write((entry,))
+        except OSError as error:
+            detail = f"{Reason.FREEZE_NO_JOURNAL.text}: {error.strerror} ({error.filename or self._path})"
+            raise FreezeError(Reason.FREEZE_NO_JOURNAL, "", detail) from error
+        self._entries.append(entry)
+
+    def drop(self, entry: Entry) -> None:
+        """Forget a process, once it is as it was before."""
+        if entry not in self._entries:
+            return
+        self._entries.remove(entry)
+        os.ftruncate(self._fd, 0)
+        self._write(self._entries)
+
+    def close(self) -> None:
+        """Remove the file if nothing stands in it. The lock goes with our end."""
+        if self._path is not None and not self._entries:
+            self._path.unlink(missing_ok=True)
+
+    def _open(self) -> None:
+        if self._folder is None:
+            raise OSError(0, "none was named", "journal")
+        prepare_folder(self._folder)
+        for attempt in range(_ATTEMPTS):
+            path = self._folder / f"{os.getpid()}-{attempt}{_SUFFIX}"
+            try:
+                fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            except FileExistsError:
+                # Of a dead guard that had our pid.
+                continue
+            if _locked(fd) and os.fstat(fd).st_nlink:
+                break
+            # Who replays journals was quicker, and took the file for that of a dead guard.
+            os.close(fd)
+        else:
+            raise OSError(0, "no file could be locked", str(self._folder))
+        self._fd, self._path = fd, path
+        os.fsync(fd)
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _write(self, entries: tuple[Entry, ...] | list[Entry]) -> None:
+        data = "".join(json.dumps(asdict(entry)) + "\n" for entry in entries).encode("ascii")
+        if data and os.write(self._fd, data) != len(data):
+            raise OSError(28, "no space left", str(self._path))
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the folder of the journals, which nobody else may write.
+
+    Raises:
+        OSError: it cannot be made, or others may write in it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise OSError(1, "the folder is another user's, or others may write in it", str(folder))
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A journal as it was found. ``torn_lines`` is how many of its lines could not be read."""
+
+    path: Path
+    entries: tuple[Entry, ...]
+    torn_lines: int
+
+
+def paths(folder: Path) -> list[Path]:
+    """Return the journals in a folder; none where there is no folder.
+
+    Raises:
+        MemtuiError: FREEZE_NO_JOURNAL where it may not be read, or is not ours.
+    """
+    try:
+        if not folder.is_dir():
+            return []
+        prepare_folder(folder)
+        return sorted(path for path in folder.iterdir() if path.name.endswith(_SUFFIX))
+    except OSError as error:
+        detail = f"the journals of what is held cannot be read: {error.strerror} ({folder})"
+        raise MemtuiError(Reason.FREEZE_NO_JOURNAL, "", detail) from error
+
+
+@contextmanager
+def taken(path: Path) -> Iterator[Found | None]:
+    """Take the journal of a dead guard, and keep it locked; None if its guard lives, or it is gone.
+
+    Raises:
+        OSError: it may not be read.
+    """
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        if not _locked(fd) or not os.fstat(fd).st_nlink:
+            yield None
+        else:
+            yield _parse(path, os.pread(fd, _MAX_BYTES, 0))
+    finally:
+        os.close(fd)
+
+
+def held_by_the_living(folder: Path) -> set[tuple[int, int]]:
+    """Return pid and start time of what living guards hold, as their journals have it."""
+    held: set[tuple[int, int]] = set()
+    for path in paths(folder):
+        with open_living(path) as found:
+            held.update((entry.pid, entry.start_time) for entry in found.entries if _is_of_now(entry))
+    return held
+
+
+@contextmanager
+def open_living(path: Path) -> Iterator[Found]:
+    """Read a journal whose guard lives; of a dead one, or one that is gone, nothing."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        yield Found(path, (), 0)
+        return
+    try:
+        lives = not _locked(fd)
+        yield _parse(path, os.pread(fd, _MAX_BYTES, 0)) if lives else Found(path, (), 0)
+    finally:
+        os.close(fd)
+
+
+def _is_of_now(entry: Entry) -> bool:
+    return entry.boot_id == machine.boot_id()
+
+
+def _parse(path: Path, data: bytes) -> Found:
+    entries, torn = [], 0
+    for line in data.split(b"\n"):
+        if line:
+            entry = _entry(line)
+            if entry is None:
+                torn += 1
+            else:
+                entries.append(entry)
+    return Found(path, tuple(entries), torn)
+
+
+_TYPES = {"str": str, "int": int, "bool": bool}
+
+
+def _entry(line: bytes) -> Entry | None:
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict) or content.keys() != {field.name for field in fields(Entry)}:
+        return None
+    if any(type(content[field.name]) is not _TYPES[str(field.type)] for field in fields(Entry)):
+        return None
+    known = {Freeze.SIGSTOP.value, Freeze.CGROUP.value}
+    return Entry(**content) if content["method"] in known and content["pid"] > 0 else None
