@@ -18,9 +18,18 @@ import time
 from collections.abc import Iterator
 
 from memtui.freeze.method import FreezeError, Subject
-from memtui.freeze.threads import DEAD_STATES, listed, named, state_words, thread_stat, tracer_of
+from memtui.freeze.threads import (
+    DEAD_STATES,
+    listed,
+    named,
+    state_words,
+    thread_stat,
+    thread_status,
+    tracer_of,
+)
 from memtui.linux import syscalls
 from memtui.linux.abi import WALL
+from memtui.linux.capability import CAP_SYS_PTRACE, has_capability
 from memtui.linux.procfs import read_file
 from memtui.model.verdict import Reason
 
@@ -238,13 +247,37 @@ def let_stranger_go(tid: int, status: int) -> None:
         _detach(tid, signal_to_hand_back(status))
 
 
-def denied_words() -> str | None:
-    """Return what Yama has to do with a refusal, or None for the reason's own words."""
+def raise_if_denied(pid: int) -> None:
+    """Refuse a process that cannot be traced, as far as can be seen without trying.
+
+    Raises:
+        FreezeError: FREEZE_TRACED, FREEZE_DENIED, EXITED.
+    """
+    status = thread_status(pid, pid)
+    if status is None:
+        raise FreezeError(Reason.EXITED)
+    tracer = int(status.get("TracerPid", "0"))
+    if tracer:
+        raise FreezeError(Reason.FREEZE_TRACED, "", f"already traced by {named(tracer)}")
+    if has_capability(CAP_SYS_PTRACE):
+        return
+    same_user = set(status.get("Uid", "").split()) == {str(os.geteuid())}
+    # Of level 1 an exception may have been made for us (PR_SET_PTRACER), which is not to be seen.
+    if not same_user or (yama_level() or 0) > 1:
+        raise FreezeError(Reason.FREEZE_DENIED, "", denied_words())
+
+
+def yama_level() -> int | None:
+    """Return Yama's ptrace_scope (Documentation/admin-guide/LSM/Yama.rst); None where it is not built in."""
     try:
-        level = int(read_file("/proc/sys/kernel/yama/ptrace_scope"))
+        return int(read_file("/proc/sys/kernel/yama/ptrace_scope"))
     except (OSError, ValueError):
-        # Yama is not built in.
         return None
+
+
+def denied_words(level: int | None = None) -> str | None:
+    """Return what Yama has to do with a refusal, or None for the reason's own words."""
+    level = yama_level() if level is None else level
     allows = {1: "only descendants may be traced", 2: "it takes CAP_SYS_PTRACE", 3: "nobody may trace"}
     if level not in allows:
         return None

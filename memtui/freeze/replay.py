@@ -6,7 +6,6 @@ import os
 import signal
 import time
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 
 from memtui.freeze.cgroup import bring_home, is_ours, remove
@@ -15,29 +14,11 @@ from memtui.freeze.method import FreezeError
 from memtui.freeze.threads import is_dead, stop_in_force, thread_stat
 from memtui.linux import machine
 from memtui.linux.cgroups import Group
+from memtui.model.holds import Thawed, ThawOutcome
 from memtui.model.plan import Freeze
 
 _OTHERS_END_WITHIN_S = 2.5
 _BAD_SUFFIX = ".unreadable"
-
-
-class Outcome(str, Enum):
-    """What became of a process that stood in a journal."""
-
-    RELEASED = "released"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Thawed:
-    """A process that a dead guard had left held. ``words`` say why not, if it could not be released."""
-
-    pid: int
-    start_time: int
-    name: str
-    method: Freeze
-    outcome: Outcome
-    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +50,7 @@ def replay(folder: Path) -> Replayed:
                 if found.torn_lines:
                     path.replace(path.with_name(path.name + _BAD_SUFFIX))
                     remarks.append(f"a part of {path.name} could not be read; it is kept as {_BAD_SUFFIX}")
-                elif all(item is None or item.outcome is Outcome.RELEASED for item in done):
+                elif all(item is None or item.outcome is ThawOutcome.RELEASED for item in done):
                     path.unlink(missing_ok=True)
         except OSError as error:
             remarks.append(f"{path} cannot be read: {error.strerror}")
@@ -100,7 +81,7 @@ def _release(entry: Entry, folder: Path) -> Thawed | None:
     if words is None:
         return None
     name = stat.name if stat is not None and alive else ""
-    outcome = Outcome.FAILED if words else Outcome.RELEASED
+    outcome = ThawOutcome.FAILED if words else ThawOutcome.RELEASED
     return Thawed(entry.pid, entry.start_time, name, Freeze(entry.method), outcome, words)
 
 

@@ -143,7 +143,8 @@ class FreezeTarget:
         with path.open("r+b") as file:
             self._shared = mmap.mmap(file.fileno(), FREEZE_SLOTS * 8)
         command = [sys.executable, "-c", _FREEZE_SOURCE, mode, str(threads), str(path), str(FREEZE_SLOTS)]
-        self.popen = subprocess.Popen(command)
+        # A session of its own: no terminal that the tests may have is its.
+        self.popen = subprocess.Popen(command, start_new_session=True)
         self.pid = self.popen.pid
         self.threads = threads
         try:

@@ -283,15 +283,6 @@ def test_another_process_of_the_same_pid_is_not_held(guard: Guard, make: Make) -
     assert target.tracers() == {0}
 
 
-@pytest.mark.parametrize("method", [Freeze.SIGSTOP, Freeze.CGROUP])
-def test_what_is_not_built_is_refused(guard: Guard, make: Make, method: Freeze) -> None:
-    target = make()
-    with pytest.raises(FreezeError) as caught:
-        guard.hold(target.process, target.pidfd, method)
-    assert caught.value.reason is Reason.FREEZE_UNSUPPORTED
-    assert guard.is_alive()
-
-
 def test_a_second_hold_is_refused_and_the_first_stands(guard: Guard, make: Make) -> None:
     first, second = make(), make()
     hold = guard.hold(first.process, first.pidfd, Freeze.PTRACE)
