@@ -170,13 +170,13 @@ class Guard:
                 FREEZE_NO_GUARD, EXITED; CANCELLED after :meth:`panic`. Nothing is held then.
         """
         subject = f"process {process.pid}"
+        panics = self._panics
         if process != self._cleared:
             refused = refuse_reason(process, own_pids=(self.pid,), override_names=True)
             if refused is not None:
                 raise FreezeError(Reason.FREEZE_REFUSED, "", refused)
             self._cleared = process
         with self._lock:
-            panics = self._panics
             self._next_id += 1
             began = time.monotonic()
             timeout_ms = min(STOPPING_TIMEOUT_MS, deadline_ms)
@@ -192,7 +192,7 @@ class Guard:
                 raise FreezeError(reason, subject, str(error)) from error
         if isinstance(answer, protocol.Refused):
             if answer.final:
-                self._lose("the guard ended to free a thread that would not stop")
+                self._await_end("the guard ended to free a thread that would not stop")
             raise FreezeError(Reason(answer.reason), subject, answer.detail)
         if not isinstance(answer, protocol.Held):
             self._kill("the guard answered what it was not asked")
@@ -217,7 +217,7 @@ class Guard:
             why = self._kill("the guard answered what it was not asked")
             return Released(False, (time.monotonic() - hold.began) * 1000, why)
         if answer.final:
-            self._lose("the guard ended to free a thread")
+            self._await_end("the guard ended to free a thread")
         return Released(answer.held_throughout, answer.held_ms, answer.why)
 
     def panic(self) -> None:
@@ -316,6 +316,13 @@ class Guard:
             words = "stopping it hung, perhaps in an exec of it; the guard ended, so that it runs on"
             return _Lost(self._lose(words), by_alarm=True)
         return _Lost(self._lose("the guard died"))
+
+    def _await_end(self, why: str) -> None:
+        """Wait for the end that the guard announced: only with it the last threads run on."""
+        self._lose(why)
+        if not self._ended(_END_TIMEOUT_S):
+            self._kill(why)
+            self._ended(_END_TIMEOUT_S)
 
     def _lose(self, why: str) -> str:
         self._lost = self._lost or why

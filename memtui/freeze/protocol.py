@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import os
 import socket
+from array import array
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Union
 
 VERSION: Final = 1
 MAX_PACKET_BYTES: Final = 16384
-_MAX_TEXT: Final = 2048
+_MAX_TEXT: Final = 512
+_MAX_FDS: Final = 4
+_ROOM_FOR_FDS: Final = socket.CMSG_LEN(_MAX_FDS * array("i").itemsize)
 
 
 class ProtocolError(Exception):
@@ -170,8 +173,9 @@ def send(connection: socket.socket, message: Message, fd: int | None = None, fla
     Raises:
         OSError: EPIPE, ECONNRESET when the other side is gone.
     """
-    fds = [] if fd is None else [fd]
-    socket.send_fds(connection, [encode(message)], fds, flags | socket.MSG_NOSIGNAL)
+    # Not socket.send_fds and recv_fds: they take flags and do not hand them on (seen in 3.11).
+    rights = [] if fd is None else [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array("i", [fd]))]
+    connection.sendmsg([encode(message)], rights, flags | socket.MSG_NOSIGNAL)
 
 
 def receive(connection: socket.socket, flags: int = 0) -> tuple[Message, list[int]] | None:
@@ -181,7 +185,13 @@ def receive(connection: socket.socket, flags: int = 0) -> tuple[Message, list[in
         OSError: BlockingIOError with MSG_DONTWAIT; ECONNRESET.
         ProtocolError: as decode.
     """
-    packet, fds, _, _ = socket.recv_fds(connection, MAX_PACKET_BYTES, 4, flags | socket.MSG_CMSG_CLOEXEC)
+    flags |= socket.MSG_CMSG_CLOEXEC
+    packet, rights, _, _ = connection.recvmsg(MAX_PACKET_BYTES, _ROOM_FOR_FDS, flags)
+    arrived = array("i")
+    for level, kind, data in rights:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            arrived.frombytes(data[: len(data) - len(data) % arrived.itemsize])
+    fds = list(arrived)
     try:
         if not packet:
             for fd in fds:

@@ -122,10 +122,13 @@ class PtraceGrip:
         self._waiting &= there
         for tid in self._stopped.keys() - there:
             _detach(tid, self._stopped.pop(tid))
-        fresh = [tid for tid in there - self._stopped.keys() - self._waiting if self._seize(tid)]
-        for tid in fresh:
+        # The leader first: where tracing is refused, nothing was touched yet.
+        new = sorted(there - self._stopped.keys() - self._waiting)
+        for tid in new:
+            if self._seize(tid):
+                self._waiting.add(tid)
+        for tid in self._waiting.intersection(new):
             _interrupt(tid)
-        self._waiting.update(fresh)
 
     def _all_stand(self) -> bool:
         """Return whether the threads that have stopped are all that there are.

@@ -147,7 +147,8 @@ class _SmapsShape(NamedTuple):
 
 
 def _smaps_shape(data: bytes) -> _SmapsShape:
-    first, found, _ = data.partition(b"VmFlags:")
+    # At the start of a line only: a file may be called VmFlags:, and newlines in names are escaped.
+    first, found, _ = data.partition(b"\nVmFlags:")
     if not found:
         return _SmapsShape(1, ())
     lines = first.split(b"\n")
@@ -157,7 +158,7 @@ def _smaps_shape(data: bytes) -> _SmapsShape:
         at = _SMAPS_FIELDS.get(key)
         if at is not None and number:
             places[at].append((number, len(key) + len(colon)))
-    return _SmapsShape(len(lines), tuple(tuple(place) for place in places))
+    return _SmapsShape(len(lines) + 1, tuple(tuple(place) for place in places))
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ class MemtuiApp(App[None]):
 
     def action_help(self) -> None:
         """Show the help."""
-        self.push_screen(HelpScreen(self.options.note, read_only=self.options.read_only))
+        self.push_screen(HelpScreen(self.options))
 
     def action_help_quit(self) -> None:
         """Say how to quit, to who presses Ctrl+C."""

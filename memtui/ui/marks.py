@@ -126,6 +126,8 @@ class MarkBook:
     def __init__(self, shelf: Shelf) -> None:
         self._shelf = shelf
         self._by_process: dict[ProcessId, _Marked] = {}
+        self.version = 0
+        """Grows with every change."""
 
     def of(self, process: ProcessId) -> MarkSet:
         """Return the marks of a process."""
@@ -157,13 +159,21 @@ class MarkBook:
             if not self._shelf.take(target):
                 return False
             marked = self._by_process[target.process] = _Marked(target, MarkSet())
+        elif marked.target is not target:
+            # Opened anew: the older handle may be of a program that ran before an exec.
+            if not self._shelf.take(target):
+                return False
+            self._shelf.give_back(marked.target)
+            marked.target = target
         marked.marks = marked.marks.with_marks(new)
+        self.version += 1
         return True
 
     def remove(self, process: ProcessId, ranges: Sequence[Range]) -> None:
         """Unmark some addresses of a process."""
         marked = self._by_process.get(process)
         if marked is not None:
+            self.version += 1
             marked.marks = marked.marks.without(ranges)
             if not marked.marks.marks:
                 self.drop(process)
@@ -173,6 +183,7 @@ class MarkBook:
         marked = self._by_process.pop(process, None)
         if marked is None:
             return 0
+        self.version += 1
         self._shelf.give_back(marked.target)
         return len(marked.marks.marks)
 

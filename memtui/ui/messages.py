@@ -70,12 +70,16 @@ class MapRead(Message):
 
 
 class MapLost(Message):
-    """The chosen map cannot be looked at, or no more; ``words`` say why, raw."""
+    """The chosen map cannot be looked at, or no more; ``words`` say why, raw.
 
-    def __init__(self, wanted: ProcessId, words: str) -> None:
+    ``map_is_dead`` tells that the process has another map now (exec), so that its marks are dead.
+    """
+
+    def __init__(self, wanted: ProcessId, words: str, *, map_is_dead: bool = False) -> None:
         super().__init__()
         self.wanted = wanted
         self.words = words
+        self.map_is_dead = map_is_dead
 
 
 class SamplerTrouble(Message):

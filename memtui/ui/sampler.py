@@ -13,6 +13,7 @@ from collections.abc import Callable
 from memtui.host import Host, Target
 from memtui.model.errors import MemtuiError
 from memtui.model.process import ProcessId
+from memtui.model.verdict import Reason
 from memtui.model.vma import AddressSpace
 from memtui.ui.marks import Shelf
 from memtui.ui.messages import (
@@ -208,7 +209,8 @@ class Sampler(threading.Thread):
             view = chosen.look(time.monotonic())
         except MemtuiError as error:
             self._let_go()
-            self._post(MapLost(chosen.wanted, words_of(error)))
+            dead = error.reason is Reason.EXECED
+            self._post(MapLost(chosen.wanted, words_of(error), map_is_dead=dead))
             return
         self._post(MapRead(chosen.wanted, view))
 

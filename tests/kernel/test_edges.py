@@ -587,4 +587,6 @@ def test_a_path_too_long_for_the_query(host: LocalHost, child: Child, tmp_path: 
         os.chdir(home)
     child.do("touch", address=start, size=MIB)
     report = give(host, child, Advice.COLD, [(start, MIB)])
-    assert (report.outcome, report.advised_bytes) == (Outcome.DONE, MIB)
+    # Whether Referenced falls depends on how the page cache put the file into folios.
+    assert report.outcome in (Outcome.DONE, Outcome.UNVERIFIED)
+    assert report.advised_bytes == MIB

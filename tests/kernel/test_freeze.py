@@ -130,10 +130,13 @@ signal.pause()
 """
 
 
-def test_a_traced_target_is_refused_and_its_tracer_named(guard: Guard, make: Make) -> None:
-    target = make("idle", 2)
+@pytest.mark.parametrize("traced", ["leader", "last"])
+def test_a_traced_target_is_refused_and_its_tracer_named(guard: Guard, make: Make, traced: str) -> None:
+    target = make("idle", 5)
+    tids = sorted(int(name) for name in os.listdir(f"/proc/{target.pid}/task"))
+    tid = tids[0 if traced == "leader" else -1]
     with subprocess.Popen(
-        freeze_engine_command(_TRACER, str(target.pid)), stdout=subprocess.PIPE, text=True
+        freeze_engine_command(_TRACER, str(tid)), stdout=subprocess.PIPE, text=True
     ) as tracer:
         try:
             assert tracer.stdout is not None
@@ -142,8 +145,11 @@ def test_a_traced_target_is_refused_and_its_tracer_named(guard: Guard, make: Mak
                 guard.hold(target.process, target.pidfd, Freeze.PTRACE)
             assert caught.value.reason is Reason.FREEZE_TRACED
             assert f"process {tracer.pid} ([/x]\x1b]0;y\x07)" in str(caught.value)
-            assert target.tracers() <= {0, tracer.pid}
-            target.assert_progress()
+            # At once, and not after a while: the error says that nothing is held.
+            assert target.tracers() == {0, tracer.pid}
+            assert not set(target.states()) & set("tT")
+            assert guard.is_alive() == (traced == "leader")
+            target.assert_all_progress()
         finally:
             tracer.kill()
     freeze_wait(lambda: target.tracers() == {0}, "its tracer is gone")
@@ -225,6 +231,31 @@ def test_panic_works_from_a_signal_handler_while_the_main_thread_waits(guard: Gu
         presser.join()
         signal.signal(signal.SIGUSR1, old)
         os.kill(target.freeze_children()[0], signal.SIGKILL)
+
+
+def test_a_panic_that_overtakes_the_request_counts_too(guard: Guard, make: Make) -> None:
+    target = make("idle", 3)
+    os.kill(guard.pid, signal.SIGSTOP)
+    freeze_wait(lambda: read_stat(guard.pid).state == "T", "the guard hears nothing for now")
+    caught: list[FreezeError] = []
+
+    def ask() -> None:
+        try:
+            guard.hold(target.process, target.pidfd, Freeze.PTRACE, 60_000)
+        except FreezeError as error:
+            caught.append(error)
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    freeze_wait(guard._lock.locked, "the request is being made")
+    guard.panic()
+    os.kill(guard.pid, signal.SIGCONT)
+    asker.join(5)
+    assert not asker.is_alive()
+    assert [error.reason for error in caught] == [Reason.CANCELLED]
+    target.assert_free()
+    again = guard.hold(target.process, target.pidfd, Freeze.PTRACE)
+    assert guard.release(again).held_throughout
 
 
 def test_dropping_the_sockets_lets_go(guard: Guard, make: Make) -> None:
@@ -463,6 +494,7 @@ def test_the_guard_ignores_what_ends_others(guard: Guard, make: Make) -> None:
 def test_the_guard_stands_apart(guard: Guard) -> None:
     home = Path(f"/proc/{guard.pid}")
     assert os.readlink(home / "cwd") == "/"
+    assert b"-I" in (home / "cmdline").read_bytes().split(b"\0")
     assert {os.readlink(home / "fd" / name) for name in "012"} == {"/dev/null"}
     assert os.getsid(guard.pid) == guard.pid
     assert len(list((home / "task").iterdir())) == 1
@@ -546,6 +578,43 @@ def test_threads_that_come_faster_than_they_are_stopped(guard: Guard, make: Make
         assert target.counters() == before
         assert guard.release(hold).held_throughout
     target.assert_progress()
+
+
+_CUT_LISTING = """
+import select, sys
+from memtui.freeze import ptrace
+pid, whole, cut = int(sys.argv[1]), ptrace.thread_ids, 0
+def cut_short(pid):
+    global cut
+    cut += 1
+    return sorted(whole(pid))[:1] if cut <= 3 else whole(pid)
+ptrace.thread_ids = cut_short
+grip = ptrace.PtraceGrip(pid)
+while not grip.advance():
+    for tid, status in ptrace.waited():
+        grip.notice(tid, status)
+print(cut > 3, grip.threads, flush=True)
+sys.stdin.readline()
+print(grip.let_go(), grip.lost)
+"""
+
+
+def test_a_listing_of_threads_that_ends_early_does_not_deceive(make: Make) -> None:
+    """As the kernel's does where a thread dies while it is read; here it is cut short by hand."""
+    target = make("idle", 5)
+    with subprocess.Popen(
+        freeze_engine_command(_CUT_LISTING, str(target.pid)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as tracer:
+        assert tracer.stdin is not None
+        assert tracer.stdout is not None
+        assert tracer.stdout.readline() == "True 5\n"
+        target.assert_frozen()
+        tracer.stdin.close()
+        assert tracer.stdout.readline() == "True None\n"
+    target.assert_free()
 
 
 _PLANTED_ENGINE = """

@@ -151,6 +151,22 @@ def test_details_are_those_of_smaps(child: Child) -> None:
         assert (found.pss_bytes, found.huge_bytes) == (entry.fields["Pss"], entry.huge)
 
 
+@pytest.mark.parametrize("name", ["VmFlags:", "Rss:  1 kB", "1000-2000 r--p", "a\nVmFlags: rd"])
+def test_a_name_like_a_line_of_smaps(child: Child, tmp_path: Path, name: str) -> None:
+    """In the first record, from which the shape of all is learnt."""
+    lowest = 0x10000
+    (tmp_path / name).write_bytes(bytes(PAGE))
+    child.map(PAGE, at=lowest, path=str(tmp_path / name))
+    child.do("touch", address=lowest, size=PAGE)
+    with ProcessHandle(child.pid) as handle:
+        details = PageReader(handle).details()
+        told = smaps(child.pid)
+    assert min(details) == lowest
+    assert details.keys() == {entry.start for entry in told.values()}
+    assert details[lowest].rss_bytes == PAGE
+    assert details[lowest].flags == tuple(at(child.pid, lowest).flags)
+
+
 def test_a_file_name_is_read_as_the_kernel_writes_it(child: Child, tmp_path: Path) -> None:
     path = tmp_path / "a b\n [x] \x1b]0;x\x07\u202e\\ \udcff "
     path.write_bytes(bytes(PAGE))

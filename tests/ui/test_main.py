@@ -164,6 +164,21 @@ async def test_the_pane_says_that_the_target_exited(make_app: MakeApp) -> None:
         assert app.main.map.chosen == process_id(4242)
 
 
+async def test_marks_die_with_an_exec_and_this_is_said(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        await mark_regions(app, pilot, "cold region", "file")
+        error = NoSuchProcess(Reason.EXECED, "process 4242")
+        app.main.post_message(MapLost(process_id(4242), str(error), map_is_dead=True))
+        await pilot.pause()
+        assert app.session.marks.counts == {}
+        text = " ".join(screen_text(app).split())
+        assert "runs another program now" in text
+        assert "process 4242 runs another program now: 2 marks lost" in text
+        assert "nothing marked" in text
+
+
 async def test_marks_of_a_process_that_exits_go_with_it_and_this_is_said(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
@@ -404,3 +419,20 @@ async def test_five_thousand_processes_make_only_what_is_seen(make_app: MakeApp)
         await read_machine(app, pilot)
         assert " 14999 " in screen_text(app)
         assert len(app.main.processes.table._made) < 100
+
+
+async def test_the_palette_runs_our_keys(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        await pilot.press("ctrl+p", *"freeze")
+        await until(lambda: "Freeze" in screen_text(app) and "Maximize" not in screen_text(app), pilot)
+        await pilot.press("enter")
+        await until(lambda: app.session.freeze is Freeze.PTRACE, pilot)
+
+
+async def test_the_demo_has_a_lesson_in_its_help(make_app: MakeApp) -> None:
+    app = make_app(demo=True)
+    async with app.run_test(size=WIDE) as pilot:
+        await pilot.press("f1")
+        assert "The demo, for a start" in screen_text(app)

@@ -153,3 +153,16 @@ def test_marking_sixty_thousand_vmas_looks_at_each_but_once() -> None:
     both = some.with_marks(marks[1::2])
     assert len(both.marks) == 60_000
     assert both.state(vmas[59_999].vma) == WHOLE
+
+
+def test_the_newest_handle_of_a_process_carries_all_its_marks() -> None:
+    shelf, host = Shelf(), FakeHost()
+    old, new = opened(host, shelf), opened(host, shelf)
+    book = MarkBook(shelf)
+    book.add(old, [old.vmas[0].vma])
+    shelf.give_back(old)
+    book.add(new, [new.vmas[1].vma])
+    assert old.closed == 1
+    (wanted,) = book.wanted()
+    assert wanted.target is new
+    assert len(wanted.marks or ()) == 2

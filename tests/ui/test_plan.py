@@ -75,6 +75,12 @@ async def test_the_dialog_shows_what_would_be_done(make_app: MakeApp, size: tupl
         assert "8M: pages that other" in line_with(app, " shared with a")
         assert "64K: locked in memory" in line_with(app, " locked ")
         assert "requested 40.1M   forecast 32M will leave RSS" in text
+        await pilot.press("tab", "tab", "G")
+        assert "64K: locked in memory (mlock)" in line_with(app, "64K: locked")
+        await pilot.press("escape")
+        assert "3 marked, 40.1M, pageout forecast 32M" in screen_text(app)
+        await pilot.press("space")
+        assert "forecast" not in screen_text(app)
         assert "Cancel" in text
         assert "Apply (y)" in text
 
@@ -302,6 +308,7 @@ async def test_thaw_in_the_middle_cancels_and_empties_the_queue(make_app: MakeAp
             await settled(app, pilot)
             await pilot.press("y")
         await until(lambda: app.main.bottom.running, pilot)
+        assert "2 plans wait" in screen_text(app)
         await pilot.press("a")
         await pilot.press("exclamation_mark")
         await until(lambda: "thaw_now" in host.calls, pilot)

@@ -125,6 +125,7 @@ def test_a_target_that_execs_is_lost_with_its_reason_and_can_be_chosen_anew(
     host.targets[0].look_error = NoSuchProcess(Reason.EXECED, "process 4242")
     inbox.wait(lambda: inbox.of(MapLost))
     assert "runs another program now" in inbox.of(MapLost)[0].words
+    assert inbox.of(MapLost)[0].map_is_dead
     assert host.targets[0].closed == 1
     reads = len(inbox.of(MapRead))
     sampler.choose(process_id(4242))

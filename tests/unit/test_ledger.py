@@ -129,7 +129,8 @@ def test_two_writers_do_not_mix_their_lines(tmp_path: Path) -> None:
     assert torn == 0
     assert {event.text("id") for event in found} == {f"{name}.{n}" for name in "ab" for n in range(300)}
     lines = (tmp_path / "ledger.jsonl").read_bytes().splitlines()
-    assert all(json.loads(line) for line in lines)
+    # One that saw the other's line half written began a new line: an empty one may stand between.
+    assert all(json.loads(line) for line in lines if line)
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:

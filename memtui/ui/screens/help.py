@@ -22,6 +22,7 @@ from memtui.ui.commands import (
     PLAN_BINDINGS,
     TABLE_BINDINGS,
 )
+from memtui.ui.options import UiOptions
 
 _GLYPHS = (
     ("*", "marked; ~ a part of it is; ! a mark lies here, but its VMA was replaced; > would be marked"),
@@ -44,6 +45,14 @@ _NUMBERS = (
 )
 
 
+_LESSON = (
+    ("1", "In the map, mark `cold` and `file` with Space"),
+    ("2", "a opens the plan: read what is expected of each, and why"),
+    ("3", "y applies it; the result says what the kernel said and what really left"),
+    ("4", "Do it again: no_effect, though the kernel says the same as before"),
+)
+
+
 class HelpScreen(ModalScreen[None]):
     """All keys, glyphs and numbers."""
 
@@ -54,10 +63,11 @@ class HelpScreen(ModalScreen[None]):
         Binding("question_mark,f1", "close", "Back", show=False),
     ]
 
-    def __init__(self, note: str, *, read_only: bool) -> None:
+    def __init__(self, options: UiOptions) -> None:
         super().__init__(id="help")
-        self._note = note
-        self._read_only = read_only
+        self._note = options.note
+        self._read_only = options.read_only
+        self._demo = options.demo and not options.read_only
 
     def compose(self) -> ComposeResult:
         """Lay the help out."""
@@ -69,6 +79,8 @@ class HelpScreen(ModalScreen[None]):
         parts: list[Content] = []
         if self._note:
             parts += [Content(safe(self._note)), Content("")]
+        if self._demo:
+            parts += [*self._rows("The demo, for a start", _LESSON)]
         for title, bindings in self._groups():
             parts += [*self._rows(title, [(self._keys(item), item.tooltip or "") for item in bindings])]
         parts += [*self._rows("Glyphs", _GLYPHS), *self._rows("The numbers of a result", _NUMBERS)]

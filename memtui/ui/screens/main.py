@@ -10,7 +10,7 @@ from textual.timer import Timer
 
 from memtui.model.plan import Plan
 from memtui.model.process import Process, ProcessId
-from memtui.text import SafeText, count
+from memtui.text import SafeText, count, size
 from memtui.ui import messages as told
 from memtui.ui.commands import ACTING, MAIN_BINDINGS
 from memtui.ui.lists.results import Result
@@ -37,6 +37,7 @@ class MainScreen(ThreePanes):
         self._resting: Timer | None = None
         self._pid_wanted = session.options.pid
         self._list_cost_ms: float | None = None
+        self._forecast: tuple[int, str] | None = None
 
     def on_mount(self) -> None:
         """Begin with the process that the command line named, or with the list."""
@@ -109,9 +110,14 @@ class MainScreen(ThreePanes):
             self._show_standing()
 
     def on_map_lost(self, message: told.MapLost) -> None:
-        """Say why there is no map."""
+        """Say why there is no map; marks in a map that is dead go with it."""
+        dropped = self.session.marks.drop(message.wanted) if message.map_is_dead else 0
         if message.wanted == self.map.chosen:
             self.map.show_lost(message.words)
+        if dropped:
+            lost = count(dropped, "mark")
+            self.bottom.say(f"process {message.wanted.pid} runs another program now: {lost} lost")
+            self.refresh_marks()
 
     def on_sampler_trouble(self, message: told.SamplerTrouble) -> None:
         """Say what could not be read."""
@@ -222,7 +228,12 @@ class MainScreen(ThreePanes):
         book, read_only = self.session.marks, self.session.options.read_only
         counts = book.counts
         words = marks_words(
-            sum(counts.values()), book.stale, len(counts), book.count_bytes, "", ranging=self.marking.ranging
+            sum(counts.values()),
+            book.stale,
+            len(counts),
+            book.count_bytes,
+            self._forecast[1] if self._forecast and self._forecast[0] == book.version else "",
+            ranging=self.marking.ranging,
         )
         freeze = f"next freeze: {freeze_word(self.session.freeze)} "
         self.bottom.show_marks(
@@ -263,11 +274,16 @@ class MainScreen(ThreePanes):
                 self.session.give_back(targets)
             else:
                 self.session.submit(plan, targets)
+                self.bottom.plan_waits()
 
         self.app.push_screen(PlanScreen(self.session, wanted, words), answered)
 
     def on_planned(self, message: told.Planned) -> None:
-        """Hand a plan to the dialog that asked for it."""
+        """Hand a plan to the dialog that asked for it, and keep its forecast while it holds."""
+        plan = message.plan
+        if plan is not None and self.session.marks.counts:
+            words = f"{plan.advice.value} forecast {size(plan.forecast_bytes)}"
+            self._forecast = (self.session.marks.version, words)
         for screen in self.app.screen_stack:
             if isinstance(screen, PlanScreen):
                 screen.show_answer(message)
@@ -294,7 +310,9 @@ class MainScreen(ThreePanes):
             self.session.sampler.look_now()
 
     def on_run_ended(self, message: told.RunEnded) -> None:
-        """It is done."""
+        """It is done; what was forecast before it is old."""
+        self._forecast = None
+        self._show_standing()
         self.bottom.run_ended(message.waiting)
         result = self.results.newest
         if message.words:

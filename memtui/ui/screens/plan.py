@@ -19,6 +19,7 @@ from memtui.text import SafeText, safe
 from memtui.ui.commands import DIALOG_BINDINGS, PLAN_BINDINGS
 from memtui.ui.lists.sentences import describe_choices, describe_forecast, describe_freeze
 from memtui.ui.lists.verdicts import VerdictRows
+from memtui.ui.lists.words import reasons_in_words
 from memtui.ui.messages import Planned
 from memtui.ui.rows import NoRows
 from memtui.ui.session import FREEZE_CHOICES, Session
@@ -26,6 +27,7 @@ from memtui.ui.widgets.choices import ChoiceLine
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.pane import Pane
 from memtui.ui.widgets.status import freeze_word
+from memtui.ui.widgets.table import VirtualTable
 from memtui.ui.widgets.text_lines import TextLines
 
 _ADVICES = tuple(Advice)
@@ -54,6 +56,7 @@ class PlanScreen(ModalScreen["Plan | None"]):
         self._targets = TextLines(id="plan-targets")
         self._totals = TextLine(id="plan-totals")
         self._ranges = Pane("Verdicts", id="plan-ranges")
+        self._why = TextLine(id="plan-why")
 
     def compose(self) -> ComposeResult:
         """Lay the dialog out."""
@@ -65,6 +68,7 @@ class PlanScreen(ModalScreen["Plan | None"]):
             yield self._methods
             yield self._targets
             yield self._ranges
+            yield self._why
             yield self._totals
             with Horizontal(id="plan-buttons"):
                 yield Button("Cancel", id="cancel")
@@ -100,6 +104,7 @@ class PlanScreen(ModalScreen["Plan | None"]):
             self._targets.lines = ()
             self._methods.lines = ()
             self._ranges.table.show(NoRows(), reset=True)
+            self._tell_why()
             self._totals.text = safe(f"no plan: {message.words}")
             return
         told = [describe_freeze(target) for target in plan.targets]
@@ -115,8 +120,20 @@ class PlanScreen(ModalScreen["Plan | None"]):
         self._ranges.say(SafeText(f"Verdicts  {goes:,} of {len(rows):,} go to the kernel"))
         self._ranges.table.show_words(SafeText("nothing of it can be advised"))
         self._ranges.table.show(rows)
+        self._tell_why()
         self._totals.text = describe_forecast(plan)
         self.query_one("#apply", Button).disabled = goes == 0
+
+    def on_virtual_table_moved(self, message: VirtualTable.Moved) -> None:
+        """Say in full why the range under the cursor will not go, or not all of it."""
+        self._tell_why()
+
+    def _tell_why(self) -> None:
+        rows = self._ranges.table.rows
+        if isinstance(rows, VerdictRows) and len(rows):
+            self._why.text = reasons_in_words(rows.ranges[self._ranges.table.cursor][1].verdict)
+        else:
+            self._why.text = SafeText("")
 
     def action_advice(self, step: int) -> None:
         """Plan the next advice, or the one before."""

@@ -64,6 +64,12 @@ class Bottom(Vertical):
         if not self.running:
             self.say("")
 
+    def plan_waits(self) -> None:
+        """Another plan was put behind the running one."""
+        if self.running:
+            self._waiting += 1
+            self._show_run()
+
     def run_started(self, plan: Plan) -> None:
         """A plan began."""
         self._plan, self._progress, self._held_since = plan, None, None
