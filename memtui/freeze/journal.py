@@ -12,13 +12,13 @@ import fcntl
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from memtui.freeze.method import FreezeError
-from memtui.linux import machine
 from memtui.model.errors import MemtuiError
 from memtui.model.plan import Freeze
 from memtui.model.verdict import Reason
@@ -26,6 +26,7 @@ from memtui.model.verdict import Reason
 _SUFFIX = ".journal"
 _MAX_BYTES = 1 << 20
 _ATTEMPTS = 20
+_LOOKS = 5
 
 
 def default_journal_dir(state_dir: Path) -> Path:
@@ -137,6 +138,15 @@ def _locked(fd: int) -> bool:
     return True
 
 
+def _locked_soon(fd: int) -> bool:
+    """Lock a journal that somebody may be looking at just now."""
+    for _ in range(_LOOKS):
+        if _locked(fd):
+            return True
+        time.sleep(0.002)
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A journal as it was found. ``torn_lines`` is how many of its lines could not be read."""
@@ -175,7 +185,7 @@ def taken(path: Path) -> Iterator[Found | None]:
         yield None
         return
     try:
-        if not _locked(fd) or not os.fstat(fd).st_nlink:
+        if not _locked_soon(fd) or not os.fstat(fd).st_nlink:
             yield None
         else:
             yield _parse(path, os.pread(fd, _MAX_BYTES, 0))
@@ -183,13 +193,16 @@ def taken(path: Path) -> Iterator[Found | None]:
         os.close(fd)
 
 
-def held_by_the_living(folder: Path) -> set[tuple[int, int]]:
-    """Return pid and start time of what living guards hold, as their journals have it."""
-    held: set[tuple[int, int]] = set()
-    for path in paths(folder):
-        with open_living(path) as found:
-            held.update((entry.pid, entry.start_time) for entry in found.entries if _is_of_now(entry))
-    return held
+def is_held_by_the_living(entry: Entry, mine: Path) -> bool:
+    """Whether a living guard holds the same process, as its journal has it; ``mine`` is left out."""
+    for path in paths(mine.parent):
+        if path != mine:
+            with open_living(path) as found:
+                if any(
+                    (each.pid, each.start_time) == (entry.pid, entry.start_time) for each in found.entries
+                ):
+                    return True
+    return False
 
 
 @contextmanager
@@ -205,10 +218,6 @@ def open_living(path: Path) -> Iterator[Found]:
         yield _parse(path, os.pread(fd, _MAX_BYTES, 0)) if lives else Found(path, (), 0)
     finally:
         os.close(fd)
-
-
-def _is_of_now(entry: Entry) -> bool:
-    return entry.boot_id == machine.boot_id()
 
 
 def _parse(path: Path, data: bytes) -> Found:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memtui.freeze.cgroup import bring_home, is_ours, remove
-from memtui.freeze.journal import Entry, held_by_the_living, paths, taken
+from memtui.freeze.journal import Entry, is_held_by_the_living, paths, taken
 from memtui.freeze.method import FreezeError
 from memtui.freeze.threads import is_dead, stop_in_force, thread_stat
 from memtui.linux import machine
@@ -45,7 +45,7 @@ def replay(folder: Path) -> Replayed:
             with taken(path) as found:
                 if found is None:
                     continue
-                done = [_release(entry, folder) for entry in found.entries]
+                done = [_release(entry, path) for entry in found.entries]
                 thawed += [item for item in done if item is not None]
                 if found.torn_lines:
                     path.replace(path.with_name(path.name + _BAD_SUFFIX))
@@ -57,11 +57,11 @@ def replay(folder: Path) -> Replayed:
     return Replayed(tuple(thawed), tuple(remarks))
 
 
-def _release(entry: Entry, folder: Path) -> Thawed | None:
+def _release(entry: Entry, journal: Path) -> Thawed | None:
     """Release one process; None where there was nothing to release."""
     if entry.boot_id != machine.boot_id():
         return None
-    _let_others_end(entry, folder)
+    _let_others_end(entry, journal)
     try:
         pidfd = os.pidfd_open(entry.pid)
     except OSError:
@@ -85,10 +85,10 @@ def _release(entry: Entry, folder: Path) -> Thawed | None:
     return Thawed(entry.pid, entry.start_time, name, Freeze(entry.method), outcome, words)
 
 
-def _let_others_end(entry: Entry, folder: Path) -> None:
+def _let_others_end(entry: Entry, journal: Path) -> None:
     """Wait until no living guard holds the same process: a stop that we end would be under its hold too."""
     until = time.monotonic() + _OTHERS_END_WITHIN_S
-    while (entry.pid, entry.start_time) in held_by_the_living(folder) and time.monotonic() < until:
+    while is_held_by_the_living(entry, journal) and time.monotonic() < until:
         time.sleep(0.01)
 
 
