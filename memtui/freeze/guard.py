@@ -88,6 +88,7 @@ class _Hold:
     start_time: int
     pidfd: int
     grip: Grip
+    deadline_s: float
     began: float
     stop_by: float
     deadline: float
@@ -232,9 +233,9 @@ class Guard:
         subject = Subject(request.pid, request.start_time, pidfd, self._journal, self._pause)
         grip = METHODS[Freeze(request.method)](subject)
         _on_alarm(grip)
-        began = time.monotonic()
+        now, deadline_s = time.monotonic(), request.deadline_ms / 1000
         hold = self._hold = _Hold(
-            request.id, request.pid, request.start_time, pidfd, grip, began, began, began
+            request.id, request.pid, request.start_time, pidfd, grip, deadline_s, now, now, now
         )
         try:
             _check_identity(request.pid, request.start_time, pidfd)
@@ -243,7 +244,7 @@ class Guard:
             self._refuse(error)
             return
         hold.began = time.monotonic()
-        hold.deadline = hold.began + request.deadline_ms / 1000
+        hold.deadline = hold.began + deadline_s
         hold.stop_by = min(hold.began + request.timeout_ms / 1000, hold.deadline)
         self._advance(hold)
 
@@ -263,6 +264,7 @@ class Guard:
             self._refuse(error)
             return
         hold.held = True
+        hold.deadline = (hold.grip.since or hold.began) + hold.deadline_s
         _alarm_at(hold.deadline)
         self._pause("all_stopped")
         stopping_ms = (time.monotonic() - (hold.grip.since or hold.began)) * 1000

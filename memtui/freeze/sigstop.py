@@ -34,6 +34,8 @@ from memtui.model.verdict import Reason
 _SPIN_S = 0.002
 _SETTLE_S = 0.0001
 _STOPPED, _TRACED_STOP = "T", "t"
+_CONTINUED = "continued from outside (SIGCONT)"
+_WOKEN = "woken from outside meanwhile (by SIGCONT, or by a tracer)"
 
 
 class SigstopGrip:
@@ -197,7 +199,7 @@ class SigstopGrip:
             if stat.state != _STOPPED:
                 return _CONTINUED
         assert self._witness is not None
-        return None if switches(self._pid, self._witness[0]) == self._witness[1] else _CONTINUED
+        return None if switches(self._pid, self._witness[0]) == self._witness[1] else _WOKEN
 
     def _send(self, number: signal.Signals) -> None:
         try:
@@ -207,9 +209,6 @@ class SigstopGrip:
         except PermissionError as error:
             words = "you may not send signals to this process"
             raise FreezeError(Reason.FREEZE_DENIED, "", words) from error
-
-
-_CONTINUED = "continued from outside (SIGCONT)"
 
 
 def raise_if_traced(pid: int, tid: int) -> None:
