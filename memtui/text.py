@@ -12,6 +12,9 @@ from typing import NewType
 SafeText = NewType("SafeText", str)
 """Text that may go to a terminal: printable, one line, no control or bidirectional characters."""
 
+DOES_NOT_APPLY = SafeText("-")
+"""Not a number that is unknown: one that there cannot be."""
+
 _REPLACEMENT = "\ufffd"
 
 _INVISIBLE = (
@@ -66,6 +69,16 @@ def size(count_bytes: int | None) -> SafeText:
             break
     whole = value >= 99.95 or value == int(value)
     return SafeText(f"{sign}{value:.0f}{unit}" if whole else f"{sign}{value:.1f}{unit}")
+
+
+def signed_size(count_bytes: int | None) -> SafeText:
+    """Return a difference of byte counts with its sign; ``?`` for None."""
+    return SafeText(f"+{size(count_bytes)}") if count_bytes and count_bytes > 0 else size(count_bytes)
+
+
+def size_or_dash(count_bytes: int | None, applies: bool) -> SafeText:
+    """Return a byte count, or ``-`` where there cannot be one; ``?`` is for what was not seen."""
+    return size(count_bytes) if applies else DOES_NOT_APPLY
 
 
 def address(value: int) -> SafeText:

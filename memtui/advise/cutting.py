@@ -42,14 +42,19 @@ class Grain:
     """By the index of the planned range; only those with a file behind them."""
 
 
-def calls_of(pieces: Sequence[Piece], runs: Sequence[RawRun], grain: Grain) -> Iterator[list[Piece]]:
-    """Yield the calls for ascending ``pieces``, given the runs of populated pages in them."""
+def calls_of(
+    pieces: Sequence[Piece], runs: Sequence[RawRun], grain: Grain, call_bytes: int = CALL_BYTES
+) -> Iterator[list[Piece]]:
+    """Yield the calls for ascending ``pieces``, given the runs of populated pages in them.
+
+    ``call_bytes`` is how much populated memory a call may work on, huge pages apart: those stay whole.
+    """
     meter = _Meter(runs, grain.advice)
     call: list[Piece] = []
     cost = span = 0
-    for element, element_cost in _elements(pieces, meter, grain):
+    for element, element_cost in _elements(pieces, meter, grain, call_bytes):
         size = element.end - element.start
-        full = len(call) >= CALL_ELEMENTS or cost + element_cost > CALL_BYTES or span + size > CALL_SPAN_BYTES
+        full = len(call) >= CALL_ELEMENTS or cost + element_cost > call_bytes or span + size > CALL_SPAN_BYTES
         if call and full:
             yield call
             call, cost, span = [], 0, 0
@@ -118,7 +123,9 @@ class _Meter:
         return address if address < self._ends[at] else None
 
 
-def _elements(pieces: Sequence[Piece], meter: _Meter, grain: Grain) -> Iterator[tuple[Piece, int]]:
+def _elements(
+    pieces: Sequence[Piece], meter: _Meter, grain: Grain, call_bytes: int
+) -> Iterator[tuple[Piece, int]]:
     for piece in pieces:
         if grain.advice is Advice.COLLAPSE:
             # Each is one huge page already, and its cost is the copying of it.
@@ -126,7 +133,7 @@ def _elements(pieces: Sequence[Piece], meter: _Meter, grain: Grain) -> Iterator[
         elif piece.owner in grain.read_ahead_bytes:
             yield from _read_ahead_elements(piece, grain.read_ahead_bytes[piece.owner])
         else:
-            yield from _metered_elements(piece, meter, grain.huge_page_bytes)
+            yield from _metered_elements(piece, meter, grain.huge_page_bytes, call_bytes)
 
 
 def _read_ahead_elements(piece: Piece, at_most_bytes: int) -> Iterator[tuple[Piece, int]]:
@@ -135,10 +142,12 @@ def _read_ahead_elements(piece: Piece, at_most_bytes: int) -> Iterator[tuple[Pie
         yield Piece(start, end, piece.owner), end - start
 
 
-def _metered_elements(piece: Piece, meter: _Meter, huge_page_bytes: int) -> Iterator[tuple[Piece, int]]:
+def _metered_elements(
+    piece: Piece, meter: _Meter, huge_page_bytes: int, call_bytes: int
+) -> Iterator[tuple[Piece, int]]:
     start = piece.start
     while start < piece.end:
-        reach = meter.reach(start, CALL_BYTES)
+        reach = meter.reach(start, call_bytes)
         limit = min(start + CALL_SPAN_BYTES, piece.end, piece.end if reach is None else reach)
         if limit < piece.end:
             # A cut inside a huge page would split it (measured: KERNEL.md 3.7).

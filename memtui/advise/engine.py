@@ -127,7 +127,7 @@ class Engine:
         try:
             subject = subject_of(planned)
         except MemtuiError as error:
-            _refuse(report, error.reason, str(error))
+            _refuse(report, error.reason, error.words)
             return
         number_of_pidfd = subject.handle.pidfd
 
@@ -148,7 +148,7 @@ class Engine:
             survey.before()
             transaction = Transaction(planned, plan.advice, plan.hold_ms, tools)
         except MemtuiError as error:
-            _refuse(report, error.reason, str(error))
+            _refuse(report, error.reason, error.words)
             return
         course = transaction.run()
         survey.after(course.tallies)
@@ -183,7 +183,7 @@ class _Survey:
         """Look for the first time. Raises MemtuiError if the target has gone."""
         handle = self._subject.handle
         if self._advice is Advice.WILLNEED:
-            self._vmas = parse_maps(handle.read_maps(), machine.shmem_devices())
+            self._vmas = parse_maps(handle.read_maps(), machine.shmem_devices(handle.pid))
             for index, item in enumerate(self._planned.ranges):
                 cached = self._cached(item.range) if item.kind not in ANONYMOUS_KINDS else None
                 if cached is not None:
@@ -284,13 +284,12 @@ def _vma_start(starts: Sequence[int], address: int) -> int:
 
 
 def _referenced(details: Mapping[int, VmaDetails], ranges: Sequence[Range]) -> dict[int, int]:
-    """Return Referenced of the VMA behind each range, by the start of the range."""
-    starts = sorted(details)
+    """Return Referenced of each range that is a whole VMA, by its start: of a part nothing is known."""
     found = {}
     for item in ranges:
-        start = _vma_start(starts, item.start)
-        if start in details:
-            found[item.start] = details[start].referenced_bytes
+        row = details.get(item.start)
+        if row is not None and row.size_bytes == item.size_bytes:
+            found[item.start] = row.referenced_bytes
     return found
 
 
@@ -362,9 +361,12 @@ def _fill(report: TargetReport, course: Course, survey: _Survey, planned: Target
 
 
 def _take_reason_of_ranges(report: TargetReport, texts: list[str]) -> None:
-    """Give a target the reason of its largest range that did not simply go well."""
-    told = [item for item in report.ranges if item.reason_text]
-    if told:
-        main = max(told, key=lambda item: item.planned.requested_bytes)
-        report.reason = main.reason
-        texts.append(main.reason_text or "")
+    """Give a target the reason of its largest range that ended as the target did, and say of how many."""
+    told = [item for item in report.ranges if item.reason_text and item.outcome is report.outcome]
+    if not told:
+        return
+    main = max(told, key=lambda item: item.planned.requested_bytes)
+    alike = sum(item.reason_text == main.reason_text for item in told)
+    share = "" if alike == len(report.ranges) else f"{alike} of {len(report.ranges)} ranges: "
+    report.reason = main.reason
+    texts.append(f"{share}{main.reason_text}")

@@ -79,7 +79,7 @@ class Recheck:
     def _next(self) -> _Next:
         if self._query is not None:
             return self._ask
-        vmas = parse_maps(self._handle.read_maps(), machine.shmem_devices())
+        vmas = parse_maps(self._handle.read_maps(), machine.shmem_devices(self._handle.pid))
         at = 0
 
         def walk(address: int) -> Vma | None:

@@ -147,7 +147,8 @@ def _shortfall(tally: RangeTally, about: Circumstances) -> _Ending:
         return Outcome.REFUSED, about.stopped, None
     if tally.empty_bytes:
         return Outcome.REFUSED, Reason.NOTHING_TO_COLLAPSE, None
-    return Outcome.CANCELLED, Reason.CANCELLED, None
+    middle = "cancelled in the middle" if tally.advised_bytes else None
+    return Outcome.CANCELLED, Reason.CANCELLED, middle
 
 
 def _effect(tally: RangeTally, report: RangeReport, about: Circumstances) -> _Ending:
@@ -207,8 +208,8 @@ def _swap_in_effect(about: Circumstances) -> _Ending:
         return Outcome.UNVERIFIED, Reason.CANNOT_SHOW, None
     if about.swapped_in_bytes == 0:
         return Outcome.NO_EFFECT, Reason.NOTHING_CAME, None
-    words = f"{about.swapped_in_bytes // 1024} KiB were read in from swap meanwhile (the whole machine)"
-    return Outcome.DONE, None, words
+    words = f"{about.swapped_in_bytes // 1024} KiB were read in from swap meanwhile, by the whole machine"
+    return Outcome.UNVERIFIED, Reason.CANNOT_SHOW, words
 
 
 _TOOK = frozenset({Outcome.DONE, Outcome.UNVERIFIED, Outcome.NO_EFFECT})

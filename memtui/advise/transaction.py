@@ -34,9 +34,23 @@ GUARD_DEADLINE_MS = 2000
 
 _PIECES_A_HOLD = 4096
 _PIECES_A_ROUND = 256
-_FIRST_HOLD_BYTES = 128 << 20
+_FIRST_BYTES_PER_S = 512 << 20
+_LEAST_BYTES = 1 << 20
 _ROUND_BYTES = 32 << 20
 _MOST_HOLD_BYTES = 4 << 30
+
+
+_GOES_ON_UNHELD = frozenset(
+    {
+        Reason.FREEZE_REFUSED,
+        Reason.FREEZE_DENIED,
+        Reason.FREEZE_TRACED,
+        Reason.FREEZE_TIMEOUT,
+        Reason.FREEZE_NO_GUARD,
+        Reason.FREEZE_NO_JOURNAL,
+    }
+)
+"""Why a hold may fail and the plan go on without, where the operator left the choice to us."""
 
 
 class HoldFailed(Exception):
@@ -88,7 +102,8 @@ class Transaction:
         self._tools = tools
         self._identities = [item.identity for item in planned.ranges]
         self._recheck = Recheck(tools.handle)
-        self._hold_bytes = _FIRST_HOLD_BYTES
+        self._hold_bytes = self._call_bytes = 0
+        self._fit(_FIRST_BYTES_PER_S)
         self._looks: list[tuple[list[Piece], list[RawRun], list[RawRun]]] = []
         self.course = Course([RangeTally(item) for item in planned.ranges], planned.freeze)
 
@@ -109,7 +124,7 @@ class Transaction:
                 else:
                     self._turn()
         except MemtuiError as error:
-            course.stopped, course.detail = error.reason, str(error)
+            course.stopped, course.detail = error.reason, error.words
         return course
 
     def _turn(self) -> None:
@@ -143,17 +158,19 @@ class Transaction:
 
     def _hold_failed(self, batch: Sequence[Piece], error: MemtuiError) -> None:
         self._put_back(batch)
-        if self._planned.freeze_is_ours:
+        if self._planned.freeze_is_ours and error.reason in _GOES_ON_UNHELD:
             self.course.freeze = Freeze.OFF
-            self.course.freeze_text = f"not held: {error}"
+            self.course.freeze_text = f"not held: {error.words}"
         else:
-            self.course.stopped, self.course.detail = error.reason, str(error)
+            self.course.stopped, self.course.detail = error.reason, error.words
 
     def _held_turn(self, batch: Sequence[Piece]) -> tuple[list[Piece], float]:
         """Hold, work, release; return what is left of the batch, and how long it was held in seconds."""
         tools, course = self._tools, self.course
         assert tools.holder is not None
         self._tell(holding=True)
+        if tools.cancelled.is_set():
+            return list(batch), 0.0
         try:
             holder = tools.holder()
             hold = holder.hold(self._planned.process, tools.handle.pidfd, course.freeze, GUARD_DEADLINE_MS)
@@ -230,7 +247,9 @@ class Transaction:
         runs = before if before is not None else [(p.start, p.end, PRESENT) for p in pieces]
         began = time.monotonic()
         one_round = until is not None or self._is_little(pieces, runs)
-        for call in calls_of(pieces, runs, tools.grain):
+        for call in calls_of(
+            pieces, runs, tools.grain, self._call_bytes if until is not None else CALL_BYTES
+        ):
             over = called and (not one_round if until is None else time.monotonic() >= until)
             if over or tools.cancelled.is_set() or course.stopped is not None:
                 break
@@ -280,11 +299,16 @@ class Transaction:
             add_seen(self.course.tallies, called, before, after, self._advice)
         self._looks.clear()
 
+    def _fit(self, bytes_per_s: float) -> None:
+        """Fit the batch to a hold, and a call to a quarter of it: no call begins after the hold's end."""
+        fits = bytes_per_s * self._hold_s
+        self._hold_bytes = int(min(_MOST_HOLD_BYTES, max(_LEAST_BYTES, fits)))
+        self._call_bytes = int(min(CALL_BYTES, max(_LEAST_BYTES, fits / 4)))
+
     def _adapt(self, populated_bytes: int, spent_s: float) -> None:
         """Choose the next batch by what this one took, so that a hold is filled and not overrun."""
         if populated_bytes and spent_s > 0:
-            fits = populated_bytes / spent_s * self._hold_s
-            self._hold_bytes = int(min(_MOST_HOLD_BYTES, max(_ROUND_BYTES, fits)))
+            self._fit(populated_bytes / spent_s)
 
     def _tell(self, holding: bool) -> None:
         if self._tools.on_progress is not None:

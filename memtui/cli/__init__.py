@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
 
 from memtui.cli.arguments import build_parser, load
-from memtui.cli.output import complain
+from memtui.cli.output import complain, drop_output
 from memtui.model.errors import FilterError, MemtuiError
 
 
@@ -33,11 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain(str(error), of_error(error))
     except BrokenPipeError:
         # The reader went away (`memtui maps PID | head`): nothing is left to say to it.
-        _drop_output()
+        drop_output()
         return 0
     except OSError as error:
         # A full disk behind standard output, say. What was not written would fail once more at exit.
-        _drop_output()
+        drop_output()
         where = f" ({error.filename})" if error.filename else ""
         return complain(f"{error.strerror or error}{where}", 1)
     except KeyboardInterrupt:
@@ -49,7 +48,3 @@ def _let_any_terminal_show() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _drop_output() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

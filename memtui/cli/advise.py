@@ -6,19 +6,19 @@ import argparse
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any
 
 from memtui.cli import exitcode, targets
-from memtui.cli.output import complain, print_json, print_table, short_name, shortlist
+from memtui.cli.output import complain, print_json, print_table, reader_may_leave, short_name, shortlist
 from memtui.cli.thaw import before_acting
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.report import Progress, RangeReport, TargetReport
-from memtui.text import address_range, duration, safe, size
+from memtui.text import address_range, duration, safe, signed_size, size, size_or_dash
 
 _HARD_EXIT_S = 2.0
 
@@ -37,24 +37,28 @@ def run(arguments: argparse.Namespace) -> int:
         if signals.came:
             return exitcode.CANCELLED
         reports = host.apply(plan, signals.cancel_again)
-    if arguments.json:
-        print_json(wire.target_report(report, advice) for report in reports)
-    for report in reports:
-        codes.append(exitcode.of_report(report))
-        if report.planned.blocked is not None or (arguments.json and _is_untold(report)):
-            targets.complain_of(report.planned, report.reason, report.reason_text)
-        elif not arguments.json:
-            _print_report(report, advice)
+    with reader_may_leave():
+        _print(reports, advice, arguments.json)
+    codes.extend(exitcode.of_report(report) for report in reports)
     code = exitcode.of_all(codes)
     if code == exitcode.ALL and arguments.require_effect and not any(map(_moved, reports)):
         return exitcode.PART
     return code
 
 
+def _print(reports: Sequence[TargetReport], advice: Advice, as_json: bool) -> None:
+    if as_json:
+        print_json(wire.target_report(report, advice) for report in reports)
+    for report in reports:
+        if report.planned.blocked is not None or (as_json and _is_untold(report)):
+            targets.complain_of(report.planned, report.reason, report.reason_text)
+        elif not as_json:
+            _print_report(report, advice)
+
+
 def _is_untold(report: TargetReport) -> bool:
     """Whether something is to be said of the target as a whole, for which JSON has no place."""
-    text = report.reason_text
-    return text is not None and all(text != item.reason_text for item in report.ranges)
+    return report.reason is not None and all(report.reason is not item.reason for item in report.ranges)
 
 
 def _moved(report: TargetReport) -> bool:
@@ -115,10 +119,10 @@ def _print_report(report: TargetReport, advice: Advice) -> None:
     if report.reason_text:
         print(f"  {safe(report.reason_text)}")
     shown, rest = shortlist(report.ranges, _weight)
-    rows = [_row(item) for item in shown]
+    rows = [_row(item, advice) for item in shown]
     print_table(
         ("REQUESTED", "FORECAST", "ADVISED", "MOVED", "RSS", "SWAP", "OUTCOME", "ADDRESS", "NAME", "WHY"),
-        [*rows, _total(report)],
+        [*rows, _total(report, advice)],
         left=4,
     )
     if rest:
@@ -133,13 +137,13 @@ def _weight(item: RangeReport) -> int:
     return refused + (item.moved_bytes or item.rss_before_bytes or 0)
 
 
-def _row(item: RangeReport) -> tuple[str, ...]:
+def _row(item: RangeReport, advice: Advice) -> tuple[str, ...]:
     planned = item.planned
     return (
         size(planned.requested_bytes),
         size(planned.verdict.forecast_bytes),
         size(item.advised_bytes),
-        _moved_cell(item.moved_bytes),
+        _moved_cell(item, advice),
         _change(item.rss_before_bytes, item.rss_after_bytes),
         _change(item.swap_before_bytes, item.swap_after_bytes),
         item.outcome.value,
@@ -149,12 +153,12 @@ def _row(item: RangeReport) -> tuple[str, ...]:
     )
 
 
-def _total(report: TargetReport) -> tuple[str, ...]:
+def _total(report: TargetReport, advice: Advice) -> tuple[str, ...]:
     return (
         size(report.requested_bytes),
         size(report.planned.forecast_bytes),
         size(report.advised_bytes),
-        _moved_cell(report.moved_bytes),
+        _moved_cell(report, advice),
         _change(report.total("rss_before_bytes"), report.total("rss_after_bytes")),
         _change(report.total("swap_before_bytes"), report.total("swap_after_bytes")),
         report.outcome.value,
@@ -164,8 +168,8 @@ def _total(report: TargetReport) -> tuple[str, ...]:
     )
 
 
-def _moved_cell(moved_bytes: int | None) -> str:
-    return "-" if moved_bytes is None else size(moved_bytes)
+def _moved_cell(item: RangeReport | TargetReport, advice: Advice) -> str:
+    return size_or_dash(item.moved_bytes, advice.can_have_moved(item.advised_bytes, item.moved_bytes))
 
 
 def _change(before: int | None, after: int | None) -> str:
@@ -179,15 +183,11 @@ def effect_lines(report: TargetReport, advice: Advice) -> Iterator[str]:
     effect = report.effect
     yield f"advised is the kernel's word. {CATALOGUE[advice].shows}"
     if effect.referenced_delta_bytes is not None:
-        yield f"Referenced: {_signed(effect.referenced_delta_bytes)} (the VMAs advised)"
+        yield f"Referenced: {signed_size(effect.referenced_delta_bytes)} (the VMAs advised)"
     machine = (
         ("MemFree", effect.mem_free_delta_bytes),
         ("SwapCached", effect.swap_cached_delta_bytes),
     )
-    words = ", ".join(f"{name} {_signed(delta)}" for name, delta in machine if delta is not None)
+    words = ", ".join(f"{name} {signed_size(delta)}" for name, delta in machine if delta is not None)
     if words:
         yield f"the whole machine meanwhile: {words}"
-
-
-def _signed(delta_bytes: int) -> str:
-    return ("+" if delta_bytes > 0 else "") + size(delta_bytes)

@@ -17,6 +17,7 @@ ALL, PART, USAGE, PERMISSION, GONE, CANCELLED = range(6)
 _PERMISSION = frozenset(
     {
         Reason.NOT_READABLE,
+        Reason.MORE_CAPABLE,
         Reason.NO_PTRACE_ACCESS,
         Reason.NO_SYS_NICE,
         Reason.SECCOMP,

@@ -8,8 +8,9 @@ from dataclasses import asdict
 from memtui.cli.output import complain, print_json, print_table
 from memtui.host import HistoryEntry
 from memtui.host.local import LocalHost
+from memtui.model.advice import Advice
 from memtui.model.wire import Json, schema
-from memtui.text import count, safe, size
+from memtui.text import count, safe, size, size_or_dash
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -36,10 +37,17 @@ def _row(entry: HistoryEntry) -> tuple[str, ...]:
         size(entry.requested_bytes),
         size(entry.forecast_bytes),
         size(entry.advised_bytes),
-        "-" if entry.moved_bytes is None else size(entry.moved_bytes),
+        _moved_cell(entry),
         safe(entry.time),
         safe(entry.advice),
         safe(target),
         safe(entry.outcome),
         safe(entry.id),
     )
+
+
+def _moved_cell(entry: HistoryEntry) -> str:
+    advices = {advice.value: advice for advice in Advice}
+    advice = advices.get(entry.advice)
+    applies = advice is None or advice.can_have_moved(entry.advised_bytes, entry.moved_bytes)
+    return size_or_dash(entry.moved_bytes, applies)

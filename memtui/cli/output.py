@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from memtui.model import wire
@@ -59,3 +61,18 @@ def short_name(name: str) -> SafeText:
     return SafeText(
         shown if len(shown) <= _NAME_CELLS else "\N{HORIZONTAL ELLIPSIS}" + shown[1 - _NAME_CELLS :]
     )
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """Print what an action came to: a reader that goes away (``| head``) changes nothing of it."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
+
+
+def drop_output() -> None:
+    """Let nothing more reach standard output, nor fail there at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -20,6 +20,8 @@ def check(arguments: argparse.Namespace) -> int | None:
         return complain("--range goes with one PID only; see `memtui advise --help`", exitcode.USAGE)
     if arguments.ranges and arguments.select is not None:
         return complain("--range and --select do not go together", exitcode.USAGE)
+    if arguments.select is not None and not arguments.select.strip():
+        return complain("--select is empty: leave it out to take the whole process", exitcode.USAGE)
     return None
 
 

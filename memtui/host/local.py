@@ -102,12 +102,12 @@ class LocalHost:
             MemtuiError: if it is not there, is a kernel thread or a zombie, or may not be seen.
         """
         with self._lock:
-            known = self._opened.get(pid)
-            if known is not None and known.standing() is Standing.ALIVE:
-                known.users += 1
-                return known
+            for known in self._opened.values():
+                if known.process.pid == pid and known.standing() is Standing.ALIVE:
+                    known.users += 1
+                    return known
             target = LocalTarget(pid, self.state_dir, self.facts, self._forget)
-            self._opened[pid] = target
+            self._opened[target.generation] = target
             return target
 
     def plan(
@@ -137,6 +137,9 @@ class LocalHost:
         """Do it, and report. Two plans never overlap: the second waits for the first."""
         with self._applying:
             self._cancelled.clear()
+            if self._released:
+                # A signal came in between: nothing is begun any more.
+                self._cancelled.set()
             engine = Engine(self._ledger, self._holder, self._cancelled)
             return engine.apply(plan, self._subject, on_progress, on_target)
 
@@ -180,7 +183,7 @@ class LocalHost:
 
     def doctor(self, pid: int | None = None) -> list[Finding]:
         """Say what works here and what does not, and what mends it."""
-        return examine(self, self._ledger.path, pid)
+        return examine(self, self._ledger.path, self.journal_dir, pid)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -199,15 +202,14 @@ class LocalHost:
             target.users -= 1
             if target.users > 0:
                 return
-            if self._opened.get(target.process.pid) is target:
-                del self._opened[target.process.pid]
+            self._opened.pop(target.generation, None)
             target.handle.close()
 
     def _holder(self) -> Guard:
         """Return the guard, started anew if the last one has ended."""
         with self._lock:
             if self._released:
-                raise MemtuiError(Reason.FREEZE_NO_GUARD, "", "memtui is ending")
+                raise MemtuiError(Reason.CANCELLED, "", "memtui is ending")
             if self._guard is not None and not self._guard.is_alive():
                 self._guard.close()
                 self._guard = None
@@ -231,7 +233,7 @@ class LocalHost:
             else:
                 ranges = plan_marks(space, advice, wanted.marks, target.judge, target.measure)
         except MemtuiError as error:
-            refused, text = error.reason, str(error)
+            refused, text = error.reason, error.words
         method, words, blocked = _freeze_for(target, freeze, self_advised, override_lockout)
         if refused is None and blocked is not None:
             refused, text = blocked, words
@@ -245,6 +247,7 @@ class LocalHost:
             blocked=refused,
             blocked_text=text,
             self_advised=self_advised,
+            generation=target.generation,
         )
 
     def _may_advise(self, target: LocalTarget, advice: Advice) -> tuple[Reason | None, bool]:
@@ -259,8 +262,8 @@ class LocalHost:
 
     def _subject(self, planned: TargetPlan) -> Subject:
         with self._lock:
-            target = self._opened.get(planned.process.pid)
-        if target is None or target.process != planned.process:
+            target = self._opened.get(planned.generation)
+        if target is None:
             raise NoSuchProcess(Reason.EXITED, f"process {planned.process.pid}")
         if target.standing() is not Standing.ALIVE:
             raise target.handle.lost_error()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ CHEAP_SMAPS_MS = 100.0
 """Smaps stalls the target while it is read; above this it is read only for a plan."""
 
 _FACTS_AGE_S = 1.0
+_GENERATIONS = itertools.count(1)
 
 
 class LocalTarget:
@@ -43,6 +45,7 @@ class LocalTarget:
     ) -> None:
         self.handle = ProcessHandle(pid)
         self.users = 1
+        self.generation = next(_GENERATIONS)
         self._facts = facts
         self._known_facts: tuple[float, MachineFacts] | None = None
         self._forget = forget
@@ -127,7 +130,7 @@ class LocalTarget:
         text = self.handle.read_maps()
         if text == self._maps_text:
             return
-        vmas = parse_maps(text, machine.shmem_devices())
+        vmas = parse_maps(text, machine.shmem_devices(self.process.pid))
         stood = {vma.start: vma for vma in self._vmas}
         # What smaps said of a VMA is kept while the very same VMA stands.
         self._details = {

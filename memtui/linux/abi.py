@@ -68,7 +68,3 @@ WALL: Final = 0x40000000
 
 MCL_CURRENT: Final = 1
 MCL_FUTURE: Final = 2
-
-IOV_MAX: Final = 1024
-MAX_CALL_BYTES: Final = 0x7FFFF000
-"""What one call walks at most; beyond it the kernel cuts in silence (MAX_RW_COUNT)."""

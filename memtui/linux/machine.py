@@ -99,10 +99,13 @@ def huge_page_bytes() -> int | None:
     return int(data) if data else None
 
 
-def shmem_devices() -> frozenset[str]:
-    """Return the devices (``major:minor`` in hexadecimal, as in maps) of tmpfs mounts we can see."""
+def shmem_devices(pid: int) -> frozenset[str]:
+    """Return the devices (``major:minor`` in hexadecimal, as in maps) of the tmpfs mounts a process sees.
+
+    They are those of its own mount namespace (a container's /dev/shm), or else of ours.
+    """
     devices = set()
-    for line in decode(_read("/proc/self/mountinfo") or b"").split("\n"):
+    for line in decode(_read(f"/proc/{pid}/mountinfo") or _read("/proc/self/mountinfo") or b"").split("\n"):
         fields = line.split(" ")
         if " - tmpfs " in line and len(fields) > 2:
             major, _, minor = fields[2].partition(":")

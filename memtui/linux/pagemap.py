@@ -80,7 +80,7 @@ class PageReader:
         for index, vma in enumerate(vmas):
             if vma.kind is Kind.HUGETLB:
                 found.rss_bytes[index] = 0
-        return found
+        return Residency(found.rss_bytes, found.swap_bytes)
 
     def runs(self, within: RangeSet) -> list[RawRun] | None:
         """Return the runs of populated pages in ``within``; None where pagemap may not be read.
@@ -193,8 +193,8 @@ def _runs_of_entries(data: bytes, start: int) -> Iterator[RawRun]:
 
 
 def residency_of_details(vmas: Sequence[Vma], details: dict[int, VmaDetails]) -> Residency:
-    """Return RSS and swap of each VMA as smaps has them; 0 for one that smaps no longer lists."""
+    """Return RSS and swap of each VMA as smaps has them; None for one that smaps does not list."""
     rows = [details.get(vma.start) for vma in vmas]
     return Residency(
-        [row.rss_bytes if row else 0 for row in rows], [row.swap_bytes if row else 0 for row in rows]
+        [row.rss_bytes if row else None for row in rows], [row.swap_bytes if row else None for row in rows]
     )

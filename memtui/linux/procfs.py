@@ -26,8 +26,7 @@ def error_of(error: OSError, pid: int) -> MemtuiError:
         return NoSuchProcess(Reason.NO_SUCH_PROCESS, subject)
     if error.errno in (errno.EACCES, errno.EPERM):
         # The superuser is refused by what holds more capabilities (ptrace(2), access mode checking).
-        more = "you may not read its map: it holds capabilities that you do not"
-        return NotPermitted(Reason.NOT_READABLE, subject, more if os.geteuid() == 0 else None)
+        return NotPermitted(Reason.NOT_READABLE if os.geteuid() else Reason.MORE_CAPABLE, subject)
     return MemtuiError(Reason.FAILED, subject, f"{error.strerror} ({error.filename})")
 
 

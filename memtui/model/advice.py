@@ -14,6 +14,15 @@ class Advice(str, Enum):
     WILLNEED = "willneed"
     COLLAPSE = "collapse"
 
+    @property
+    def moves(self) -> bool:
+        """Whether its effect is a movement of bytes at all: for the others *moved* does not apply."""
+        return self in (Advice.PAGEOUT, Advice.COLLAPSE)
+
+    def can_have_moved(self, advised_bytes: int | None, moved_bytes: int | None) -> bool:
+        """Whether *moved* applies to what was done: not where nothing was advised either."""
+        return moved_bytes is not None or (self.moves and advised_bytes != 0)
+
 
 @dataclass(frozen=True, slots=True)
 class AdviceFacts:

@@ -22,8 +22,10 @@ class MemtuiError(Exception):
     def __init__(self, reason: Reason, subject: str = "", detail: str | None = None) -> None:
         self.reason = reason
         self.subject = subject
-        words = with_step(detail or reason.text, reason)
-        super().__init__(f"{subject}: {words}" if subject else words)
+        self.words = detail or reason.text
+        """What is wrong, without the subject and the next step."""
+        told = self.words if self.words.startswith(subject) else f"{subject}: {self.words}"
+        super().__init__(with_step(told, reason))
 
 
 class NoSuchProcess(MemtuiError):

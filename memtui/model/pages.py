@@ -59,13 +59,20 @@ def tally(runs: Iterable[RawRun]) -> Tally:
 
 @dataclass(frozen=True, slots=True)
 class Residency:
-    """RSS and swap of many VMAs: two lists, in the order of the VMAs, in bytes."""
+    """RSS and swap of many VMAs: two lists, in the order of the VMAs, in bytes; None is unknown."""
+
+    rss_bytes: Sequence[int | None]
+    swap_bytes: Sequence[int | None]
+
+
+class SpanTally(NamedTuple):
+    """RSS and swap of many spans: two lists, in the order of the spans, in bytes."""
 
     rss_bytes: list[int]
     swap_bytes: list[int]
 
 
-def tally_by_span(spans: Sequence[tuple[int, int]], runs: Iterable[RawRun]) -> Residency:
+def tally_by_span(spans: Sequence[tuple[int, int]], runs: Iterable[RawRun]) -> SpanTally:
     """Add up runs by span (start, end), both ascending. A run may reach over several spans."""
     rss = [0] * len(spans)
     swap = [0] * len(spans)
@@ -84,7 +91,7 @@ def tally_by_span(spans: Sequence[tuple[int, int]], runs: Iterable[RawRun]) -> R
             if span_end >= end:
                 break
             here += 1
-    return Residency(rss, swap)
+    return SpanTally(rss, swap)
 
 
 def cut(runs: Iterable[RawRun], within: RangeSet) -> Iterator[RawRun]:

@@ -76,6 +76,8 @@ class TargetPlan:
     blocked: Reason | None = None
     blocked_text: str | None = None
     self_advised: bool = False
+    generation: int = 0
+    """Which opening of the process was looked at: after an exec the same process is another one."""
 
     @property
     def requested_bytes(self) -> int:

@@ -46,7 +46,6 @@ class Reason(str, Enum):
     RACED = "raced"
     FREEZE_LOST = "freeze_lost"
     CANCELLED = "cancelled"
-    TRUNCATED = "truncated"
     KERNEL_REFUSED = "kernel_refused"
     # Of a target.
     EXITED = "exited"
@@ -56,6 +55,7 @@ class Reason(str, Enum):
     LEADER_EXITED = "leader_exited"
     NO_SUCH_PROCESS = "no_such_process"
     NOT_READABLE = "not_readable"
+    MORE_CAPABLE = "more_capable"
     NO_PTRACE_ACCESS = "no_ptrace_access"
     NO_SYS_NICE = "no_sys_nice"
     SECCOMP = "seccomp"
@@ -132,7 +132,6 @@ _TABLE: dict[Reason, _Words] = {
     Reason.RACED: _Words("the map changed while the advice was given", "hold the target still (--freeze)"),
     Reason.FREEZE_LOST: _Words("the target ran on before the work was done", "look at the map and try again"),
     Reason.CANCELLED: _Words("cancelled before its turn"),
-    Reason.TRUNCATED: _Words("the kernel stopped in the middle", "try the rest again"),
     Reason.KERNEL_REFUSED: _Words("the kernel refused it"),
     Reason.EXITED: _Words("the process has exited"),
     Reason.EXECED: _Words("the process runs another program now (exec): its old map is gone", "mark it anew"),
@@ -140,6 +139,7 @@ _TABLE: dict[Reason, _Words] = {
     Reason.KERNEL_THREAD: _Words("a kernel thread has no memory of its own"),
     Reason.LEADER_EXITED: _Words("its first thread has exited: the kernel can no longer reach its memory"),
     Reason.NO_SUCH_PROCESS: _Words("no such process", "look at `memtui ps`"),
+    Reason.MORE_CAPABLE: _Words("you may not read its map: it holds capabilities that you do not"),
     Reason.NOT_READABLE: _Words("you may not read its map", "run as its owner or as root"),
     Reason.NO_PTRACE_ACCESS: _Words(
         "you may not look into this process (ptrace read access)", "run as root: see `memtui doctor`"

@@ -230,8 +230,8 @@ class AddressSpace:
 
     process: ProcessId
     vmas: tuple[Vma, ...]
-    rss_bytes: Sequence[int] | None
-    swap_bytes: Sequence[int] | None
+    rss_bytes: Sequence[int | None] | None
+    swap_bytes: Sequence[int | None] | None
     details: Mapping[int, VmaDetails] = field(default_factory=dict)
     labels: Mapping[int, str] = field(default_factory=dict)
     source: str = "none"
@@ -254,3 +254,10 @@ class AddressSpace:
     def rows(self) -> list[MappedVma]:
         """Return all rows."""
         return [self.row(index) for index in range(len(self.vmas))]
+
+
+def total(numbers: Sequence[int | None] | None) -> int | None:
+    """Return the sum; None if a part of it is not known."""
+    if numbers is None or None in numbers:
+        return None
+    return sum(number for number in numbers if number is not None)

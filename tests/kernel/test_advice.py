@@ -170,7 +170,9 @@ def test_willneed_reads_swap_in_and_claims_no_rss(host: LocalHost, child: Child,
     assert report.effect.rss_delta_bytes == 0
     assert report.advised_bytes == SIZE
     assert came > 0
-    assert report.outcome is Outcome.DONE
+    # Only counters of the whole machine show it, which proves nothing of this process.
+    assert report.outcome is Outcome.UNVERIFIED
+    assert "whole machine" in (report.ranges[0].reason_text or "")
     # All of it is in the swap cache now: nothing more is read in by a touch.
     faults_before = major_faults(child.pid)
     child.do("touch", address=start, size=SIZE)
@@ -337,7 +339,8 @@ def test_the_command_agrees_with_smaps(child: Child, tmp_path: Path, advice: str
     assert (done.returncode, done.stderr) == (0, "")
     (report,) = rows(done)
     (part,) = report["ranges"]
-    assert report["outcome"] == part["outcome"] == "done"
+    assert report["outcome"] == part["outcome"]
+    assert part["outcome"] == ("unverified" if advice == "willneed" else "done")
     assert report["freeze"] == method
     assert report["requested_bytes"] == report["advised_bytes"] == 2 * HUGE
     assert (part["rss_before_bytes"], part["rss_after_bytes"]) == (before.rss, after.rss)

@@ -38,7 +38,7 @@ from tests.kernel.toolkit import (
 pytestmark = pytest.mark.usefixtures("swap_file")
 
 GIB = 1 << 30
-METHODS = [Freeze.OFF, Freeze.PTRACE]
+METHODS = list(Freeze)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def child() -> Iterator[Child]:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[LocalHost]:
-    with LocalHost(tmp_path) as opened:
+    with LocalHost(tmp_path, journal_dir=tmp_path / "holds") as opened:
         yield opened
 
 
@@ -311,7 +311,7 @@ def test_a_target_that_exits_between_two_calls(host: LocalHost, child: Child) ->
     assert report.calls == 1
     assert report.reason is Reason.EXITED
     assert report.outcome is Outcome.PARTIAL
-    assert report.advised_bytes == 32 * MIB
+    assert 0 < report.advised_bytes <= 32 * MIB
 
 
 def test_a_target_that_exits_before_the_first_call(
@@ -371,7 +371,7 @@ def test_a_target_that_execs_between_two_calls(host: LocalHost, child: Child) ->
     report = give(host, child, Advice.COLD, [(start, 128 * MIB)], on_call=once)
     assert once.done
     assert report.reason is Reason.EXECED
-    assert report.advised_bytes == 32 * MIB
+    assert 0 < report.advised_bytes <= 32 * MIB
     assert report.outcome is Outcome.PARTIAL
 
 

@@ -34,7 +34,7 @@ def child() -> Iterator[Child]:
 
 def look(handle: ProcessHandle, source: Source) -> dict[tuple[int, int], tuple[Vma, int, int]]:
     """Return RSS and swap by the addresses of each VMA."""
-    vmas = parse_maps(handle.read_maps(), machine.shmem_devices())
+    vmas = parse_maps(handle.read_maps(), machine.shmem_devices(handle.pid))
     found = PageReader(handle, source).residency(vmas)
     return {
         (vma.start, vma.end): (vma, rss, swap)

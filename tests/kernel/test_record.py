@@ -77,7 +77,7 @@ def test_cancel_ends_at_a_calls_edge(host: LocalHost, child: Child, freeze: Free
     assert report.outcome is Outcome.CANCELLED
     assert report.reason is Reason.CANCELLED
     assert report.calls == told[-1].calls
-    assert report.advised_bytes == report.calls * CALL < size
+    assert 0 < report.advised_bytes <= report.calls * CALL < size
     assert report.ranges[0].outcome is Outcome.PARTIAL
     assert at(child.pid, start).referenced == size - report.advised_bytes
     if freeze is Freeze.OFF:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 
 from memtui.model.process import Process, ProcessId
-from memtui.text import SafeText, safe, size
+from memtui.text import DOES_NOT_APPLY, SafeText, safe, size
 from memtui.ui.rows import Cell, Column, Line
 
 _COLUMNS = (
@@ -20,7 +20,6 @@ _COLUMNS = (
 )
 
 _STATE_ROLES = {"R": "good", "D": "bad", "Z": "warn", "T": "warn", "t": "warn"}
-_DOES_NOT_APPLY = SafeText("-")
 _NO_MARK, _MARK = SafeText(" "), SafeText("*")
 
 
@@ -64,7 +63,7 @@ class ProcessRows:
 
 
 def _memory(process: Process, count_bytes: int | None) -> SafeText:
-    return _DOES_NOT_APPLY if process.is_kernel_thread and not count_bytes else size(count_bytes)
+    return DOES_NOT_APPLY if process.is_kernel_thread and not count_bytes else size(count_bytes)
 
 
 def _rank(process: Process) -> tuple[bool, int, int]:

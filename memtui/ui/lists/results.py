@@ -9,8 +9,8 @@ from memtui.model.advice import Advice
 from memtui.model.plan import Freeze
 from memtui.model.report import RangeReport, TargetReport
 from memtui.model.verdict import Reason
-from memtui.text import SafeText, address_range, duration, safe, size
-from memtui.ui.lists.words import DOES_NOT_APPLY, change, moved, outcome_cell, outcome_glyph
+from memtui.text import DOES_NOT_APPLY, SafeText, address_range, duration, safe, size, size_or_dash
+from memtui.ui.lists.words import change, outcome_cell, outcome_glyph
 from memtui.ui.rows import Cell, Column, Line
 
 
@@ -70,7 +70,7 @@ class ResultRows:
             outcome_cell(report.outcome),
             Cell(size(report.requested_bytes)),
             Cell(size(report.advised_bytes)),
-            Cell(moved(result.advice, report.moved_bytes)),
+            Cell(_moved(result.advice, report)),
             Cell(change(report.total("rss_before_bytes"), report.total("rss_after_bytes"))),
             Cell(change(report.total("swap_before_bytes"), report.total("swap_after_bytes"))),
             Cell(SafeText(report.freeze.value)),
@@ -125,7 +125,7 @@ class RangeRows:
             Cell(size(planned.requested_bytes)),
             Cell(size(planned.verdict.forecast_bytes)),
             Cell(size(item.advised_bytes)),
-            Cell(moved(self.advice, item.moved_bytes)),
+            Cell(_moved(self.advice, item)),
             Cell(change(item.rss_before_bytes, item.rss_after_bytes)),
             Cell(change(item.swap_before_bytes, item.swap_after_bytes)),
             Cell(safe(item.errno or ""), "bad"),
@@ -143,3 +143,8 @@ def time_of_day(time: str) -> SafeText:
 def why(reason: Reason | None, reason_text: str | None) -> SafeText:
     """Return a reason in words; nothing where there is none."""
     return safe(reason_text or (reason.text if reason else ""))
+
+
+def _moved(advice: Advice, item: RangeReport | TargetReport) -> SafeText:
+    """Return the moved bytes: ``-`` where nothing can have moved, ``?`` where it was not seen."""
+    return size_or_dash(item.moved_bytes, advice.can_have_moved(item.advised_bytes, item.moved_bytes))

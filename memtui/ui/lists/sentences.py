@@ -10,10 +10,9 @@ from memtui.model.holds import FREEZE_NOTE, FreezeChoice
 from memtui.model.plan import Freeze, Plan, TargetPlan
 from memtui.model.report import RangeReport
 from memtui.model.vma import FLAG_WORDS, MappedVma
-from memtui.text import SafeText, address_range, count, duration, safe, size
+from memtui.text import SafeText, address_range, count, duration, safe, signed_size, size
 from memtui.ui.lists.map import NOTABLE_FLAGS, name_of
 from memtui.ui.lists.results import Result, time_of_day, why
-from memtui.ui.lists.words import moves
 
 _MOVED_MEANS = {
     Advice.PAGEOUT: "left RSS",
@@ -88,7 +87,9 @@ def describe_result(result: Result) -> SafeText:
     parts = [
         f"{result.advice.value} {report.planned.process.pid} {report.planned.name}: {report.outcome.value}"
     ]
-    if moves(result.advice):
+    if not report.advised_bytes and report.moved_bytes is None:
+        parts.append("nothing was advised")
+    elif result.advice.moves:
         parts.append(
             f"{size(report.moved_bytes)} of {size(report.requested_bytes)} {_MOVED_MEANS[result.advice]}"
         )
@@ -102,8 +103,8 @@ def describe_result(result: Result) -> SafeText:
 def _effect_in_short(result: Result) -> str:
     effect = result.report.effect
     if result.advice is Advice.COLD:
-        return f"Referenced {signed(effect.referenced_delta_bytes)}"
-    return f"swap cache {signed(effect.swap_cached_delta_bytes)} (system-wide)"
+        return f"Referenced {signed_size(effect.referenced_delta_bytes)}"
+    return f"swap cache {signed_size(effect.swap_cached_delta_bytes)} (system-wide)"
 
 
 def describe_report(result: Result) -> list[SafeText]:
@@ -112,7 +113,7 @@ def describe_report(result: Result) -> list[SafeText]:
     target, effect = report.planned, report.effect
     moved_words = (
         f"{size(report.moved_bytes)}  {_MOVED_MEANS[advice]}"
-        if moves(advice)
+        if advice.moves
         else f"-  {advice.value.upper()} moves nothing: {CATALOGUE[advice].shows}"
     )
     held = (
@@ -131,10 +132,10 @@ def describe_report(result: Result) -> list[SafeText]:
         f"moved      {moved_words}",
         f"work       {count(report.calls, 'call')} in {count(report.holds, 'hold')}, "
         f"{duration(report.elapsed_ms)}; {held}",
-        f"effect     rss {signed(effect.rss_delta_bytes)}  swap {signed(effect.swap_delta_bytes)}  "
-        f"Referenced {signed(effect.referenced_delta_bytes)}",
-        f"           system-wide: MemFree {signed(effect.mem_free_delta_bytes)}  "
-        f"SwapCached {signed(effect.swap_cached_delta_bytes)}",
+        f"effect     rss {signed_size(effect.rss_delta_bytes)}  swap {signed_size(effect.swap_delta_bytes)}"
+        + (f"  Referenced {signed_size(effect.referenced_delta_bytes)}" if advice is Advice.COLD else ""),
+        f"           system-wide: MemFree {signed_size(effect.mem_free_delta_bytes)}  "
+        f"SwapCached {signed_size(effect.swap_cached_delta_bytes)}",
     ]
     for back in report.back:
         faults = "?" if back.major_faults is None else f"{back.major_faults:,}"
@@ -154,8 +155,3 @@ def describe_range(item: RangeReport) -> SafeText:
         step = f"; {item.reason.next_step}" if item.reason and item.reason.next_step else ""
         parts.append(f"{words}{step}")
     return safe("  ".join(parts))
-
-
-def signed(count_bytes: int | None) -> SafeText:
-    """Return a difference with its sign."""
-    return SafeText(f"+{size(count_bytes)}") if count_bytes and count_bytes > 0 else size(count_bytes)

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from memtui.model.advice import Advice
 from memtui.model.report import Outcome
 from memtui.model.verdict import Verdict, Will
 from memtui.text import SafeText, safe, size
 from memtui.ui.rows import Cell
-
-DOES_NOT_APPLY = SafeText("-")
-"""Not a number that is unknown: one that there cannot be."""
 
 _OUTCOMES: dict[Outcome, tuple[str, str]] = {
     Outcome.DONE: ("+", "good"),
@@ -50,16 +46,6 @@ def will_cell(verdict: Verdict) -> Cell:
 def will_glyph(verdict: Verdict) -> SafeText:
     """Return the glyph of what is expected."""
     return SafeText(_WILL[verdict.will][0])
-
-
-def moves(advice: Advice) -> bool:
-    """Whether the effect of an advice is a movement of bytes at all (DESIGN: null for the others)."""
-    return advice in (Advice.PAGEOUT, Advice.COLLAPSE)
-
-
-def moved(advice: Advice, count_bytes: int | None) -> SafeText:
-    """Return the moved bytes: ``-`` where the advice moves nothing, ``?`` where it was not seen."""
-    return size(count_bytes) if moves(advice) else DOES_NOT_APPLY
 
 
 def change(before_bytes: int | None, after_bytes: int | None) -> SafeText:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from memtui.model.process import Process, ProcessId
-from memtui.model.vma import MappedVma, Vma
+from memtui.model.vma import MappedVma, Vma, total
 from memtui.text import SafeText, count, duration, safe, size
 from memtui.ui.lists.map import MapRows
 from memtui.ui.lists.processes import ProcessRows
@@ -98,8 +98,7 @@ class MapPane(Pane):
         if not len(space):
             self.table.show_words(SafeText("this process has no mappings that could be shown"))
         self.table.show(self._rows(view), keep_top=last is not None, reset=last is None)
-        rss = "?" if space.rss_bytes is None else size(sum(space.rss_bytes))
-        swap = "?" if space.swap_bytes is None else size(sum(space.swap_bytes))
+        rss, swap = size(total(space.rss_bytes)), size(total(space.swap_bytes))
         self.say(
             safe(
                 f"Map of {space.process.pid} {self._name}  {count(len(space), 'VMA')}  rss {rss}  swap {swap}"
