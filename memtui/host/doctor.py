@@ -159,7 +159,7 @@ def _freeze() -> Finding:
 
 def _journal(folder: Path) -> Finding:
     place = folder
-    while not place.exists():
+    while not os.path.exists(place):
         place = place.parent
     if os.access(place, os.W_OK, effective_ids=True):
         return Finding("journal", True, f"what sigstop and cgroup hold is noted in {folder}", "", "")
