@@ -226,6 +226,7 @@ def bring_home(group: Group, home: Group, pid: int | None) -> bool:
             return False
         if time.monotonic() >= until:
             return False
+        time.sleep(_SETTLE_S)
 
 
 def remove(group: Group) -> bool:

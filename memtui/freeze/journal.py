@@ -66,7 +66,8 @@ class Journal:
             FreezeError: FREEZE_NO_JOURNAL.
         """
         try:
-            if self._fd < 0:
+            if self._fd < 0 or not os.fstat(self._fd).st_nlink:
+                # None yet, or somebody removed it: nobody would find what stands in it.
                 self._open()
             self._write((entry,))
         except OSError as error:
@@ -104,6 +105,8 @@ class Journal:
             os.close(fd)
         else:
             raise OSError(0, "no file could be locked", str(self._folder))
+        if self._fd >= 0:
+            os.close(self._fd)
         self._fd, self._path = fd, path
         os.fsync(fd)
         folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

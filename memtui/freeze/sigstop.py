@@ -104,8 +104,9 @@ class SigstopGrip:
         if self._since is None:
             self._since = time.monotonic()
             if not self._entry.was_stopped:
-                self._send(signal.SIGSTOP)
+                # Before it is sent: whatever comes in between, letting go then undoes it.
                 self._sent = True
+                self._stop()
                 self._subject.pause("touched")
         until = time.monotonic() + _SPIN_S
         while not self._all_stand():
@@ -115,6 +116,13 @@ class SigstopGrip:
             time.sleep(_SETTLE_S)
         self._complete = True
         return True
+
+    def _stop(self) -> None:
+        try:
+            self._send(signal.SIGSTOP)
+        except FreezeError:
+            self._sent = False
+            raise
 
     def notice(self, tid: int, status: int) -> None:
         """Nothing is reported of threads that are not traced."""

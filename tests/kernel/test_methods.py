@@ -553,6 +553,17 @@ def test_a_journal_cannot_name_a_cgroup_that_is_not_ours(make: Make, tmp_path: P
     assert path_of(target.pid) == f"/{Path(group.folder).name}"
 
 
+def test_a_journal_that_was_removed_is_begun_anew(guard: Guard, make: Make, tmp_path: Path) -> None:
+    target = make("idle", 2)
+    assert guard.release(guard.hold(target.process, target.pidfd, Freeze.SIGSTOP)).held_throughout
+    (path,) = (tmp_path / "holds").iterdir()
+    path.unlink()
+    hold = guard.hold(target.process, target.pidfd, Freeze.SIGSTOP)
+    (path,) = (tmp_path / "holds").iterdir()
+    assert json.loads(path.read_text())["pid"] == target.pid
+    assert guard.release(hold).held_throughout
+
+
 @pytest.mark.parametrize("method", JOURNALLED)
 def test_without_a_journal_only_ptrace_holds(make: Make, tmp_path: Path, method: Freeze) -> None:
     target = make("idle", 2)
