@@ -46,4 +46,4 @@ def complain_of(planned: TargetPlan, reason: Reason | None, text: str | None) ->
     words = text or (reason.text if reason else "")
     if reason is not None:
         words = with_step(words, reason)
-    complain(words if words.startswith(subject) else subject + words)
+    complain(words if words.startswith((subject, subject.replace(": ", " ("))) else subject + words)

@@ -231,7 +231,10 @@ class Guard:
             self._say(protocol.Refused(request.id, Reason.FAILED.value, detail, False))
             return
         subject = Subject(request.pid, request.start_time, pidfd, self._journal, self._pause)
-        grip = METHODS[Freeze(request.method)](subject)
+        begin = next((begin for method, begin in METHODS.items() if method.value == request.method), None)
+        if begin is None:
+            raise protocol.ProtocolError("no such method")
+        grip = begin(subject)
         _on_alarm(grip)
         now, deadline_s = time.monotonic(), request.deadline_ms / 1000
         hold = self._hold = _Hold(

@@ -14,7 +14,7 @@ import os
 import stat
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -84,20 +84,24 @@ class Journal:
         self._write(self._entries)
 
     def close(self) -> None:
-        """Remove the file if nothing stands in it. The lock goes with our end."""
+        """Remove the file if nothing stands in it, and an empty folder. The lock goes with our end."""
         if self._path is not None and not self._entries:
             self._path.unlink(missing_ok=True)
+            remove_if_empty(self._path.parent)
 
     def _open(self) -> None:
         if self._folder is None:
             raise OSError(0, "none was named", "journal")
-        prepare_folder(self._folder)
         for attempt in range(_ATTEMPTS):
             path = self._folder / f"{os.getpid()}-{attempt}{_SUFFIX}"
             try:
+                prepare_folder(self._folder)
                 fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            except FileExistsError:
-                # Of a dead guard that had our pid.
+            except (FileExistsError, FileNotFoundError) as error:
+                if isinstance(error, FileExistsError) and not os.path.exists(path):
+                    # Not the file but a part of the way is there, and is no folder.
+                    raise
+                # There is one of a dead guard that had our pid; or the folder was just removed as empty.
                 continue
             if _locked(fd) and os.fstat(fd).st_nlink:
                 break
@@ -131,6 +135,12 @@ def prepare_folder(folder: Path) -> None:
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         raise OSError(1, "the folder is another user's, or others may write in it", str(folder))
+
+
+def remove_if_empty(folder: Path) -> None:
+    """Remove the folder of the journals if there is none in it."""
+    with suppress(OSError):  # there is one, or somebody else was quicker
+        folder.rmdir()
 
 
 def _locked(fd: int) -> bool:

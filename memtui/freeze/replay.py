@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memtui.freeze.cgroup import bring_home, is_ours, remove
-from memtui.freeze.journal import Entry, is_held_by_the_living, paths, taken
+from memtui.freeze.journal import Entry, is_held_by_the_living, paths, remove_if_empty, taken
 from memtui.freeze.method import FreezeError
 from memtui.freeze.threads import is_dead, stop_in_force, thread_stat
 from memtui.linux import machine
@@ -54,6 +54,7 @@ def replay(folder: Path) -> Replayed:
                     path.unlink(missing_ok=True)
         except OSError as error:
             remarks.append(f"{path} cannot be read: {error.strerror}")
+    remove_if_empty(folder)
     return Replayed(tuple(thawed), tuple(remarks))
 
 

@@ -9,6 +9,7 @@ and kernel/signal.c (Linux 6.18):
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -31,6 +32,7 @@ from memtui.linux import machine
 from memtui.model.plan import Freeze
 from memtui.model.verdict import Reason
 
+_NO_SIGNALS = "you may not send signals to this process"
 _SPIN_S = 0.002
 _SETTLE_S = 0.0001
 _STOPPED, _TRACED_STOP = "T", "t"
@@ -215,8 +217,7 @@ class SigstopGrip:
         except ProcessLookupError as error:
             raise FreezeError(Reason.EXITED) from error
         except PermissionError as error:
-            words = "you may not send signals to this process"
-            raise FreezeError(Reason.FREEZE_DENIED, "", words) from error
+            raise FreezeError(Reason.FREEZE_DENIED, "", _NO_SIGNALS) from error
 
 
 def raise_if_traced(pid: int, tid: int) -> None:
@@ -230,7 +231,7 @@ def raise_if_unsuited(pid: int) -> None:
     """Refuse a process that SIGSTOP would not stop for sure, or that SIGCONT would not bring back.
 
     Raises:
-        FreezeError: FREEZE_REFUSED, FREEZE_TRACED, EXITED.
+        FreezeError: FREEZE_REFUSED, FREEZE_DENIED, FREEZE_TRACED, EXITED.
     """
     stat = thread_stat(pid, pid)
     if stat is None:
@@ -241,6 +242,12 @@ def raise_if_unsuited(pid: int) -> None:
             "it would stop itself again (SIGTTIN); use --freeze ptrace"
         )
         raise FreezeError(Reason.FREEZE_REFUSED, "", words)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError as error:
+        raise FreezeError(Reason.EXITED) from error
+    except PermissionError as error:
+        raise FreezeError(Reason.FREEZE_DENIED, "", _NO_SIGNALS) from error
     for tid in listed(pid):
         raise_if_traced(pid, tid)
     frozen = frozen_by(pid)

@@ -605,4 +605,4 @@ def test_a_journal_takes_more_than_one_and_forgets_them_one_by_one(make: Make, t
     assert path.exists(), "what still stands in it is for the next start"
     book.drop(entry_of(two))
     book.close()
-    assert not path.exists()
+    assert not path.parent.exists()
