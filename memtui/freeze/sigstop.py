@@ -57,7 +57,6 @@ class SigstopGrip:
         self._sent = False
         self._complete = False
         self._standing: set[int] = set()
-        self._late: int | None = None
         # A thread, and how often it was switched away from: it tells a SIGCONT that came and went.
         self._witness: tuple[int, int] | None = None
         self._lost: str | None = None
@@ -131,10 +130,13 @@ class SigstopGrip:
 
     def waits_for(self) -> str:
         """Return, in words, what has not stopped yet."""
-        if self._late is None:
+        stats = {tid: thread_stat(self._pid, tid) for tid in sorted(listed(self._pid))}
+        late = [tid for tid, stat in stats.items() if stat is not None and stat.state not in "TZX"]
+        if not late:
             return "its threads come and go faster than they stop; it was let go and runs on"
-        of_all = len(listed(self._pid))
-        return state_words(self._pid, self._late, of_all, max(1, of_all - len(self._standing)))
+        # The kernel may give the signal to a thread that cannot take it, and then no other one stops.
+        stuck = [tid for tid in late if (stat := stats[tid]) is not None and stat.state == "D"]
+        return state_words(self._pid, (stuck or late)[0], len(stats), len(late))
 
     def let_go(self) -> bool:
         """Continue it, if we stopped it."""
@@ -157,7 +159,6 @@ class SigstopGrip:
             self._entry = None
 
     def _all_stand(self) -> bool:
-        self._late = None
         there = listed(self._pid)
         self._standing &= there
         for tid in there - self._standing:
@@ -167,7 +168,6 @@ class SigstopGrip:
             if stat.state == _TRACED_STOP:
                 raise_if_traced(self._pid, tid)
             if stat.state != _STOPPED:
-                self._late = tid
                 return False
             self._standing.add(tid)
         leader = thread_stat(self._pid, self._pid)

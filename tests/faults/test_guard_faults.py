@@ -357,7 +357,7 @@ def test_memtui_thaw_releases_what_a_crash_left(target: FreezeTarget, tmp_path: 
         assert (again.returncode, again.stdout) == (0, "nothing was left held\n")
     finally:
         engine.close()
-    assert folder.exists() == was_there
+    assert was_there or not folder.exists()
 
 
 @pytest.mark.parametrize("method", [Freeze.SIGSTOP, Freeze.CGROUP])
@@ -378,7 +378,7 @@ def test_the_next_start_releases_what_a_crash_left(
         assert_as_before(target, engine)
     finally:
         engine.close()
-    assert folder.exists() == was_there
+    assert was_there or not folder.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])

@@ -1,8 +1,13 @@
-"""``python -m tests.witness``: random transactions under strace, and a verdict on all of them."""
+"""``python -m tests.witness``: random transactions under strace, and a verdict on all of them.
+
+The target (target.py) logs its map, strace the calls of the engine (drive.py), and check.py holds the
+one against the other.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
 import subprocess
 import sys
@@ -76,9 +81,9 @@ def witness(method: str, count: int, seed: str, keep: Path | None = None) -> Ver
 
 
 def _keep(folder: Path, place: Path) -> None:
+    """Keep the logs, without what tells nothing: other calls, and what the target did long before."""
     place.mkdir(parents=True, exist_ok=True)
-    for name in ("target.log", "driver.log"):
-        shutil.copy(folder / name, place / name)
+    shutil.copy(folder / "driver.log", place / "driver.log")
     wanted = ("process_madvise", ", 0x66, 0x10, ", ", 0x66, 0x11, ")
     lines = [
         line
@@ -87,11 +92,32 @@ def _keep(folder: Path, place: Path) -> None:
         if any(part in line for part in wanted)
     ]
     (place / "strace.log").write_text("".join(lines), "utf-8")
+    rows = [json.loads(line) for line in (folder / "driver.log").read_text("ascii").splitlines()]
+    kept = _later(folder / "target.log", rows[0]["begin"], rows[-1]["end"])
+    (place / "target.log").write_text("".join(kept), "ascii")
+
+
+def _later(log: Path, begin: int, end: int) -> list[str]:
+    """Return the lines that tell what stood where from one moment to another."""
+    lines = log.read_text("ascii").splitlines(keepends=True)
+    kept: list[str] = []
+    settled: set[tuple[int, int]] = set()
+    for line in reversed(lines):
+        if line[0].isalpha():
+            kept.append(line)
+            continue
+        thread, begun, ended, first, count, _state = map(int, line.split())
+        pages = {(thread, page) for page in range(first, first + count)}
+        if begun < end and (ended >= begin or not pages <= settled):
+            kept.append(line)
+        if ended < begin:
+            settled |= pages
+    return kept[::-1]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Return the exit code: 0 if nothing is wrong."""
-    parser = argparse.ArgumentParser(prog="python -m tests.witness", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.witness", description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=300, help="transactions a method")
     parser.add_argument("--seed", default=str(time.time_ns()))
     parser.add_argument("--method", action="append", choices=METHODS)
