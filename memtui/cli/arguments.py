@@ -51,8 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = _Parser(
         prog="memtui",
-        description="See where a Linux machine's memory lies, give the kernel advice about it, and see "
-        "what really came of it. Without a command, the full-screen program.",
+        description="See where a Linux machine's memory lies, give the kernel advice about it,\n"
+        "and see what really came of it. Without a command, the full-screen program.",
         epilog="examples:\n  memtui --pid 1234\n  memtui demo\n"
         "  memtui advise pageout 1234 --select kind:heap",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -72,7 +72,12 @@ def test_nothing_is_wrong_in_the_logs_that_are_kept(logs: Logs) -> None:
 
 
 def _calls(logs: Logs) -> list[int]:
-    return [at for at, event in enumerate(logs.calls) if event.what == "advise"]
+    """Where the calls are that the kernel took whole."""
+    return [
+        at
+        for at, event in enumerate(logs.calls)
+        if event.what == "advise" and event.result == sum(end - start for start, end in event.elements)
+    ]
 
 
 def _with(logs: Logs, at: int, event: Event | None) -> None:

@@ -165,8 +165,10 @@ def _holding(state_dir: Path, pid: int, method: str = "ptrace") -> Iterator[Term
     """memtui on a screen, in the middle of holding a process."""
     script = Path(__file__).with_name("holding.py")
     with Terminal([sys.executable, str(script), str(state_dir), str(pid), method]) as terminal:
-        terminal.wait_for(f"Map of {pid}")
-        terminal.send("*a")
+        terminal.wait_for(lambda text: f"Map of {pid}" in text and "[heap]" in text)
+        terminal.send("*")
+        terminal.wait_for(" marked, ")
+        terminal.send("a")
         terminal.wait_for("requested")
         terminal.send("y")
         terminal.wait_for(lambda _text: _held(pid))

@@ -28,15 +28,19 @@ _STRACE = [
 ]
 
 
-def run(folder: Path, method: str, count: int, seed: str) -> None:
+def run(folder: Path, method: str, count: int, seed: str, pause_ms: float) -> None:
     """Run transactions of one method; the logs are in ``folder`` then.
 
     Raises:
         RuntimeError: the driver or the target failed.
     """
-    command = [sys.executable, "-I", "-S", _target, str(folder / "mapped"), str(folder / "target.log"), seed]
+    arguments = [str(folder / "mapped"), str(folder / "target.log"), seed, str(pause_ms)]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, cwd="/"
+        [sys.executable, "-I", "-S", _target, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        cwd="/",
     ) as target:
         try:
             assert target.stdin is not None
@@ -62,14 +66,14 @@ def run(folder: Path, method: str, count: int, seed: str) -> None:
             target.kill()
 
 
-def witness(method: str, count: int, seed: str, keep: Path | None = None) -> Verdict:
+def witness(method: str, count: int, seed: str, pause_ms: float = 1, keep: Path | None = None) -> Verdict:
     """Run transactions in batches and judge them; ``keep`` is where the logs go, else they are removed."""
     place = next((place for place in (Path("/dev/shm"), Path("/tmp")) if place.is_dir()), None)
     whole = Verdict()
     for first in range(0, count, BATCH):
         folder = Path(tempfile.mkdtemp(prefix="memtui-witness-", dir=place))
         try:
-            run(folder, method, min(BATCH, count - first), f"{seed}/{method}/{first}")
+            run(folder, method, min(BATCH, count - first), f"{seed}/{method}/{first}", pause_ms)
             found = judge(folder)
             whole.wrong += found.wrong
             whole.count += found.count
@@ -106,7 +110,8 @@ def _later(log: Path, begin: int, end: int) -> list[str]:
         if line[0].isalpha():
             kept.append(line)
             continue
-        thread, begun, ended, first, count, _state = map(int, line.split())
+        thread, begun, took, first, count, _state = map(int, line.split())
+        ended = begun + took
         pages = {(thread, page) for page in range(first, first + count)}
         if begun < end and (ended >= begin or not pages <= settled):
             kept.append(line)
@@ -121,13 +126,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=300, help="transactions a method")
     parser.add_argument("--seed", default=str(time.time_ns()))
     parser.add_argument("--method", action="append", choices=METHODS)
+    parser.add_argument("--pause-ms", type=float, default=1, help="of the target, between changes")
     parser.add_argument("--keep", type=Path, help="where the logs go (of the last batch)")
     options = parser.parse_args(arguments)
     print(f"seed {options.seed}")
     failed = False
     for method in options.method or METHODS:
         began = time.monotonic()
-        found = witness(method, options.runs, options.seed, options.keep)
+        found = witness(method, options.runs, options.seed, options.pause_ms, options.keep)
         print(f"== {method}: {len(found.wrong)} wrong, {time.monotonic() - began:.0f} s")
         for what, number in sorted(found.count.items()):
             print(f"   {number:>9} {what}")

@@ -97,8 +97,8 @@ def read_logs(folder: Path) -> Logs:
             identity = (words[3], int(words[4]), int(words[5]))
             arenas[int(words[1])].states[int(words[2])] = identity
         else:
-            thread, begun, ended, first, size, state = map(int, words)
-            operations.append((thread, begun, ended, first, size, state))
+            thread, begun, took, first, size, state = map(int, words)
+            operations.append((thread, begun, begun + took, first, size, state))
     transactions = [json.loads(line) for line in (folder / "driver.log").read_text("ascii").splitlines()]
     calls = [
         event

@@ -1,10 +1,10 @@
 """A process that maps, unmaps and protects memory in two threads without end, and keeps a log of it.
 
-Run with a file to map, a file for the log and a seed. Its log is written when its standard input
+Run with a file to map, a file for the log, a seed, and its pauses in ms. Its log is written when its standard input
 closes. It is the standard library alone: nothing of memtui is in it.
 
-A line is a thread, the times before and after the call (CLOCK_MONOTONIC, ns), the first page, how many
-pages, and the number of the state that they are in since; 0 is nothing mapped.
+A line is a thread, the time before the call (CLOCK_MONOTONIC, ns) and how much later it was after it, the
+first page, how many pages, and the number of the state that they are in since; 0 is nothing mapped.
 """
 
 from __future__ import annotations
@@ -51,12 +51,13 @@ libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 class Mapper:
     """One thread with a stretch of addresses of its own."""
 
-    def __init__(self, number: int, file: int, seed: str) -> None:
+    def __init__(self, number: int, file: int, seed: str, pause_s: float) -> None:
         self.number = number
         self.start = FIRST + number * APART
         self.log = array.array("q", bytes(8 * 5 * OPERATIONS))
         self.count = 0
         self._file = file
+        self._pause_s = pause_s
         self._random = random.Random(f"{seed}/{number}")
         self._pages = [0] * PAGES
 
@@ -65,7 +66,7 @@ class Mapper:
         while not stop.is_set() and self.count < OPERATIONS - 4:
             for _ in range(self._random.randint(1, 3)):
                 self._change()
-            time.sleep(0.001)
+            time.sleep(self._pause_s)
 
     def _change(self) -> None:
         first = self._random.randrange(PAGES)
@@ -106,15 +107,15 @@ class Mapper:
     def lines(self) -> list[str]:
         """Return its log."""
         rows = (self.log[at : at + 5] for at in range(0, 5 * self.count, 5))
-        return [" ".join(map(str, (self.number, *row))) for row in rows]
+        return [f"{self.number} {row[0]} {row[1] - row[0]} {row[2]} {row[3]} {row[4]}" for row in rows]
 
 
 def main() -> None:
     """Map and unmap until the standard input closes; write the log."""
-    mapped, log, seed = sys.argv[1:]
+    mapped, log, seed, pause_ms = sys.argv[1:]
     file = os.open(mapped, os.O_RDWR | os.O_CREAT, 0o600)
     os.ftruncate(file, (PAGES + _SHIFT_PAGES) * PAGE)
-    mappers = [Mapper(number, file, seed) for number in range(THREADS)]
+    mappers = [Mapper(number, file, seed, float(pause_ms) / 1000) for number in range(THREADS)]
     stop = threading.Event()
     threads = [threading.Thread(target=mapper.work, args=(stop,)) for mapper in mappers]
     for thread in threads:

@@ -84,4 +84,8 @@ def flags_in_short(row: MappedVma) -> SafeText:
 
 def name_of(row: MappedVma) -> SafeText:
     """Return what a VMA is called: the practice's word first."""
-    return safe("  ".join(part for part in (row.label, row.vma.name) if part))
+    path = row.vma.name
+    folder, _, last = path.rpartition("/")
+    # The end of a path says most, and a narrow column shows its beginning.
+    parts = (row.label, last, folder) if path.startswith("/") and last and folder else (row.label, path)
+    return safe("  ".join(part for part in parts if part))

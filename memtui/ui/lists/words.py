@@ -24,7 +24,7 @@ _OUTCOMES: dict[Outcome, tuple[str, str]] = {
 _WILL: dict[Will, tuple[str, str]] = {
     Will.YES: ("+", "good"),
     Will.PARTLY: ("~", "warn"),
-    Will.NO: ("x", "bad"),
+    Will.NO: ("=", "warn"),
 }
 
 
@@ -45,7 +45,7 @@ def will_cell(verdict: Verdict) -> Cell:
 
 def will_glyph(verdict: Verdict) -> SafeText:
     """Return the glyph of what is expected."""
-    return SafeText(_WILL[verdict.will][0])
+    return SafeText("x" if verdict.refused else _WILL[verdict.will][0])
 
 
 def change(before_bytes: int | None, after_bytes: int | None) -> SafeText:

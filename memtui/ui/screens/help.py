@@ -26,7 +26,7 @@ from memtui.ui.options import UiOptions
 
 _GLYPHS = (
     ("*", "marked; ~ a part of it is; ! a mark lies here, but its VMA was replaced; > would be marked"),
-    ("+ ~ x", "of a verdict: will work, in part, will not"),
+    ("+ ~ = x", "of a verdict: will work, in part, will do nothing, is refused and stays out"),
     (
         "+ ~ = ? x ! /",
         "of an outcome: done, partial, no_effect, unverified, refused, changed or lost, cancelled",
