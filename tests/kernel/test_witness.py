@@ -1,6 +1,6 @@
 """An independent witness: what strace saw of the calls, against the target's own log of its map.
 
-MEMTUI_WITNESS_RUNS says how many transactions there are a method (`make witness`: 10,000).
+MEMTUI_WITNESS_RUNS says how many transactions there are a method; `make witness` runs 10,000.
 """
 
 from __future__ import annotations

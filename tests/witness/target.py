@@ -1,7 +1,7 @@
 """A process that maps, unmaps and protects memory in two threads without end, and keeps a log of it.
 
-Run with a file to map, a file for the log, a seed, and its pauses in ms. Its log is written when its standard input
-closes. It is the standard library alone: nothing of memtui is in it.
+Run with a file to map, a file for the log, a seed, and its pauses in ms. Its log is written when its
+standard input closes. It is the standard library alone: nothing of memtui is in it.
 
 A line is a thread, the time before the call (CLOCK_MONOTONIC, ns) and how much later it was after it, the
 first page, how many pages, and the number of the state that they are in since; 0 is nothing mapped.
