@@ -204,6 +204,11 @@ class _Transaction:
         # The first query of a transaction only asks whether the call is there.
         queries = [event for event in events if event.what == "query" and event.end <= first][1:]
         self._recheck = _times_of(queries)
+        if self._held and row["rehearsed"] and self._calls and not queries:
+            # The text of the map was what it was before the hold. It was read before the pages were.
+            scans = [event for event in events if event.what == "scan" and event.end <= first]
+            self._recheck = _times_of(scans[-1:])
+            self._count["holds that were rehearsed"] += 1
         self._last = last if self._calls else (self._recheck or (0, row["end"]))[1]
         self._second_look = _times_of([e for e in events if e.what == "query" and e.begin >= last])
         # Only the first scan behind the calls is sure to be of the hold.

@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from memtui.advise import cutting
+from memtui.advise import cutting, recheck, transaction
 from memtui.host import Target, Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
@@ -129,6 +129,9 @@ def main() -> None:
             # Sometimes the target has time to change what was marked; often a hold has several calls.
             time.sleep(chance.choice((0, 0, 0.001, 0.003)))
             cutting.CALL_ELEMENTS = chance.choice((1, 2, usual))
+            # Small plans are not rehearsed by themselves.
+            rehearsed = chance.random() < 0.5
+            transaction._REHEARSE_FROM, recheck._QUERY_S = (1, 1.0) if rehearsed else (64, 0.0)
             plan = host.plan(Advice.COLD, [Wanted(target, tuple(marks))], method)
             maps.begin(method, pid, OFTEN if number % 10 == 0 else 1)
             (report,) = host.apply(plan)
@@ -141,6 +144,7 @@ def main() -> None:
                 "begin": begin,
                 "end": time.monotonic_ns(),
                 "marks": [[mark.range.start, mark.range.end, *_identity(mark)] for mark in marks],
+                "rehearsed": rehearsed,
                 "maps_read": len(maps.seen),
                 "maps_seen": len(set(maps.seen)),
                 **row_of(report),
