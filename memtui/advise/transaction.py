@@ -182,7 +182,8 @@ class Transaction:
             raise HoldFailed(error) from error
         called: list[Piece] = []
         try:
-            leftover = self._work(batch, time.monotonic() + self._hold_s, called)
+            # It stands still from when it is being stopped.
+            leftover = self._work(batch, hold.began + self._hold_s, called)
         finally:
             released = holder.release(hold)
             course.holds += 1

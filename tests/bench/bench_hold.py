@@ -16,7 +16,7 @@ from memtui.host import Target, Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import Advice
-from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Mark
+from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Mark, Plan
 from memtui.model.report import TargetReport
 
 METHODS = (Freeze.PTRACE, Freeze.SIGSTOP, Freeze.CGROUP)
@@ -124,9 +124,9 @@ def marks_in(target: Target, start: int, size: int) -> tuple[Mark, ...]:
     return tuple(Mark(vma.range, vma.identity) for vma in rows if start <= vma.start < start + size)
 
 
-def held(host: LocalHost, target: Target, marks: Sequence[Mark], method: Freeze) -> TargetReport:
-    """Advise COLD once, in one hold."""
-    (report,) = host.apply(host.plan(Advice.COLD, [Wanted(target, tuple(marks))], method))
+def held(host: LocalHost, plan: Plan) -> TargetReport:
+    """Apply a plan of one target and one hold."""
+    (report,) = host.apply(plan)
     if report.holds != 1:
         raise RuntimeError(f"{report.holds} holds, {report.outcome.value}: {report.reason_text}")
     return report
@@ -140,9 +140,10 @@ def cost_of_a_hold(host: LocalHost, method: Freeze, ranges: int, busy: bool) -> 
         target = host.open(process.pid)
         marks = marks_in(target, start, VMAS * os.sysconf("SC_PAGE_SIZE"))
         assert len(marks) >= VMAS - 1
+        plan = host.plan(Advice.COLD, [Wanted(target, marks[:ranges])], method)
         for _ in range(HOLDS):
             with Clock() as clock:
-                report = held(host, target, marks[:ranges], method)
+                report = held(host, plan)
             calls.append(sum(clock.calls_ms))
             beside.append(report.held_ms - calls[-1])
         target.close()
