@@ -52,7 +52,6 @@ def test_what_the_kernel_was_asked_is_what_was_marked(method: str) -> None:
     else:
         assert count["not held to the end"] <= RUNS / 100
         assert count["holds with 50 reads or more"] > RUNS / 50
-        assert count["holds that were rehearsed"] > 0
 
 
 @pytest.fixture(scope="module", params=METHODS)
