@@ -11,12 +11,14 @@ RUNTIME := $(VENV)/.runtime.stamp
 DEV := $(VENV)/.dev.stamp
 
 .DELETE_ON_ERROR:
-.PHONY: help demo run test check bench screenshots
+.PHONY: help demo run test faults witness check bench screenshots
 
 help:
 	@echo 'make demo         open memtui on a practice process; needs no root'
 	@echo 'make run          open memtui (make run ARGS="--pid 1234")'
 	@echo 'make test         run the tests; those on the kernel need root'
+	@echo 'make faults       kill memtui and its guard 1,000 times (RUNS=N); needs root'
+	@echo 'make witness      hold 10,000 transactions a method against strace (RUNS=N); needs root'
 	@echo 'make check        ruff, mypy and import-linter'
 	@echo 'make bench        measure'
 	@echo 'make screenshots  draw the screenshots anew'
@@ -30,6 +32,14 @@ run: $(RUNTIME)
 
 test: $(DEV)
 	$(PY) -m pytest --ignore=tests/bench $(ARGS)
+
+RUNS ?= 1000
+
+faults: $(DEV)
+	MEMTUI_REQUIRE_KERNEL=1 MEMTUI_FAULT_RUNS=$(RUNS) $(PY) -m pytest tests/faults $(ARGS)
+
+witness: $(DEV)
+	$(PY) -m tests.witness --runs $(if $(filter command,$(origin RUNS)),$(RUNS),10000) $(ARGS)
 
 check: $(DEV)
 	$(VENV)/bin/ruff check memtui tests

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from memtui.host import Finding, History, MachineState, Wanted
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
+from memtui.model.holds import FreezeChoice, Thawed
 from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId, Standing
 from memtui.model.report import Effect, Outcome, Progress, RangeReport, TargetReport
@@ -272,6 +273,7 @@ class FakeHost:
     plan_error: MemtuiError | None = None
     apply_error: Exception | None = None
     blocked: dict[int, Reason] = field(default_factory=dict)
+    left_held: list[Thawed] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     targets: list[FakeTarget] = field(default_factory=list)
     applied: list[Plan] = field(default_factory=list)
@@ -341,6 +343,19 @@ class FakeHost:
             freeze_is_ours=freeze is None,
             blocked=self.blocked.get(target.process.pid),
         )
+
+    def freeze_choices(self, target: FakeTarget) -> list[FreezeChoice]:  # type: ignore[override]
+        return [
+            FreezeChoice(Freeze.OFF, True, "stops nobody"),
+            FreezeChoice(Freeze.PTRACE, True, "stops its 3 threads; its parent is not told"),
+            FreezeChoice(Freeze.SIGSTOP, True, "stops its 3 threads; its parent, process 1 ([/x]), is told"),
+            FreezeChoice(Freeze.CGROUP, False, "not available: no cgroup v2 hierarchy is mounted here"),
+        ]
+
+    def thaw(self) -> list[Thawed]:
+        self.calls.append("thaw")
+        released, self.left_held = self.left_held, []
+        return released
 
     def apply(
         self,

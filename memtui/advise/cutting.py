@@ -49,6 +49,9 @@ def calls_of(
 
     ``call_bytes`` is how much populated memory a call may work on, huge pages apart: those stay whole.
     """
+    if _fits_one_call(pieces, runs, grain, call_bytes):
+        yield from (list(pieces[at : at + CALL_ELEMENTS]) for at in range(0, len(pieces), CALL_ELEMENTS))
+        return
     meter = _Meter(runs, grain.advice)
     call: list[Piece] = []
     cost = span = 0
@@ -63,6 +66,15 @@ def calls_of(
         span += size
     if call:
         yield call
+
+
+def _fits_one_call(pieces: Sequence[Piece], runs: Sequence[RawRun], grain: Grain, call_bytes: int) -> bool:
+    """Whether only the number of elements makes several calls: then there is nothing to weigh."""
+    if grain.advice in (Advice.COLLAPSE, Advice.WILLNEED) or not pieces:
+        return False
+    if sum(piece.end - piece.start for piece in pieces) > CALL_SPAN_BYTES:
+        return False
+    return sum(end - start for start, end, _state in runs) <= call_bytes
 
 
 def collapsible(pieces: Sequence[Piece], runs: Sequence[RawRun], huge_page_bytes: int) -> list[Piece]:

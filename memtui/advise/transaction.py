@@ -34,6 +34,7 @@ GUARD_DEADLINE_MS = 2000
 
 _PIECES_A_HOLD = 4096
 _PIECES_A_ROUND = 256
+_REHEARSE_FROM = 64
 _FIRST_BYTES_PER_S = 512 << 20
 _LEAST_BYTES = 1 << 20
 _ROUND_BYTES = 32 << 20
@@ -47,7 +48,7 @@ _GOES_ON_UNHELD = frozenset(
         Reason.FREEZE_TRACED,
         Reason.FREEZE_TIMEOUT,
         Reason.FREEZE_NO_GUARD,
-        Reason.FREEZE_UNSUPPORTED,
+        Reason.FREEZE_NO_JOURNAL,
     }
 )
 """Why a hold may fail and the plan go on without, where the operator left the choice to us."""
@@ -104,6 +105,7 @@ class Transaction:
         self._recheck = Recheck(tools.handle)
         self._hold_bytes = self._call_bytes = 0
         self._fit(_FIRST_BYTES_PER_S)
+        self._spent: tuple[list[Piece], list[RawRun], float] | None = None
         self._looks: list[tuple[list[Piece], list[RawRun], list[RawRun]]] = []
         self.course = Course([RangeTally(item) for item in planned.ranges], planned.freeze)
 
@@ -168,6 +170,8 @@ class Transaction:
         """Hold, work, release; return what is left of the batch, and how long it was held in seconds."""
         tools, course = self._tools, self.course
         assert tools.holder is not None
+        if len(batch) >= _REHEARSE_FROM:
+            self._recheck.rehearse(batch, self._identities)
         self._tell(holding=True)
         if tools.cancelled.is_set():
             return list(batch), 0.0
@@ -178,7 +182,8 @@ class Transaction:
             raise HoldFailed(error) from error
         called: list[Piece] = []
         try:
-            leftover = self._work(batch, time.monotonic() + self._hold_s, called)
+            # It stands still from when it is being stopped.
+            leftover = self._work(batch, hold.began + self._hold_s, called)
         finally:
             released = holder.release(hold)
             course.holds += 1
@@ -188,6 +193,7 @@ class Transaction:
             self._add_looks()
         else:
             self._lost(called, released)
+        self._adapt()
         self._tell(holding=False)
         return leftover, released.held_ms / 1000
 
@@ -224,7 +230,7 @@ class Transaction:
         return leftover
 
     def _runs(self, pieces: Sequence[Piece]) -> list[RawRun] | None:
-        return self._tools.reader.runs(tuple(Range(p.start, p.end) for p in pieces))
+        return self._tools.reader.raw_runs(pieces)
 
     def _only_collapsible(self, pieces: list[Piece], before: list[RawRun] | None) -> list[Piece]:
         if before is None:
@@ -269,8 +275,7 @@ class Transaction:
             if until is None:
                 self._tell(holding=False)
         if called and until is not None:
-            populated = sum(end - start for start, end, _ in cut(runs, _set_of(called)))
-            self._adapt(populated, time.monotonic() - began)
+            self._spent = called, runs, time.monotonic() - began
         return _behind(pieces, called)
 
     def _is_little(self, pieces: Sequence[Piece], runs: Sequence[RawRun]) -> bool:
@@ -283,7 +288,7 @@ class Transaction:
         """Look at the pages again. Of a target that runs, the map must then still be what it was."""
         after = None if before is None else self._runs(called)
         if before is not None and after is not None:
-            self._looks.append((called, list(cut(before, _set_of(called))), after))
+            self._looks.append((called, before, after))
         if running:
             checked = self._recheck.check(called, self._identities)
             for piece in (*checked.changed, *checked.gone):
@@ -305,10 +310,15 @@ class Transaction:
         self._hold_bytes = int(min(_MOST_HOLD_BYTES, max(_LEAST_BYTES, fits)))
         self._call_bytes = int(min(CALL_BYTES, max(_LEAST_BYTES, fits / 4)))
 
-    def _adapt(self, populated_bytes: int, spent_s: float) -> None:
+    def _adapt(self) -> None:
         """Choose the next batch by what this one took, so that a hold is filled and not overrun."""
-        if populated_bytes and spent_s > 0:
-            self._fit(populated_bytes / spent_s)
+        if self._spent is None:
+            return
+        called, runs, spent_s = self._spent
+        self._spent = None
+        populated = sum(end - start for start, end, _ in cut(runs, _set_of(called)))
+        if populated and spent_s > 0:
+            self._fit(populated / spent_s)
 
     def _tell(self, holding: bool) -> None:
         if self._tools.on_progress is not None:
@@ -331,6 +341,8 @@ def _set_of(pieces: Sequence[Piece]) -> tuple[Range, ...]:
 def _behind(pieces: Sequence[Piece], called: Sequence[Piece]) -> list[Piece]:
     """Return what of ascending ``pieces`` lies behind the last called one."""
     reached = called[-1].end if called else 0
+    if pieces and pieces[-1].end <= reached:
+        return []
     return [
         Piece(max(piece.start, reached), piece.end, piece.owner) for piece in pieces if piece.end > reached
     ]

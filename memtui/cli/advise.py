@@ -12,7 +12,8 @@ from types import FrameType
 from typing import Any
 
 from memtui.cli import exitcode, targets
-from memtui.cli.output import print_json, print_table, reader_may_leave, short_name, shortlist
+from memtui.cli.output import complain, print_json, print_table, reader_may_leave, short_name, shortlist
+from memtui.cli.thaw import before_acting
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import CATALOGUE, Advice
@@ -29,6 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
         return wrong
     advice = Advice(arguments.advice)
     with LocalHost(arguments.state_dir) as host, _Signals(host) as signals:
+        for line in before_acting(host):
+            complain(line)
         wanted, codes = targets.wanted_of(host, arguments)
         plan = host.plan(advice, wanted, arguments.freeze, arguments.hold_ms, arguments.override_lockout)
         if signals.came:

@@ -20,6 +20,7 @@ _MODULES = {
     "maps": "memtui.cli.maps",
     "plan": "memtui.cli.plan",
     "advise": "memtui.cli.advise",
+    "thaw": "memtui.cli.thaw",
     "history": "memtui.cli.history",
     "doctor": "memtui.cli.doctor",
     "demo": "memtui.cli.demo",
@@ -68,6 +69,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_looking(commands)
     _add_acting(commands)
+    _add_thaw(commands)
     return parser
 
 
@@ -156,6 +158,11 @@ def _add_acting(commands: argparse._SubParsersAction[_Parser]) -> None:
         action="store_true",
         help="hold also processes that are locked out by name (sshd, tmux, systemd and such)",
     )
+
+
+def _add_thaw(commands: argparse._SubParsersAction[_Parser]) -> None:
+    thaw = _command(commands, "thaw", "releases whatever a crash left frozen", "memtui thaw")
+    _add_json(thaw)
 
 
 def _command(

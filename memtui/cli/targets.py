@@ -8,7 +8,7 @@ from memtui.cli import exitcode
 from memtui.cli.output import complain
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
-from memtui.model.errors import MemtuiError
+from memtui.model.errors import MemtuiError, with_step
 from memtui.model.plan import Mark, TargetPlan
 from memtui.model.select import parse
 from memtui.model.verdict import Reason
@@ -44,7 +44,6 @@ def complain_of(planned: TargetPlan, reason: Reason | None, text: str | None) ->
     """Say on stderr why nothing was done to a target, or why it was not held, and the next step."""
     subject = f"process {planned.process.pid}: "
     words = text or (reason.text if reason else "")
-    step = reason.next_step if reason else ""
-    if step and step not in words:
-        words = f"{words}; {step}"
-    complain(words if words.startswith(subject) else subject + words)
+    if reason is not None:
+        words = with_step(words, reason)
+    complain(words if words.startswith((subject, subject.replace(": ", " ("))) else subject + words)

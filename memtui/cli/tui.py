@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from memtui.cli.output import complain
+from memtui.cli.thaw import before_acting
 from memtui.host import Host
 from memtui.host.local import LocalHost
 
@@ -16,7 +17,8 @@ def run(arguments: argparse.Namespace) -> int:
     if problem:
         return complain(problem, 2)
     with LocalHost(arguments.state_dir) as host:
-        return show(host, arguments)
+        released = [] if arguments.read_only else before_acting(host)
+        return show(host, arguments, note="; ".join(released))
 
 
 def no_terminal() -> str | None:

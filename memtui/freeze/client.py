@@ -18,7 +18,9 @@ import memtui
 from memtui.freeze import protocol
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.method import FreezeError
+from memtui.freeze.replay import Replayed, replay
 from memtui.linux.procfs import decode
+from memtui.model.errors import MemtuiError
 from memtui.model.plan import Freeze
 from memtui.model.process import ProcessId
 from memtui.model.verdict import Reason
@@ -29,8 +31,10 @@ STOPPING_TIMEOUT_MS = 500
 """Within this every thread of a target must have stopped, or all of it runs on."""
 
 _START_TIMEOUT_S = 5.0
+_TIDY_S = 1.0
 _ANSWER_SLACK_S = 1.0
 _END_TIMEOUT_S = 0.5
+_REPLAY_TIMEOUT_S = 3.0
 
 # Isolated (-I): neither the current directory nor PYTHON* say what is imported, but the place that
 # this very module came from, so that the guard is of our version also where memtui is not installed.
@@ -77,12 +81,24 @@ class _Lost(Exception):
 class Guard:
     """A running guard. One hold at a time.
 
+    When it dies before us, a thread of ours lets go of what it held, at once.
+
     ``hold`` and ``release`` are for one thread at a time; ``panic`` and ``drop`` for any thread and
     for signal handlers.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], engine: socket.socket, panic: socket.socket) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        engine: socket.socket,
+        panic: socket.socket,
+        journal_dir: Path | None,
+    ) -> None:
         self._process = process
+        self._journal_dir = journal_dir
+        self._watcher: threading.Thread | None = None
+        self.replayed: Replayed | None = None
+        """What was let go of after its death; None while it lives, or where there was nothing to do."""
         self._pidfd = os.pidfd_open(process.pid)
         self._engine = engine
         self._panic = panic
@@ -95,14 +111,16 @@ class Guard:
         self.pid = process.pid
 
     @classmethod
-    def start(cls, pause_at: str | None = None) -> Guard:
-        """Start a guard and wait until it is ready. ``pause_at`` is for tests: a stopping point of it.
+    def start(cls, journal_dir: Path | None = None, *, pause_at: str | None = None) -> Guard:
+        """Start a guard and wait until it is ready.
+
+        Without ``journal_dir`` it holds by ptrace only. ``pause_at`` is for tests: a stopping point.
 
         Raises:
             FreezeError: FREEZE_NO_GUARD.
         """
         try:
-            guard = cls._spawn(pause_at)
+            guard = cls._spawn(journal_dir, pause_at)
         except OSError as error:
             raise FreezeError(Reason.FREEZE_NO_GUARD, "", f"the guard does not start: {error}") from error
         process = guard._process
@@ -115,10 +133,11 @@ class Guard:
         finally:
             if process.stderr is not None:
                 process.stderr.close()
+        guard._watch()
         return guard
 
     @classmethod
-    def _spawn(cls, pause_at: str | None) -> Guard:
+    def _spawn(cls, journal_dir: Path | None, pause_at: str | None) -> Guard:
         # No end is inheritable: what else we start cannot keep a socket open behind our death. The
         # guard watches our pidfd besides.
         with ExitStack() as ours_if_it_fails, ExitStack() as of_the_guard:
@@ -130,9 +149,10 @@ class Guard:
             of_the_guard.enter_context(guards_panic)
             own_pidfd = os.pidfd_open(os.getpid())
             of_the_guard.callback(os.close, own_pidfd)
-            process = _popen((guards_engine.fileno(), guards_panic.fileno(), own_pidfd), pause_at)
+            fds = (guards_engine.fileno(), guards_panic.fileno(), own_pidfd)
+            process = _popen(fds, journal_dir, pause_at)
             try:
-                guard = cls(process, engine, panic)
+                guard = cls(process, engine, panic, journal_dir)
             except OSError:
                 process.kill()
                 process.wait()
@@ -146,7 +166,7 @@ class Guard:
         Whom never to freeze is looked at again, names apart: those the plan has looked at.
 
         Raises:
-            FreezeError: FREEZE_REFUSED, FREEZE_DENIED, FREEZE_TRACED, FREEZE_TIMEOUT, FREEZE_UNSUPPORTED,
+            FreezeError: FREEZE_REFUSED, FREEZE_DENIED, FREEZE_TRACED, FREEZE_TIMEOUT, FREEZE_NO_JOURNAL,
                 FREEZE_NO_GUARD, EXITED; CANCELLED after :meth:`panic`. Nothing is held then.
         """
         subject = f"process {process.pid}"
@@ -166,6 +186,8 @@ class Guard:
             try:
                 answer = self._ask(request, timeout_ms / 1000, pidfd)
             except _Lost as error:
+                if self._watcher is not None and self._ended(_END_TIMEOUT_S):
+                    self._watcher.join(_REPLAY_TIMEOUT_S)
                 reason = Reason.FREEZE_TIMEOUT if error.by_alarm else Reason.FREEZE_NO_GUARD
                 raise FreezeError(reason, subject, str(error)) from error
         if isinstance(answer, protocol.Refused):
@@ -183,11 +205,13 @@ class Guard:
         return hold
 
     def release(self, hold: Hold) -> Released:
-        """Let a held process run on. Never raises: a guard that is lost has let it go by its death."""
+        """Let a held process run on. Never raises: what a lost guard held is let go after its death."""
         with self._lock:
             try:
-                answer = self._ask(protocol.ReleaseRequest(hold.id), 0.0)
+                answer = self._ask(protocol.ReleaseRequest(hold.id), _TIDY_S)
             except _Lost as error:
+                if self._watcher is not None and self._ended(_END_TIMEOUT_S):
+                    self._watcher.join(_REPLAY_TIMEOUT_S)
                 return Released(False, (time.monotonic() - hold.began) * 1000, str(error))
         if not isinstance(answer, protocol.ReleasedReply):
             why = self._kill("the guard answered what it was not asked")
@@ -220,6 +244,8 @@ class Guard:
             if not self._ended(_END_TIMEOUT_S):
                 self._kill(self._lost)
                 self._ended(_END_TIMEOUT_S)
+            if self._watcher is not None:
+                self._watcher.join(_REPLAY_TIMEOUT_S)
             self._process.poll()
             self._engine.close()
             self._panic.close()
@@ -228,6 +254,18 @@ class Guard:
     def is_alive(self) -> bool:
         """Whether it can hold anything."""
         return self._lost is None and not self._closed and not self._ended(0)
+
+    def _watch(self) -> None:
+        """Have a thread wait for the guard's end."""
+        if self._journal_dir is not None:
+            self._watcher = threading.Thread(target=self._replay_after_it, name="memtui-guard", daemon=True)
+            self._watcher.start()
+
+    def _replay_after_it(self) -> None:
+        self._ended(None)
+        assert self._journal_dir is not None
+        with suppress(MemtuiError):  # the journals cannot be read: the next start says so
+            self.replayed = replay(self._journal_dir)
 
     def _await_ready(self) -> None:
         answer = self._receive(_START_TIMEOUT_S)
@@ -291,20 +329,24 @@ class Guard:
         return self._lost
 
     def _kill(self, why: str) -> str:
-        """End a guard that cannot be relied on: the kernel then lets go of what it held."""
+        """End a guard that cannot be relied on: the kernel or we then let go of what it held."""
         with suppress(ProcessLookupError):  # dead and reaped already
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
         return self._lose(why)
 
-    def _ended(self, allowed_s: float) -> bool:
+    def _ended(self, allowed_s: float | None) -> bool:
         poller = select.poll()
         poller.register(self._pidfd, select.POLLIN)
-        return bool(poller.poll(allowed_s * 1000))
+        return bool(poller.poll(None if allowed_s is None else allowed_s * 1000))
 
 
-def _popen(fds: tuple[int, int, int], pause_at: str | None) -> subprocess.Popen[bytes]:
+def _popen(
+    fds: tuple[int, int, int], journal_dir: Path | None, pause_at: str | None
+) -> subprocess.Popen[bytes]:
     home = str(Path(memtui.__file__).resolve().parent.parent)
     extra = [] if pause_at is None else ["--pause-at", pause_at]
+    if journal_dir is not None:
+        extra += ["--journals", str(journal_dir.absolute())]
     # A Python that was built elsewhere may need it; all other variables stay behind.
     kept = {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
     return subprocess.Popen(

@@ -1,9 +1,9 @@
 """The guard: a small process that freezes and thaws, so that memtui's death leaves nobody frozen.
 
 Run by :mod:`memtui.freeze.client` in a session of its own. It lets go of everything when it is told
-to, at the deadline of a hold, when a socket closes or the engine dies, and by its own death: the
-kernel detaches a dead tracer's threads. Against its own hanging stands SIGALRM, whose default
-action ends it.
+to, at the deadline of a hold, and when a socket closes or the engine dies. If it dies itself, the
+kernel detaches a dead tracer's threads; the other methods have the journal. Against its own hanging
+stands SIGALRM: its default action ends a guard that traces, another one lets go and ends.
 
 Single-threaded: the OS thread that seized must wait and detach, and one loop sees to it all.
 """
@@ -20,30 +20,48 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from memtui.freeze import protocol, ptrace
-from memtui.freeze.method import Begin, FreezeError, Grip, method_named
+from memtui.freeze.cgroup import CgroupGrip
+from memtui.freeze.journal import Journal
+from memtui.freeze.method import Begin, FreezeError, Grip, Subject
+from memtui.freeze.sigstop import SigstopGrip
+from memtui.freeze.threads import is_dead
 from memtui.linux import syscalls
 from memtui.linux.procfs import read_stat
 from memtui.model.errors import MemtuiError
 from memtui.model.plan import Freeze
 from memtui.model.verdict import Reason
 
-METHODS: dict[Freeze, Begin] = {Freeze.PTRACE: ptrace.PtraceGrip}
-"""What is built. Adding a method takes its module and a line here."""
+METHODS: dict[Freeze, Begin] = {
+    Freeze.PTRACE: ptrace.PtraceGrip,
+    Freeze.SIGSTOP: SigstopGrip,
+    Freeze.CGROUP: CgroupGrip,
+}
+"""Adding a method takes its module and a line here."""
 
 STOPPING_POINTS = (
     "hold_received",
+    "journalled",
+    "group_made",
+    "group_frozen",
+    "touched",
     "after_seize",
     "all_stopped",
     "held_sent",
     "release_received",
     "after_detach",
+    "went_home",
+    "tidied",
     "released_sent",
 )
-"""Where a test can have the guard stand: it waits there until the engine is gone, then goes on."""
+"""Where a test can have the guard stand: it waits there until the engine is gone, then goes on.
 
-_TICK_S = 0.01
+A method passes only some of them: ``journalled`` and ``touched`` sigstop and cgroup, ``group_made``,
+``group_frozen`` and ``went_home`` cgroup, ``after_seize`` a hold that is not complete at once.
+"""
+
 _ALARM_SLACK_S = 0.1
 _SEIZING_S = 0.25
 
@@ -70,6 +88,7 @@ class _Hold:
     start_time: int
     pidfd: int
     grip: Grip
+    deadline_s: float
     began: float
     stop_by: float
     deadline: float
@@ -77,6 +96,10 @@ class _Hold:
     over_ms: float | None = None
     """How long it lasted, once it is over; then ``why`` says what ended it early."""
     why: str | None = None
+
+
+class _Overdue(Exception):
+    """The alarm rang: what was being done took longer than it may."""
 
 
 class Guard:
@@ -88,12 +111,14 @@ class Guard:
         panic: socket.socket,
         engine_pidfd: int,
         wakeup_fd: int,
+        journal: Journal,
         pause_at: str | None = None,
     ) -> None:
         self._engine = engine
         self._panic = panic
         self._engine_pidfd = engine_pidfd
         self._wakeup_fd = wakeup_fd
+        self._journal = journal
         self._pause_at = pause_at
         self._hold: _Hold | None = None
         self._done = False
@@ -118,6 +143,7 @@ class Guard:
             if not self._done and self._engine.fileno() in ready:
                 self._read_engine()
         self.let_go("the engine is gone")
+        self._journal.close()
 
     def let_go(self, why: str | None) -> bool:
         """Let go of what is held, now; return whether no thread is left that only our end frees.
@@ -125,21 +151,28 @@ class Guard:
         ``why`` is what ends the hold early, None if nothing does.
         """
         hold = self._hold
-        if hold is None or hold.over_ms is not None:
+        if hold is None:
             return True
-        self._reap()
-        clean = hold.grip.let_go() or _is_dead(hold.pidfd)
-        hold.over_ms = (time.monotonic() - hold.began) * 1000
-        hold.why = hold.grip.lost or why
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        self._done = self._done or not clean
+        clean = True
+        if hold.over_ms is None:
+            self._reap()
+            if not hold.grip.ends_with_us:
+                # Letting go must not be cut short where our end would not do it.
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            clean = hold.grip.let_go() or is_dead(hold.pidfd)
+            hold.over_ms = (time.monotonic() - (hold.grip.since or hold.began)) * 1000
+            hold.why = hold.grip.lost or why
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self._done = self._done or not clean
+            self._pause("after_detach")
+        hold.grip.tidy()
         return clean
 
     def _patience_ms(self) -> float | None:
         hold = self._hold
         if hold is None or hold.over_ms is not None:
             return None
-        left = hold.deadline - time.monotonic() if hold.held else _TICK_S
+        left = hold.deadline - time.monotonic() if hold.held else hold.grip.tick_s
         return max(0.0, left) * 1000
 
     def _turn(self) -> None:
@@ -197,23 +230,32 @@ class Guard:
             detail = f"the guard holds process {self._hold.pid} already"
             self._say(protocol.Refused(request.id, Reason.FAILED.value, detail, False))
             return
+        subject = Subject(request.pid, request.start_time, pidfd, self._journal, self._pause)
+        begin = next((begin for method, begin in METHODS.items() if method.value == request.method), None)
+        if begin is None:
+            raise protocol.ProtocolError("no such method")
+        grip = begin(subject)
+        _on_alarm(grip)
+        now, deadline_s = time.monotonic(), request.deadline_ms / 1000
+        hold = self._hold = _Hold(
+            request.id, request.pid, request.start_time, pidfd, grip, deadline_s, now, now, now
+        )
         try:
-            grip = method_named(request.method, METHODS)(request.pid)
             _check_identity(request.pid, request.start_time, pidfd)
+            grip.prepare()
         except FreezeError as error:
-            os.close(pidfd)
-            self._say(_refusal(request.id, error, final=False))
+            self._refuse(error)
             return
-        began = time.monotonic()
-        deadline = began + request.deadline_ms / 1000
-        stop_by = min(began + request.timeout_ms / 1000, deadline)
-        self._hold = _Hold(request.id, request.pid, request.start_time, pidfd, grip, began, stop_by, deadline)
-        self._advance(self._hold)
+        hold.began = time.monotonic()
+        hold.deadline = hold.began + deadline_s
+        hold.stop_by = min(hold.began + request.timeout_ms / 1000, hold.deadline)
+        self._advance(hold)
 
     def _advance(self, hold: _Hold) -> None:
         # Seizing can block for ever (measured on 6.18): a thread in exec waits for us to reap another
         # one, and we wait for its credentials' lock. This then ends us, and the kernel lets all go.
-        _alarm_at(min(time.monotonic() + _SEIZING_S, hold.stop_by))
+        soon = time.monotonic() + _SEIZING_S
+        _alarm_at(min(soon, hold.stop_by) if hold.grip.ends_with_us else hold.stop_by)
         try:
             complete = hold.grip.advance()
             _alarm_at(hold.stop_by)
@@ -225,9 +267,10 @@ class Guard:
             self._refuse(error)
             return
         hold.held = True
+        hold.deadline = (hold.grip.since or hold.began) + hold.deadline_s
         _alarm_at(hold.deadline)
         self._pause("all_stopped")
-        stopping_ms = (time.monotonic() - hold.began) * 1000
+        stopping_ms = (time.monotonic() - (hold.grip.since or hold.began)) * 1000
         self._say(protocol.Held(hold.id, hold.grip.threads, stopping_ms))
         self._pause("held_sent")
 
@@ -247,7 +290,7 @@ class Guard:
         clean = True
         if hold.over_ms is None:
             clean = self.let_go(None)
-        self._pause("after_detach")
+        self._pause("tidied")
         self._forget()
         over_ms = hold.over_ms if hold.over_ms is not None else 0.0
         self._say(protocol.ReleasedReply(hold.id, hold.why is None, over_ms, hold.why, not clean))
@@ -269,7 +312,8 @@ class Guard:
         """Stand here, if a test asked for it, until the engine is gone."""
         if at != self._pause_at:
             return
-        protocol.send(self._panic, protocol.Paused(at))
+        with suppress(OSError):  # the engine is gone already
+            protocol.send(self._panic, protocol.Paused(at))
         poller = select.poll()
         poller.register(self._engine_pidfd, select.POLLIN)
         poller.register(self._engine.fileno(), select.POLLHUP)
@@ -301,18 +345,21 @@ def _check_identity(pid: int, start_time: int, pidfd: int) -> None:
     if stat.start_time != start_time:
         raise FreezeError(Reason.EXITED, "", "the process has exited; its pid is another's now")
     # Looked at last: while the pidfd lives, the pid cannot have been given to another.
-    if _is_dead(pidfd):
+    if is_dead(pidfd):
         raise FreezeError(Reason.EXITED)
 
 
-def _is_dead(pidfd: int) -> bool:
-    poller = select.poll()
-    poller.register(pidfd, select.POLLIN)
-    return bool(poller.poll(0))
+def _on_alarm(grip: Grip) -> None:
+    """Say what the alarm does: it ends us where that frees the target, else it has us let go and end."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL if grip.ends_with_us else _overdue)
+
+
+def _overdue(_number: int, _frame: object) -> None:
+    raise _Overdue("it took longer than it may")
 
 
 def _alarm_at(moment: float) -> None:
-    """Have the kernel end us a little after ``moment`` (monotonic clock)."""
+    """Have the alarm ring a little after ``moment`` (monotonic clock)."""
     signal.setitimer(signal.ITIMER_REAL, max(0.001, moment - time.monotonic() + _ALARM_SLACK_S))
 
 
@@ -354,12 +401,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("engine_fd", type=int)
     parser.add_argument("panic_fd", type=int)
     parser.add_argument("engine_pidfd", type=int)
+    parser.add_argument("--journals", type=Path, help="where the journal lies")
     parser.add_argument("--pause-at", choices=STOPPING_POINTS, help="for tests")
     options = parser.parse_args(arguments)
     wakeup_fd = _prepare_signals()
     engine = socket.socket(fileno=options.engine_fd)
     panic = socket.socket(fileno=options.panic_fd)
-    guard = Guard(engine, panic, options.engine_pidfd, wakeup_fd, options.pause_at)
+    journal = Journal(options.journals)
+    guard = Guard(engine, panic, options.engine_pidfd, wakeup_fd, journal, options.pause_at)
     _stay_at_hand()
     # Up to here it says what went wrong; from here on nobody reads it.
     null = os.open(os.devnull, os.O_RDWR)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
 
 from memtui.model.errors import MemtuiError
-from memtui.model.plan import Freeze
 from memtui.model.verdict import Reason
+
+if TYPE_CHECKING:
+    from memtui.freeze.journal import Journal
 
 
 class FreezeError(MemtuiError):
@@ -18,18 +21,48 @@ class FreezeError(MemtuiError):
         super().__init__(reason, subject, detail)
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom to hold. The caller checks that pid and start time are those of the pidfd, before and after.
+
+    ``pause`` is called at the stopping points of tests.
+    """
+
+    pid: int
+    start_time: int
+    pidfd: int
+    journal: Journal
+    pause: Callable[[str], None]
+
+
 class Grip(Protocol):
-    """A method at work on one process. Used by one OS thread only, and never waits."""
+    """A method at work on one process. Used by one OS thread only, and never waits long."""
+
+    tick_s: float
+    """How soon to look again while it is not complete and nothing is reported."""
+    ends_with_us: bool
+    """Whether the kernel ends it when we die. The others stand in the journal."""
 
     @property
     def threads(self) -> int:
         """How many threads stand still."""
 
+    @property
+    def since(self) -> float | None:
+        """From when on it may have stood still (monotonic clock); None before."""
+
+    def prepare(self) -> None:
+        """Look whether it can be held, and make ready; the process is not touched yet.
+
+        Raises:
+            FreezeError: it cannot be held; tidy up.
+        """
+
     def advance(self) -> bool:
         """Do what can be done now; return whether every thread stands still.
 
         Raises:
-            FreezeError: it cannot be held; let go of it.
+            FreezeError: it cannot be held; let go of it, and tidy up.
         """
 
     def notice(self, tid: int, status: int) -> None:
@@ -41,22 +74,13 @@ class Grip(Protocol):
     def let_go(self) -> bool:
         """Let every thread run on, at once; return whether none is left that only our end can free."""
 
+    def tidy(self) -> None:
+        """Clear away what was made ready, now that the process runs on. May be called again."""
+
     @property
     def lost(self) -> str | None:
         """Why it did not stand still throughout, as far as :meth:`let_go` saw; None if it did."""
 
 
-Begin = Callable[[int], Grip]
-"""Starts a grip on a pid, whose identity the caller checks before and after; touches nothing yet."""
-
-
-def method_named(name: str, methods: dict[Freeze, Begin]) -> Begin:
-    """Return a method.
-
-    Raises:
-        FreezeError: FREEZE_UNSUPPORTED.
-    """
-    for method, begin in methods.items():
-        if method.value == name:
-            return begin
-    raise FreezeError(Reason.FREEZE_UNSUPPORTED, name)
+Begin = Callable[[Subject], Grip]
+"""Starts a grip; touches nothing yet."""

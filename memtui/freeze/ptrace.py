@@ -17,23 +17,25 @@ import os
 import time
 from collections.abc import Iterator
 
-from memtui.freeze.method import FreezeError
+from memtui.freeze.method import FreezeError, Subject
+from memtui.freeze.threads import (
+    DEAD_STATES,
+    listed,
+    named,
+    state_words,
+    thread_stat,
+    thread_status,
+    tracer_of,
+)
 from memtui.linux import syscalls
 from memtui.linux.abi import WALL
-from memtui.linux.procfs import (
-    Stat,
-    parse_colon_lines,
-    parse_stat,
-    read_file,
-    thread_ids,
-)
-from memtui.model.errors import MemtuiError, NoSuchProcess
+from memtui.linux.capability import CAP_SYS_PTRACE, has_capability
+from memtui.linux.procfs import read_file
 from memtui.model.verdict import Reason
 
 _RESCAN_S = 0.01
 _PASSES = 20
 _ATTEMPTS = 3
-_DEAD_STATES = frozenset("ZX")
 _TRACED_STOP = "t"
 
 
@@ -58,8 +60,13 @@ def signal_to_hand_back(status: int) -> int:
 class PtraceGrip:
     """One process held by ptrace. Made for one hold."""
 
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
+    # What stops is reported by SIGCHLD; the tick is for what is not.
+    tick_s = 0.01
+    ends_with_us = True
+
+    def __init__(self, subject: Subject) -> None:
+        self._pid = subject.pid
+        self._since: float | None = None
         self._stopped: dict[int, int] = {}
         self._waiting: set[int] = set()
         self._undetached: set[int] = set()
@@ -77,12 +84,25 @@ class PtraceGrip:
         """Why it did not stand still throughout."""
         return self._lost
 
+    @property
+    def since(self) -> float | None:
+        """From when on it may have stood still (monotonic clock)."""
+        return self._since
+
+    def prepare(self) -> None:
+        """Nothing needs to be made ready: if we die the kernel lets all threads go."""
+
+    def tidy(self) -> None:
+        """Nothing was made."""
+
     def advance(self) -> bool:
         """Seize what is new; return whether every thread stands still.
 
         Raises:
             FreezeError: EXITED, FREEZE_DENIED, FREEZE_TRACED, FREEZE_REFUSED.
         """
+        if self._since is None:
+            self._since = time.monotonic()
         if self._waiting and time.monotonic() < self._next_scan:
             return False
         self._next_scan = time.monotonic() + _RESCAN_S
@@ -96,14 +116,14 @@ class PtraceGrip:
         return False
 
     def _seize_new(self) -> None:
-        listed = self._listed()
+        there = listed(self._pid)
         # A tid that is no longer listed: the thread went on as the leader (exec), or the tid was
         # another process's by the time it was seized. What stops of it is let go as it reports.
-        self._waiting &= listed
-        for tid in self._stopped.keys() - listed:
+        self._waiting &= there
+        for tid in self._stopped.keys() - there:
             _detach(tid, self._stopped.pop(tid))
         # The leader first: where tracing is refused, nothing was touched yet.
-        new = sorted(listed - self._stopped.keys() - self._waiting)
+        new = sorted(there - self._stopped.keys() - self._waiting)
         for tid in new:
             if self._seize(tid):
                 self._waiting.add(tid)
@@ -116,10 +136,10 @@ class PtraceGrip:
         The listing alone does not tell: it ends early where a thread dies while it is read
         (next_tid(), fs/proc/base.c). The count does, read after all that are known have stopped.
         """
-        stat = _thread_stat(self._pid, self._pid)
+        stat = thread_stat(self._pid, self._pid)
         if stat is None:
             return False
-        dead_leader = stat.state in _DEAD_STATES
+        dead_leader = stat.state in DEAD_STATES
         if self._pid in self._stopped and stat.state != _TRACED_STOP:
             # Said to have stopped, but dead since, or another program since (exec).
             del self._stopped[self._pid]
@@ -146,11 +166,7 @@ class PtraceGrip:
         late = sorted(self._waiting)
         if not late:
             return "new threads appear faster than they can be stopped"
-        of_all = f"{len(late)} of {len(late) + len(self._stopped)} threads did not stop"
-        stat = _thread_stat(self._pid, late[0])
-        state = stat.state if stat else "?"
-        why = " (waits for a vfork child or for a device)" if state == "D" else ""
-        return f"{of_all}: thread {late[0]} is in state {state}{why}; it was let go and runs on"
+        return state_words(self._pid, late[0], len(late) + len(self._stopped), len(late))
 
     def let_go(self) -> bool:
         """Detach every stopped thread; return whether none is left that only our end can free."""
@@ -166,14 +182,6 @@ class PtraceGrip:
                     self._lost = "exited"
             untouched = False
         return not self._waiting and not self._undetached
-
-    def _listed(self) -> set[int]:
-        try:
-            return set(thread_ids(self._pid))
-        except NoSuchProcess as error:
-            raise FreezeError(Reason.EXITED) from error
-        except MemtuiError as error:
-            raise FreezeError(error.reason) from error
 
     def _seize(self, tid: int) -> bool:
         """Seize a thread; return whether there was one that can be stopped.
@@ -193,7 +201,7 @@ class PtraceGrip:
             seizable = self._why_not(tid)
             if seizable is not None:
                 return seizable
-        raise FreezeError(Reason.FREEZE_DENIED, "", _denied_words())
+        raise FreezeError(Reason.FREEZE_DENIED, "", denied_words())
 
     def _why_not(self, tid: int) -> bool | None:
         """Find out what EPERM meant.
@@ -201,18 +209,18 @@ class PtraceGrip:
         Return True for a thread that we trace already, False for one that is dead, and None where
         nothing is to be seen: no right to it, or a leader that was dead and by exec is alive again.
         """
-        stat = _thread_stat(self._pid, tid)
-        if stat is None or stat.state in _DEAD_STATES:
+        stat = thread_stat(self._pid, tid)
+        if stat is None or stat.state in DEAD_STATES:
             return False
         if stat.is_kernel_thread:
             raise FreezeError(Reason.FREEZE_REFUSED, "", "a kernel thread is never frozen")
-        tracer = _tracer_of(self._pid, tid)
+        tracer = tracer_of(self._pid, tid)
         if tracer is None:
             return False
         if tracer == os.getpid():
             return True
         if tracer:
-            raise FreezeError(Reason.FREEZE_TRACED, "", f"already traced by {_named(tracer)}")
+            raise FreezeError(Reason.FREEZE_TRACED, "", f"already traced by {named(tracer)}")
         return None
 
 
@@ -242,35 +250,37 @@ def let_stranger_go(tid: int, status: int) -> None:
         _detach(tid, signal_to_hand_back(status))
 
 
-def _thread_stat(pid: int, tid: int) -> Stat | None:
+def raise_if_denied(pid: int) -> None:
+    """Refuse a process that cannot be traced, as far as can be seen without trying.
+
+    Raises:
+        FreezeError: FREEZE_TRACED, FREEZE_DENIED, EXITED.
+    """
+    status = thread_status(pid, pid)
+    if status is None:
+        raise FreezeError(Reason.EXITED)
+    tracer = int(status.get("TracerPid", "0"))
+    if tracer:
+        raise FreezeError(Reason.FREEZE_TRACED, "", f"already traced by {named(tracer)}")
+    if has_capability(CAP_SYS_PTRACE):
+        return
+    same_user = set(status.get("Uid", "").split()) == {str(os.geteuid())}
+    # Of level 1 an exception may have been made for us (PR_SET_PTRACER), which is not to be seen.
+    if not same_user or (yama_level() or 0) > 1:
+        raise FreezeError(Reason.FREEZE_DENIED, "", denied_words())
+
+
+def yama_level() -> int | None:
+    """Return Yama's ptrace_scope (Documentation/admin-guide/LSM/Yama.rst); None where it is not built in."""
     try:
-        return parse_stat(read_file(f"/proc/{pid}/task/{tid}/stat"))
-    except OSError:
-        # Gone between the listing and the look, which is an answer.
-        return None
-
-
-def _tracer_of(pid: int, tid: int) -> int | None:
-    """Return the tracer's pid, 0 for none, None if the thread is gone."""
-    try:
-        status = parse_colon_lines(read_file(f"/proc/{pid}/task/{tid}/status"))
-    except OSError:
-        return None
-    return int(status.get("TracerPid", "0"))
-
-
-def _named(pid: int) -> str:
-    stat = _thread_stat(pid, pid)
-    return f"process {pid} ({stat.name})" if stat else f"process {pid}"
-
-
-def _denied_words() -> str | None:
-    """Return what Yama has to do with a refusal, or None for the reason's own words."""
-    try:
-        level = int(read_file("/proc/sys/kernel/yama/ptrace_scope"))
+        return int(read_file("/proc/sys/kernel/yama/ptrace_scope"))
     except (OSError, ValueError):
-        # Yama is not built in.
         return None
+
+
+def denied_words(level: int | None = None) -> str | None:
+    """Return what Yama has to do with a refusal, or None for the reason's own words."""
+    level = yama_level() if level is None else level
     allows = {1: "only descendants may be traced", 2: "it takes CAP_SYS_PTRACE", 3: "nobody may trace"}
     if level not in allows:
         return None

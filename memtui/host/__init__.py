@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from memtui.model.advice import Advice
+from memtui.model.holds import FreezeChoice, Thawed
 from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Mark, Plan
 from memtui.model.process import Process, ProcessId, Standing
 from memtui.model.report import Progress, TargetReport
@@ -141,6 +142,9 @@ class Host(Protocol):
         A target that cannot be advised is in the plan with ``blocked`` set; nothing is raised for it.
         """
 
+    def freeze_choices(self, target: Target) -> list[FreezeChoice]:
+        """Say what each freeze method would do to a target, and why not where it cannot. Touches nothing."""
+
     def apply(
         self,
         plan: Plan,
@@ -154,6 +158,13 @@ class Host(Protocol):
 
     def thaw_now(self) -> None:
         """Cancel, and have the guard release whatever it holds, at once. From any thread."""
+
+    def thaw(self) -> list[Thawed]:
+        """Release what a crash left held, and say whom. What living guards hold is not touched.
+
+        Raises:
+            MemtuiError: FREEZE_NO_JOURNAL where it cannot be known.
+        """
 
     def release(self) -> None:
         """Close the guard's sockets, so that it releases everything. For signal handlers."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from memtui.freeze.client import Guard
 from memtui.freeze.lockout import refuse_reason
+from memtui.freeze.ptrace import yama_level
 from memtui.host import Finding, Target
 from memtui.linux import machine
 from memtui.linux.capability import (
@@ -20,6 +21,7 @@ from memtui.linux.capability import (
     has_capability,
     probe,
 )
+from memtui.linux.cgroups import mounts
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagemap import PageReader, Source
 from memtui.linux.procfs import parse_colon_lines, read_process_file
@@ -49,9 +51,18 @@ class _Opener(Protocol):
         """Choose a process."""
 
 
-def examine(host: _Opener, ledger_path: Path, pid: int | None) -> list[Finding]:
+def examine(host: _Opener, ledger_path: Path, journal_dir: Path, pid: int | None) -> list[Finding]:
     """Return the findings, the most basic first; with ``pid`` also those about this process."""
-    findings = [*_system(), *_privilege(), _swap(), *_reading(), _freeze(), _huge_pages()]
+    findings = [
+        *_system(),
+        *_privilege(),
+        _swap(),
+        *_reading(),
+        _freeze(),
+        _cgroups(),
+        _journal(journal_dir),
+        _huge_pages(),
+    ]
     findings.append(_ledger(ledger_path))
     if pid is not None:
         findings.extend(_process(host, pid))
@@ -134,7 +145,7 @@ def _reading() -> Iterator[Finding]:
 
 
 def _freeze() -> Finding:
-    level = _yama_level()
+    level = yama_level()
     try:
         guard = Guard.start()
     except MemtuiError as error:
@@ -146,11 +157,20 @@ def _freeze() -> Finding:
     return Finding("freeze", True, "the guard starts; ptrace holds targets still", "", "")
 
 
-def _yama_level() -> int | None:
-    try:
-        return int(Path("/proc/sys/kernel/yama/ptrace_scope").read_text("ascii"))
-    except (OSError, ValueError):
-        return None
+def _journal(folder: Path) -> Finding:
+    place = folder
+    while not os.path.exists(place):
+        place = place.parent
+    if os.access(place, os.W_OK, effective_ids=True):
+        return Finding("journal", True, f"what sigstop and cgroup hold is noted in {folder}", "", "")
+    return Finding("journal", False, f"{folder} cannot be written", "only ptrace can hold targets still", "")
+
+
+def _cgroups() -> Finding:
+    if mounts():
+        return Finding("cgroup v2", True, "a cgroup v2 hierarchy is mounted", "", "")
+    words = "no cgroup v2 hierarchy is mounted"
+    return Finding("cgroup v2", None, words, "--freeze cgroup does not work", "")
 
 
 def _huge_pages() -> Finding:

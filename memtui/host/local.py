@@ -12,9 +12,11 @@ from memtui.advise.calls import Adviser
 from memtui.advise.engine import Engine, Subject
 from memtui.advise.forecast import plan_marks, plan_rows
 from memtui.advise.ledger import Action, Ledger, actions
+from memtui.freeze.choices import choices, why_not
 from memtui.freeze.client import Guard
-from memtui.freeze.lockout import refuse_reason
-from memtui.host import Finding, History, HistoryEntry, MachineState, Wanted
+from memtui.freeze.journal import default_journal_dir
+from memtui.freeze.replay import replay
+from memtui.host import Finding, History, HistoryEntry, MachineState, Target, Wanted
 from memtui.host.doctor import examine
 from memtui.host.target import LocalTarget
 from memtui.linux import machine
@@ -22,6 +24,7 @@ from memtui.linux.capability import probe
 from memtui.linux.processes import ProcessList
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess
+from memtui.model.holds import FreezeChoice, Thawed
 from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, Standing
 from memtui.model.report import Progress, TargetReport
@@ -39,11 +42,22 @@ def default_state_dir() -> Path:
 
 
 class LocalHost:
-    """This machine. ``practice`` is a process that can advise itself where we may not advise it."""
+    """This machine. ``practice`` is a process that can advise itself where we may not advise it.
 
-    def __init__(self, state_dir: Path | None = None, practice: PracticeLink | None = None) -> None:
+    ``journal_dir`` is where the guards' journals lie: see ``freeze.journal``.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path | None = None,
+        practice: PracticeLink | None = None,
+        journal_dir: Path | None = None,
+    ) -> None:
         machine.raise_file_limit()
         self.state_dir = state_dir or default_state_dir()
+        self.journal_dir = journal_dir or default_journal_dir(self.state_dir)
+        self.thaw_remarks: tuple[str, ...] = ()
+        """What the last :meth:`thaw` found of journals that could not be read."""
         self._practice = practice
         self._ledger = Ledger(self.state_dir)
         self._processes = ProcessList()
@@ -108,6 +122,12 @@ class LocalHost:
         targets = tuple(self._plan_one(advice, item, freeze, override_lockout) for item in wanted)
         return Plan(advice, targets, hold_ms)
 
+    def freeze_choices(self, target: Target) -> list[FreezeChoice]:
+        """Say what each freeze method would do to a target. Touches nothing."""
+        if not isinstance(target, LocalTarget):
+            raise TypeError("a target of another host")
+        return choices(target.process, self_advised=self._may_advise(target, Advice.COLD)[1])
+
     def apply(
         self,
         plan: Plan,
@@ -134,6 +154,16 @@ class LocalHost:
         if guard is not None:
             guard.panic()
 
+    def thaw(self) -> list[Thawed]:
+        """Release what a crash left held, and say whom.
+
+        Raises:
+            MemtuiError: FREEZE_NO_JOURNAL.
+        """
+        replayed = replay(self.journal_dir)
+        self.thaw_remarks = replayed.remarks
+        return list(replayed.thawed)
+
     def release(self) -> None:
         """Close the guard's sockets, so that it releases everything. For signal handlers."""
         self._released = True
@@ -153,7 +183,7 @@ class LocalHost:
 
     def doctor(self, pid: int | None = None) -> list[Finding]:
         """Say what works here and what does not, and what mends it."""
-        return examine(self, self._ledger.path, pid)
+        return examine(self, self._ledger.path, self.journal_dir, pid)
 
     def close(self) -> None:
         """Let go of everything."""
@@ -184,7 +214,7 @@ class LocalHost:
                 self._guard.close()
                 self._guard = None
             if self._guard is None:
-                self._guard = Guard.start()
+                self._guard = Guard.start(self.journal_dir)
             return self._guard
 
     def _plan_one(
@@ -265,12 +295,15 @@ def _freeze_for(
     if self_advised:
         # It could not answer while it stands still.
         return Freeze.OFF, "the process advises itself", None
-    refused = refuse_reason(target.process, override_names=override_lockout)
-    if refused is None:
+    # Whether ptrace is permitted is told best by trying.
+    lockout_only = freeze is None or freeze is Freeze.PTRACE
+    refused = why_not(target.process, freeze or Freeze.PTRACE, override_names=override_lockout)
+    if refused is None or (lockout_only and refused.reason is not Reason.FREEZE_REFUSED):
         return freeze or Freeze.PTRACE, None, None
+    words = refused.detail or refused.reason.text
     if freeze is None:
-        return Freeze.OFF, refused, None
-    return freeze, refused, Reason.FREEZE_REFUSED
+        return Freeze.OFF, words, None
+    return freeze, words, refused.reason
 
 
 def _entry(action: Action) -> HistoryEntry:

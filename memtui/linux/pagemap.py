@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum
 from itertools import groupby
+from typing import Protocol
 
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.procfs import error_of, parse_smaps, read_process_file
@@ -29,6 +30,16 @@ WINDOW_PAGES = (256 << 20) // PAGE_BYTES
 _JOIN_BYTES = 2 << 20
 _PREAD_LIMIT_BYTES = 64 << 30
 _PREAD_ENTRIES = 1 << 16
+
+
+class Span(Protocol):
+    """Something from an address up to another."""
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
 
 
 class Source(str, Enum):
@@ -94,6 +105,20 @@ class PageReader:
             return list(self._pread(within))
         return None
 
+    def raw_runs(self, spans: Sequence[Span]) -> list[RawRun] | None:
+        """Return the runs of populated pages in ascending ``spans``, and perhaps of some between them.
+
+        Quicker than :meth:`runs`. None where pagemap may not be read.
+
+        Raises:
+            MemtuiError: if the process has gone.
+        """
+        if self._scanner is not None:
+            return list(self._walk_joined(spans))
+        if self.source is Source.PAGEMAP:
+            return list(self._pread(spans))
+        return None
+
     def reach(self, within: RangeSet, budget_bytes: int) -> int:
         """Return how many leading items of ``within`` hold at most ``budget_bytes`` of populated pages.
 
@@ -132,7 +157,7 @@ class PageReader:
             return self._handle.lost_error()
         return error_of(error, self._handle.pid)
 
-    def _walk_joined(self, within: RangeSet) -> Iterator[RawRun]:
+    def _walk_joined(self, within: Sequence[Span]) -> Iterator[RawRun]:
         for start, end in _joined(within):
             yield from self._walk(start, end)
 
@@ -150,7 +175,7 @@ class PageReader:
                 at = runs[-1][1]
             finished = finished or at >= end
 
-    def _pread(self, ranges: Iterable[Range]) -> Iterator[RawRun]:
+    def _pread(self, ranges: Iterable[Span]) -> Iterator[RawRun]:
         fd = self._handle.pagemap_fd
         assert fd is not None
         for item in ranges:
@@ -163,7 +188,7 @@ class PageReader:
                 yield from _runs_of_entries(data[: len(data) // 8 * 8], start)
 
 
-def _joined(within: RangeSet) -> Iterator[tuple[int, int]]:
+def _joined(within: Sequence[Span]) -> Iterator[tuple[int, int]]:
     """Join neighbours over small gaps: one ioctl over a gap is cheaper than two."""
     if not within:
         return

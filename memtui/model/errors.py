@@ -5,6 +5,13 @@ from __future__ import annotations
 from memtui.model.verdict import Reason
 
 
+def with_step(words: str, reason: Reason) -> str:
+    """Return words with the reason's next step behind them, if they name none of their own."""
+    step = reason.next_step
+    own = not step or step in words or "; use --freeze" in words
+    return words if own else f"{words}; {step}"
+
+
 class MemtuiError(Exception):
     """Something could not be done: a reason with a stable code, and the words for it.
 
@@ -18,7 +25,7 @@ class MemtuiError(Exception):
         self.words = detail or reason.text
         """What is wrong, without the subject and the next step."""
         told = self.words if self.words.startswith(subject) else f"{subject}: {self.words}"
-        super().__init__(f"{told}; {reason.next_step}" if reason.next_step else told)
+        super().__init__(with_step(told, reason))
 
 
 class NoSuchProcess(MemtuiError):

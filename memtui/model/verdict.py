@@ -70,7 +70,7 @@ class Reason(str, Enum):
     FREEZE_TRACED = "freeze_traced"
     FREEZE_TIMEOUT = "freeze_timeout"
     FREEZE_NO_GUARD = "freeze_no_guard"
-    FREEZE_UNSUPPORTED = "freeze_unsupported"
+    FREEZE_NO_JOURNAL = "freeze_no_journal"
     # Of the record and of our own fault.
     LEDGER_UNWRITABLE = "ledger_unwritable"
     FAILED = "failed"
@@ -160,7 +160,10 @@ _TABLE: dict[Reason, _Words] = {
     Reason.FREEZE_TRACED: _Words("another tracer holds it", "end the debugger, or use --freeze off"),
     Reason.FREEZE_TIMEOUT: _Words("it did not stop in time and runs on", "try again, or use --freeze off"),
     Reason.FREEZE_NO_GUARD: _Words("the guard process did not start or died", "see `memtui doctor`"),
-    Reason.FREEZE_UNSUPPORTED: _Words("this method is not built yet", "use --freeze ptrace or off"),
+    Reason.FREEZE_NO_JOURNAL: _Words(
+        "the journal of what is held cannot be written, and without it this method is not safe",
+        "use --freeze ptrace; see `memtui doctor`",
+    ),
     Reason.LEDGER_UNWRITABLE: _Words("the ledger cannot be written", "see `memtui doctor`"),
     Reason.FAILED: _Words("an error of the system"),
 }

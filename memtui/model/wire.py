@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 
 from memtui.model.advice import Advice
+from memtui.model.holds import Thawed
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId
 from memtui.model.report import RangeReport, TargetReport
@@ -175,4 +176,15 @@ def target_report(report: TargetReport, advice: Advice) -> Json:
         "schema": schema("advise"),
         **report_totals(report, advice),
         "ranges": [range_report(item) for item in report.ranges],
+    }
+
+
+def thawed(item: Thawed) -> Json:
+    """Return an object of ``memtui thaw``."""
+    return {
+        "schema": schema("thaw"),
+        "pid": item.pid,
+        "start_time": item.start_time,
+        "method": item.method.value,
+        "outcome": item.outcome.value,
     }

@@ -47,7 +47,7 @@ MAIN_BINDINGS = [
         "cycle_freeze",
         "Freeze",
         id="freeze",
-        tooltip="The freeze method of the next plan: auto, ptrace, off.",
+        tooltip="The freeze method of the next plan: auto, ptrace, off, sigstop, cgroup.",
     ),
     Binding("tab", "next_pane(1)", "Pane", show=False, id="pane.next", tooltip="The next pane."),
     Binding(
@@ -87,7 +87,13 @@ PLAN_BINDINGS = [
     Binding("p", "choose('pageout')", "Pageout", show=False, id="plan.pageout", tooltip="Plan PAGEOUT."),
     Binding("w", "choose('willneed')", "Willneed", show=False, id="plan.willneed", tooltip="Plan WILLNEED."),
     Binding("l", "choose('collapse')", "Collapse", show=False, id="plan.collapse", tooltip="Plan COLLAPSE."),
-    Binding("f", "cycle_freeze", "Freeze", id="plan.freeze", tooltip="The freeze method: auto, ptrace, off."),
+    Binding(
+        "f",
+        "cycle_freeze",
+        "Freeze",
+        id="plan.freeze",
+        tooltip="The freeze method: auto, ptrace, off, sigstop, cgroup.",
+    ),
     Binding("y", "apply", "Apply", id="plan.apply", tooltip="Carry the plan out as it is shown."),
     Binding(
         "escape,n",

@@ -9,6 +9,7 @@ from textual.message import Message
 
 from memtui.host import MachineState, Target
 from memtui.model.advice import Advice
+from memtui.model.holds import FreezeChoice
 from memtui.model.plan import Mark, Plan
 from memtui.model.process import Process, ProcessId
 from memtui.model.report import Progress, TargetReport
@@ -120,10 +121,16 @@ class Said(Message):
 
 
 class Planned(Message):
-    """A plan was made for the dialog; ``turn`` tells which of its questions this answers."""
+    """A plan was made for the dialog; ``turn`` tells which of its questions this answers.
 
-    def __init__(self, turn: int, plan: Plan | None, words: str) -> None:
+    ``choices`` is what each freeze method would do to the first target.
+    """
+
+    def __init__(
+        self, turn: int, plan: Plan | None, words: str, choices: tuple[FreezeChoice, ...] = ()
+    ) -> None:
         super().__init__()
+        self.choices = choices
         self.turn = turn
         self.plan = plan
         self.words = words

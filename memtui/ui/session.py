@@ -17,7 +17,13 @@ from memtui.ui.operator import Clerk, Operator
 from memtui.ui.options import UiOptions
 from memtui.ui.sampler import Sampler, words_of
 
-FREEZE_CHOICES: tuple[Freeze | None, ...] = (None, Freeze.PTRACE, Freeze.OFF)
+FREEZE_CHOICES: tuple[Freeze | None, ...] = (
+    None,
+    Freeze.PTRACE,
+    Freeze.OFF,
+    Freeze.SIGSTOP,
+    Freeze.CGROUP,
+)
 """What the freeze key cycles through; None leaves the choice to the host."""
 
 
@@ -82,10 +88,11 @@ class Session:
         def question() -> None:
             try:
                 plan = self.host.plan(advice, wanted, freeze)
+                choices = self.host.freeze_choices(wanted[0].target)
             except Exception as error:  # The dialog waits for an answer, and shows this one.
                 self.post(Planned(turn, None, words_of(error)))
             else:
-                self.post(Planned(turn, plan, ""))
+                self.post(Planned(turn, plan, "", tuple(choices)))
 
         self.clerk.ask(question)
 

@@ -13,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from memtui.linux import machine
+from memtui.linux.cgroups import Group, group_at, path_of
 from memtui.linux.procfs import parse_colon_lines, read_stat
+from memtui.model.plan import Freeze
 from memtui.model.process import ProcessId
 
 FREEZE_SLOTS = 1024
@@ -143,7 +145,8 @@ class FreezeTarget:
         with path.open("r+b") as file:
             self._shared = mmap.mmap(file.fileno(), FREEZE_SLOTS * 8)
         command = [sys.executable, "-c", _FREEZE_SOURCE, mode, str(threads), str(path), str(FREEZE_SLOTS)]
-        self.popen = subprocess.Popen(command)
+        # A session of its own: no terminal that the tests may have is its.
+        self.popen = subprocess.Popen(command, start_new_session=True)
         self.pid = self.popen.pid
         self.threads = threads
         try:
@@ -193,10 +196,33 @@ class FreezeTarget:
         return found
 
     def assert_free(self, within_s: float = 1.0) -> None:
-        """It is neither stopped nor traced, and goes on, within a second."""
+        """It is neither stopped nor traced nor in a cgroup of ours, and goes on, within a second."""
         until = time.monotonic() + within_s
-        freeze_wait(lambda: self.tracers() == {0} and not set(self.states()) & set("tT"), "free", within_s)
+
+        def is_free() -> bool:
+            stopped = set(self.states()) & set("tT")
+            return self.tracers() == {0} and not stopped and self.held_group() is None
+
+        freeze_wait(is_free, "free", within_s)
         self.assert_progress(max(0.05, until - time.monotonic()))
+
+    def held_group(self) -> Group | None:
+        """The cgroup of ours that all its threads stand in; None if none does."""
+        paths = {path_of(self.pid, int(task.name)) for task in self._live_tasks()}
+        ours = {path for path in paths if path and "/memtui-" in path}
+        if not ours:
+            return None
+        assert paths == ours
+        (path,) = ours
+        return group_at(path)
+
+    def _live_tasks(self) -> list[Path]:
+        tasks = list(Path(f"/proc/{self.pid}/task").iterdir())
+        return [
+            task
+            for task in tasks
+            if (task / "stat").read_text("utf-8", "replace").rpartition(")")[2][1] != "Z"
+        ]
 
     def assert_progress(self, within_s: float = 1.0) -> None:
         """Its counters move: any of them."""
@@ -212,15 +238,20 @@ class FreezeTarget:
             within_s,
         )
 
-    def assert_frozen(self) -> None:
-        """Every thread stands in a ptrace stop, and none counts."""
+    def assert_frozen(self, method: Freeze = Freeze.PTRACE) -> None:
+        """Every thread stands still, as the method has it, and none counts."""
         before = self.counters()
-        assert set(self.states()) == {"t"}
+        self.assert_states_frozen(method)
         assert self.counters() == before
 
-    def assert_states_frozen(self) -> None:
-        """Every thread stands in a ptrace stop."""
-        assert set(self.states()) == {"t"}
+    def assert_states_frozen(self, method: Freeze = Freeze.PTRACE) -> None:
+        """Every thread stands in the stop of the method."""
+        if method is Freeze.CGROUP:
+            group = self.held_group()
+            assert group is not None
+            assert group.is_frozen()
+        else:
+            assert set(self.states()) == {"t" if method is Freeze.PTRACE else "T"}
 
     def assert_free_of_tracer(self) -> None:
         """Nobody traces it and it is not stopped."""

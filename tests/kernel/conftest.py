@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from memtui.freeze.client import Guard
 from tests.conftest import need
+from tests.kernel.children import FreezeTarget
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,3 +27,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if here in item.path.parents:
             item.add_marker("kernel")
+
+
+@pytest.fixture
+def guard(tmp_path: Path) -> Iterator[Guard]:
+    """A running guard, which is gone when the test is over."""
+    guard = Guard.start(tmp_path / "holds")
+    yield guard
+    guard.close()
+    assert not Path(f"/proc/{guard.pid}").exists()
+    assert not list((tmp_path / "holds").glob("*")), "no journal is left"
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Callable[..., FreezeTarget]]:
+    """Starts targets, and ends them."""
+    made: list[FreezeTarget] = []
+
+    def start(mode: str = "idle", threads: int = 1) -> FreezeTarget:
+        made.append(FreezeTarget(tmp_path, mode, threads))
+        return made[-1]
+
+    yield start
+    for target in made:
+        target.close()

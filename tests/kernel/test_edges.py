@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -31,14 +32,16 @@ from tests.kernel.toolkit import (
     rows,
     smaps,
     span,
+    state_of,
     total,
+    wait_until,
     within,
 )
 
 pytestmark = pytest.mark.usefixtures("swap_file")
 
 GIB = 1 << 30
-METHODS = [Freeze.OFF, Freeze.PTRACE]
+METHODS = list(Freeze)
 
 
 @pytest.fixture
@@ -49,7 +52,7 @@ def child() -> Iterator[Child]:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[LocalHost]:
-    with LocalHost(tmp_path) as opened:
+    with LocalHost(tmp_path, journal_dir=tmp_path / "holds") as opened:
         yield opened
 
 
@@ -142,7 +145,7 @@ def test_two_thousand_vmas_of_one_page(host: LocalHost, child: Child, freeze: Fr
     assert report.moved_bytes == count * PAGE - total(told, "rss") == total(told, "swap")
     assert report.moved_bytes >= count * PAGE - RESIDUE_BYTES
     assert report.calls == 8
-    assert report.holds == (1 if freeze is Freeze.PTRACE else 0)
+    assert report.holds == (0 if freeze is Freeze.OFF else 1)
     for entry in told:
         assert part(report, entry.start).moved_bytes == PAGE - entry.rss
 
@@ -337,7 +340,8 @@ def test_a_target_that_exits_right_before_the_call(
 
 
 @pytest.mark.parametrize(
-    ("freeze", "ending"), [(Freeze.OFF, "exit"), (Freeze.OFF, "exec"), (Freeze.PTRACE, "kill")]
+    ("freeze", "ending"),
+    [(Freeze.OFF, "exit"), (Freeze.OFF, "exec"), *((held, "kill") for held in METHODS[1:])],
 )
 @pytest.mark.parametrize("advice", [Advice.COLD, Advice.PAGEOUT, Advice.COLLAPSE])
 def test_nothing_is_claimed_of_a_map_that_is_gone(
@@ -353,6 +357,48 @@ def test_nothing_is_claimed_of_a_map_that_is_gone(
     report = give(host, child, advice, [(start, HUGE)], freeze)
     assert once.done
     assert_nothing_is_claimed(report)
+
+
+def _is_free(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    cgroup = Path(f"/proc/{pid}/cgroup").read_text()
+    return "TracerPid:\t0\n" in status and state_of(pid) not in "tT" and "/memtui-" not in cgroup
+
+
+@pytest.mark.parametrize(
+    ("freeze", "ending"),
+    [
+        *((held, ending) for held in METHODS[1:] for ending in ("deadline", "guard killed")),
+        (Freeze.SIGSTOP, "SIGCONT"),
+    ],
+)
+def test_a_hold_that_ends_early_is_told(
+    host: LocalHost,
+    child: Child,
+    behind_call: Callable[[Callable[[], object]], Once],
+    freeze: Freeze,
+    ending: str,
+) -> None:
+    start = child.map(4 * MIB, fill=1)
+
+    def end() -> None:
+        if ending == "SIGCONT":
+            os.kill(child.pid, signal.SIGCONT)
+        elif ending == "guard killed":
+            assert host._guard is not None
+            os.kill(host._guard.pid, signal.SIGKILL)
+        # The engine is in its call, and does nothing about it.
+        wait_until(lambda: _is_free(child.pid), "it runs on by itself", 4)
+
+    once = behind_call(end)
+    report = give(host, child, Advice.COLD, [(start, 4 * MIB)], freeze)
+    assert once.done
+    assert report.reason is Reason.FREEZE_LOST
+    assert ends(report) == [(Outcome.FREEZE_LOST, Reason.FREEZE_LOST)]
+    words = {"deadline": "deadline", "guard killed": "the guard died", "SIGCONT": "SIGCONT"}[ending]
+    assert words in (report.reason_text or "")
+    assert _is_free(child.pid)
+    assert child.checksum(start, 4 * MIB)
 
 
 def assert_nothing_is_claimed(report: TargetReport) -> None:

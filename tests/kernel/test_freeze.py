@@ -1,4 +1,4 @@
-"""The guard and ptrace on the real kernel: what is held stands still, and what was held runs on."""
+"""The guard and its methods on the real kernel: what is held stands still, and what was held runs on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -26,68 +26,48 @@ from memtui.model.verdict import Reason
 from tests.kernel.children import FreezeTarget, freeze_engine_command, freeze_wait
 
 Make = Callable[..., FreezeTarget]
-
-
-@pytest.fixture
-def guard() -> Iterator[Guard]:
-    """A running guard, which is gone when the test is over."""
-    guard = Guard.start()
-    yield guard
-    guard.close()
-    assert not Path(f"/proc/{guard.pid}").exists()
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Iterator[Make]:
-    """Starts targets, and ends them."""
-    made: list[FreezeTarget] = []
-
-    def start(mode: str = "idle", threads: int = 1) -> FreezeTarget:
-        made.append(FreezeTarget(tmp_path, mode, threads))
-        return made[-1]
-
-    yield start
-    for target in made:
-        target.close()
+_LETTER = {Freeze.PTRACE: "t", Freeze.SIGSTOP: "T", Freeze.CGROUP: "S"}
+METHODS = [Freeze.PTRACE, Freeze.SIGSTOP, Freeze.CGROUP]
 
 
 def id_of(pid: int) -> ProcessId:
     return ProcessId(pid, read_stat(pid).start_time, machine.boot_id())
 
 
-@pytest.mark.parametrize("threads", [1, 100])
+@pytest.mark.parametrize("threads", [1, 100, 1000])
 @pytest.mark.parametrize("mode", ["idle", "busy"])
+@pytest.mark.parametrize("method", METHODS)
 def test_every_thread_stands_still_and_then_goes_on(
-    guard: Guard, make: Make, mode: str, threads: int
+    guard: Guard, make: Make, mode: str, threads: int, method: Freeze
 ) -> None:
     target = make(mode, threads)
     for _ in range(3):
-        hold = guard.hold(target.process, target.pidfd, Freeze.PTRACE, 10_000)
+        hold = guard.hold(target.process, target.pidfd, method, 10_000)
         assert hold.threads == threads
-        target.assert_frozen()
-        assert target.tracers() == {guard.pid}
+        target.assert_frozen(method)
+        assert target.tracers() == {guard.pid if method is Freeze.PTRACE else 0}
         released = guard.release(hold)
         assert released.held_throughout
         assert released.why is None
         assert released.held_ms >= hold.stopping_ms > 0
         target.assert_free()
-    target.assert_all_progress()
+    target.assert_all_progress(20 if threads < 1000 else 120)
 
 
-def test_ten_threads_cost_little(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_ten_threads_cost_little(guard: Guard, make: Make, method: Freeze) -> None:
     target = make("idle", 10)
-    holds = [
-        guard.release(guard.hold(target.process, target.pidfd, Freeze.PTRACE)).held_ms for _ in range(50)
-    ]
+    holds = [guard.release(guard.hold(target.process, target.pidfd, method)).held_ms for _ in range(50)]
     assert statistics.median(holds) < 5
 
 
-def test_the_map_does_not_change_while_held(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_the_map_does_not_change_while_held(guard: Guard, make: Make, method: Freeze) -> None:
     target = make("mapper")
     maps = Path(f"/proc/{target.pid}/maps")
     first = maps.read_bytes()
     freeze_wait(lambda: maps.read_bytes() != first, "it changes while it runs")
-    hold = guard.hold(target.process, target.pidfd, Freeze.PTRACE, 10_000)
+    hold = guard.hold(target.process, target.pidfd, method, 10_000)
     snapshots = {maps.read_bytes() for _ in range(50)}
     assert guard.release(hold).held_throughout
     assert len(snapshots) == 1
@@ -182,29 +162,31 @@ def test_a_vfork_parent_is_rolled_back_and_runs_on(guard: Guard, make: Make) -> 
     assert caught.value.reason is Reason.FREEZE_NO_GUARD
 
 
-def test_the_deadline_lets_go_by_itself_and_tells(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_the_deadline_lets_go_by_itself_and_tells(guard: Guard, make: Make, method: Freeze) -> None:
     target = make("idle", 5)
-    hold = guard.hold(target.process, target.pidfd, Freeze.PTRACE, 100)
-    target.assert_frozen()
+    hold = guard.hold(target.process, target.pidfd, method, 100)
+    target.assert_frozen(method)
     target.assert_free()
     released = guard.release(hold)
     assert not released.held_throughout
     assert released.why == "deadline"
     assert 100 <= released.held_ms < 200
-    again = guard.hold(target.process, target.pidfd, Freeze.PTRACE)
+    again = guard.hold(target.process, target.pidfd, method)
     assert guard.release(again).held_throughout
 
 
-def test_panic_lets_go_of_what_is_held(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_panic_lets_go_of_what_is_held(guard: Guard, make: Make, method: Freeze) -> None:
     target = make("idle", 5)
-    hold = guard.hold(target.process, target.pidfd, Freeze.PTRACE, 60_000)
-    target.assert_frozen()
+    hold = guard.hold(target.process, target.pidfd, method, 60_000)
+    target.assert_frozen(method)
     guard.panic()
     target.assert_free()
     released = guard.release(hold)
     assert not released.held_throughout
     assert released.why == "panic"
-    again = guard.hold(target.process, target.pidfd, Freeze.PTRACE)
+    again = guard.hold(target.process, target.pidfd, method)
     assert guard.release(again).held_throughout
 
 
@@ -258,9 +240,10 @@ def test_a_panic_that_overtakes_the_request_counts_too(guard: Guard, make: Make)
     assert guard.release(again).held_throughout
 
 
-def test_dropping_the_sockets_lets_go(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_dropping_the_sockets_lets_go(guard: Guard, make: Make, method: Freeze) -> None:
     target = make("idle", 5)
-    hold = guard.hold(target.process, target.pidfd, Freeze.PTRACE, 60_000)
+    hold = guard.hold(target.process, target.pidfd, method, 60_000)
     guard.drop()
     guard.drop()
     target.assert_free()
@@ -272,16 +255,17 @@ def test_dropping_the_sockets_lets_go(guard: Guard, make: Make) -> None:
     assert not guard.is_alive()
 
 
-def test_a_held_target_that_is_killed_is_told(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_a_held_target_that_is_killed_is_told(guard: Guard, make: Make, method: Freeze) -> None:
     target, other = make("idle", 10), make()
-    hold = guard.hold(target.process, target.pidfd, Freeze.PTRACE, 60_000)
+    hold = guard.hold(target.process, target.pidfd, method, 60_000)
     target.popen.kill()
     assert target.popen.wait(5) == -signal.SIGKILL
     released = guard.release(hold)
     assert not released.held_throughout
     assert released.why == "exited"
     assert guard.is_alive()
-    assert guard.release(guard.hold(other.process, other.pidfd, Freeze.PTRACE)).held_throughout
+    assert guard.release(guard.hold(other.process, other.pidfd, method)).held_throughout
 
 
 def test_a_zombie_leader_does_not_hide_its_threads(guard: Guard, make: Make) -> None:
@@ -295,41 +279,35 @@ def test_a_zombie_leader_does_not_hide_its_threads(guard: Guard, make: Make) -> 
     assert target.tracers() == {0}
 
 
-def test_a_dead_process_is_not_held(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_a_dead_process_is_not_held(guard: Guard, make: Make, method: Freeze) -> None:
     target = make()
     target.popen.kill()
     freeze_wait(lambda: target.states() in ("Z", ""), "it is a zombie")
     with pytest.raises(FreezeError) as caught:
-        guard.hold(target.process, target.pidfd, Freeze.PTRACE)
+        guard.hold(target.process, target.pidfd, method)
     assert caught.value.reason is Reason.EXITED
     assert guard.is_alive()
 
 
-def test_another_process_of_the_same_pid_is_not_held(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_another_process_of_the_same_pid_is_not_held(guard: Guard, make: Make, method: Freeze) -> None:
     target = make()
     other = ProcessId(target.pid, target.process.start_time - 1, target.process.boot_id)
     with pytest.raises(FreezeError) as caught:
-        guard.hold(other, target.pidfd, Freeze.PTRACE)
+        guard.hold(other, target.pidfd, method)
     assert caught.value.reason is Reason.EXITED
     assert target.tracers() == {0}
 
 
-@pytest.mark.parametrize("method", [Freeze.SIGSTOP, Freeze.CGROUP])
-def test_what_is_not_built_is_refused(guard: Guard, make: Make, method: Freeze) -> None:
-    target = make()
-    with pytest.raises(FreezeError) as caught:
-        guard.hold(target.process, target.pidfd, method)
-    assert caught.value.reason is Reason.FREEZE_UNSUPPORTED
-    assert guard.is_alive()
-
-
-def test_a_second_hold_is_refused_and_the_first_stands(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_a_second_hold_is_refused_and_the_first_stands(guard: Guard, make: Make, method: Freeze) -> None:
     first, second = make(), make()
-    hold = guard.hold(first.process, first.pidfd, Freeze.PTRACE)
+    hold = guard.hold(first.process, first.pidfd, method)
     with pytest.raises(FreezeError) as caught:
-        guard.hold(second.process, second.pidfd, Freeze.PTRACE)
+        guard.hold(second.process, second.pidfd, method)
     assert f"holds process {first.pid} already" in str(caught.value)
-    first.assert_frozen()
+    first.assert_frozen(method)
     assert guard.release(hold).held_throughout
     assert second.tracers() == {0}
 
@@ -342,7 +320,8 @@ def _kernel_thread() -> int:
     )
 
 
-def test_the_lockout_refuses_whom_no_flag_lets_through(guard: Guard) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_the_lockout_refuses_whom_no_flag_lets_through(guard: Guard, method: Freeze) -> None:
     kernel_thread = _kernel_thread()
     assert os.getppid() in ancestors()
     cases = {
@@ -361,7 +340,7 @@ def test_the_lockout_refuses_whom_no_flag_lets_through(guard: Guard) -> None:
         pidfd = os.pidfd_open(pid)
         try:
             with pytest.raises(FreezeError) as caught:
-                guard.hold(process, pidfd, Freeze.PTRACE)
+                guard.hold(process, pidfd, method)
         finally:
             os.close(pidfd)
         assert caught.value.reason is Reason.FREEZE_REFUSED
@@ -451,19 +430,21 @@ def test_whoever_holds_our_terminals_master_is_refused(controlling: bool) -> Non
     assert said[1] == "None"
 
 
-def test_signals_sent_to_a_held_target_arrive_after_it(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_signals_sent_to_a_held_target_arrive_after_it(guard: Guard, make: Make, method: Freeze) -> None:
     target = make("count_signals")
     freeze_wait(target.freeze_news, "it counts signals")
-    hold = guard.hold(target.process, target.pidfd, Freeze.PTRACE)
+    hold = guard.hold(target.process, target.pidfd, method)
     for _ in range(7):
         target.signal(signal.SIGRTMIN)
-    target.assert_frozen()
+    target.assert_frozen(method)
     assert target.counter(0) == 0
     assert guard.release(hold).held_throughout
     freeze_wait(lambda: target.counter(0) == 7, "all signals arrive")
 
 
-def test_no_signal_is_lost_or_doubled_by_freezing(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_no_signal_is_lost_or_doubled_by_freezing(guard: Guard, make: Make, method: Freeze) -> None:
     target = make("count_signals")
     freeze_wait(target.freeze_news, "it counts signals")
     wanted, done = 3000, threading.Event()
@@ -473,7 +454,7 @@ def test_no_signal_is_lost_or_doubled_by_freezing(guard: Guard, make: Make) -> N
 
     def freeze_and_thaw() -> None:
         while not done.is_set():
-            guard.release(guard.hold(target.process, target.pidfd, Freeze.PTRACE))
+            guard.release(guard.hold(target.process, target.pidfd, method))
 
     freezer = threading.Thread(target=freeze_and_thaw)
     freezer.start()
@@ -490,12 +471,13 @@ def test_no_signal_is_lost_or_doubled_by_freezing(guard: Guard, make: Make) -> N
     assert target.counter(0) == wanted
 
 
-def test_the_guard_ignores_what_ends_others(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_the_guard_ignores_what_ends_others(guard: Guard, make: Make, method: Freeze) -> None:
     target = make()
-    hold = guard.hold(target.process, target.pidfd, Freeze.PTRACE, 10_000)
+    hold = guard.hold(target.process, target.pidfd, method, 10_000)
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGTSTP):
         os.kill(guard.pid, number)
-        target.assert_frozen()
+        target.assert_frozen(method)
     assert guard.is_alive()
     assert guard.release(hold).held_throughout
 
@@ -515,9 +497,10 @@ def test_the_guard_stands_apart(guard: Guard) -> None:
     }
 
 
-def test_the_guards_death_is_noticed(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_the_guards_death_is_noticed(guard: Guard, make: Make, method: Freeze) -> None:
     target = make("idle", 5)
-    hold = guard.hold(target.process, target.pidfd, Freeze.PTRACE, 60_000)
+    hold = guard.hold(target.process, target.pidfd, method, 60_000)
     assert guard.is_alive()
     os.kill(guard.pid, signal.SIGKILL)
     target.assert_free()
@@ -527,16 +510,17 @@ def test_the_guards_death_is_noticed(guard: Guard, make: Make) -> None:
     assert released.held_ms > 0
     assert not guard.is_alive()
     with pytest.raises(FreezeError) as caught:
-        guard.hold(target.process, target.pidfd, Freeze.PTRACE)
+        guard.hold(target.process, target.pidfd, method)
     assert caught.value.reason is Reason.FREEZE_NO_GUARD
 
 
-def test_a_guard_that_hangs_is_ended(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_a_guard_that_hangs_is_ended(guard: Guard, make: Make, method: Freeze) -> None:
     target = make("idle", 5)
-    hold = guard.hold(target.process, target.pidfd, Freeze.PTRACE, 60_000)
+    hold = guard.hold(target.process, target.pidfd, method, 60_000)
     os.kill(guard.pid, signal.SIGSTOP)
     freeze_wait(lambda: read_stat(guard.pid).state == "T", "the guard hangs")
-    target.assert_frozen()
+    target.assert_frozen(method)
     released = guard.release(hold)
     assert not released.held_throughout
     assert "did not answer" in (released.why or "")
@@ -544,24 +528,25 @@ def test_a_guard_that_hangs_is_ended(guard: Guard, make: Make) -> None:
     assert not guard.is_alive()
 
 
-def test_execs_in_the_middle_of_freezing(make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_execs_in_the_middle_of_freezing(make: Make, tmp_path: Path, method: Freeze) -> None:
     target = make("execs", 4)
     reasons: dict[str, int] = {}
-    guard = Guard.start()
+    guard = Guard.start(tmp_path / "holds")
     try:
         freeze_wait(lambda: target.counter(0) > 1, "it runs its second program")
         until = time.monotonic() + 60
         while target.counter(0) < 40 and time.monotonic() < until:
             if not guard.is_alive():
                 guard.close()
-                guard = Guard.start()
+                guard = Guard.start(tmp_path / "holds")
             try:
-                hold = guard.hold(target.process, target.pidfd, Freeze.PTRACE)
+                hold = guard.hold(target.process, target.pidfd, method)
             except FreezeError as error:
                 reasons[error.reason.value] = reasons.get(error.reason.value, 0) + 1
                 continue
             maps = Path(f"/proc/{target.pid}/maps")
-            target.assert_states_frozen()
+            target.assert_states_frozen(method)
             first = maps.read_bytes()
             assert maps.read_bytes() == first
             assert guard.release(hold).held_throughout
@@ -576,13 +561,14 @@ def test_execs_in_the_middle_of_freezing(make: Make) -> None:
     target.assert_progress(10)
 
 
-def test_threads_that_come_faster_than_they_are_stopped(guard: Guard, make: Make) -> None:
+@pytest.mark.parametrize("method", METHODS)
+def test_threads_that_come_faster_than_they_are_stopped(guard: Guard, make: Make, method: Freeze) -> None:
     target = make("spawn")
     for _ in range(50):
-        hold = guard.hold(target.process, target.pidfd, Freeze.PTRACE)
+        hold = guard.hold(target.process, target.pidfd, method)
         tasks = sorted(os.listdir(f"/proc/{target.pid}/task"))
         before = target.counters()
-        assert set(target.states()) <= {"t", "Z", "X"}
+        assert set(target.states()) <= {_LETTER[method], "Z", "X"}
         assert sorted(os.listdir(f"/proc/{target.pid}/task")) == tasks
         assert target.counters() == before
         assert guard.release(hold).held_throughout
@@ -591,14 +577,17 @@ def test_threads_that_come_faster_than_they_are_stopped(guard: Guard, make: Make
 
 _CUT_LISTING = """
 import select, sys
-from memtui.freeze import ptrace
-pid, whole, cut = int(sys.argv[1]), ptrace.thread_ids, 0
+import os
+from memtui.freeze import ptrace, threads
+from memtui.freeze.journal import Journal
+from memtui.freeze.method import Subject
+pid, whole, cut = int(sys.argv[1]), threads.thread_ids, 0
 def cut_short(pid):
     global cut
     cut += 1
     return sorted(whole(pid))[:1] if cut <= 3 else whole(pid)
-ptrace.thread_ids = cut_short
-grip = ptrace.PtraceGrip(pid)
+threads.thread_ids = cut_short
+grip = ptrace.PtraceGrip(Subject(pid, 0, os.pidfd_open(pid), Journal(None), print))
 while not grip.advance():
     for tid, status in ptrace.waited():
         grip.notice(tid, status)

@@ -1,6 +1,6 @@
 """memtui on one process, with an advice that takes long, so that a hold lasts until it is ended.
 
-Run as ``holding.py STATE_DIR PID``.
+Run as ``holding.py STATE_DIR PID METHOD``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from memtui.advise.engine import Subject
 from memtui.host.local import LocalHost
-from memtui.model.plan import TargetPlan
+from memtui.model.plan import Freeze, TargetPlan
 from memtui.ui.app import run
 from memtui.ui.options import UiOptions
 
@@ -33,5 +33,6 @@ class SlowHost(LocalHost):
 
 
 if __name__ == "__main__":
-    with SlowHost(Path(sys.argv[1])) as host:
-        sys.exit(run(host, UiOptions(pid=int(sys.argv[2]), read_only=False, freeze=None)))
+    state_dir = Path(sys.argv[1])
+    with SlowHost(state_dir, journal_dir=state_dir / "holds") as host:
+        sys.exit(run(host, UiOptions(pid=int(sys.argv[2]), read_only=False, freeze=Freeze(sys.argv[3]))))

@@ -140,7 +140,8 @@ def test_closed_terminal_ends_it(tmp_path: Path) -> None:
 
 def _held(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
-    return "TracerPid:\t0\n" not in status
+    cgroup = Path(f"/proc/{pid}/cgroup").read_text()
+    return "TracerPid:\t0\n" not in status or toolkit.state_of(pid) in "tT" or "/memtui-" in cgroup
 
 
 def _runs(pid: int) -> bool:
@@ -160,10 +161,10 @@ def _hang_up_signal(terminal: Terminal) -> None:
 
 
 @contextmanager
-def _holding(state_dir: Path, pid: int) -> Iterator[Terminal]:
+def _holding(state_dir: Path, pid: int, method: str = "ptrace") -> Iterator[Terminal]:
     """memtui on a screen, in the middle of holding a process."""
     script = Path(__file__).with_name("holding.py")
-    with Terminal([sys.executable, str(script), str(state_dir), str(pid)]) as terminal:
+    with Terminal([sys.executable, str(script), str(state_dir), str(pid), method]) as terminal:
         terminal.wait_for(lambda text: f"Map of {pid}" in text and "[heap]" in text)
         terminal.send("*")
         terminal.wait_for(" marked, ")
@@ -174,14 +175,15 @@ def _holding(state_dir: Path, pid: int) -> Iterator[Terminal]:
         yield terminal
 
 
+@pytest.mark.parametrize("method", ["ptrace", "sigstop", "cgroup"])
 @pytest.mark.parametrize("end", [_terminate, _kill, _hang_up_signal, Terminal.hang_up])
 def test_target_runs_on_when_the_screen_ends_while_it_is_held(
-    tmp_path: Path, end: Callable[[Terminal], None]
+    tmp_path: Path, end: Callable[[Terminal], None], method: str
 ) -> None:
     with toolkit.Child() as child:
         address = child.map(8 << 20, fill=1)
         before = child.checksum(address, 8 << 20)
-        with _holding(tmp_path, child.pid) as terminal:
+        with _holding(tmp_path, child.pid, method) as terminal:
             end(terminal)
             toolkit.wait_until(lambda: _runs(child.pid), "it runs on", timeout_s=1.0)
             terminal.process.wait(10)
@@ -189,11 +191,13 @@ def test_target_runs_on_when_the_screen_ends_while_it_is_held(
         assert child.checksum(address, 8 << 20) == before
 
 
+@pytest.mark.parametrize("method", ["ptrace", "sigstop", "cgroup"])
 @pytest.mark.parametrize("key", ["!", "\x1b[24~"])
-def test_thaw_key_releases_at_once(tmp_path: Path, key: str) -> None:
+def test_thaw_key_releases_at_once(tmp_path: Path, key: str, method: str) -> None:
     with toolkit.Child() as child:
         child.map(8 << 20, fill=1)
-        with _holding(tmp_path, child.pid) as terminal:
+        with _holding(tmp_path, child.pid, method) as terminal:
+            terminal.wait_for("HELD ")
             terminal.send(key)
             toolkit.wait_until(lambda: _runs(child.pid), "it runs on", timeout_s=1.0)
             terminal.wait_for(lambda text: "freeze_lost" in text or "cancelled" in text)

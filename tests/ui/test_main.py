@@ -338,10 +338,10 @@ async def test_f_cycles_the_freeze_method_of_the_next_plan(make_app: MakeApp) ->
     async with app.run_test(size=WIDE) as pilot:
         await read_machine(app, pilot)
         seen = []
-        for _ in range(4):
+        for _ in range(6):
             seen.append(app.session.freeze)
             await pilot.press("f")
-        assert seen == [None, Freeze.PTRACE, Freeze.OFF, None]
+        assert seen == [None, Freeze.PTRACE, Freeze.OFF, Freeze.SIGSTOP, Freeze.CGROUP, None]
         assert "next freeze: ptrace" in screen_text(app)
 
 

@@ -106,6 +106,35 @@ async def test_the_dialog_plans_anew_for_every_advice_and_freeze(make_app: MakeA
         assert app.session.freeze is Freeze.PTRACE
 
 
+async def test_the_dialog_says_what_each_method_does_to_this_target(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        await mark_regions(app, pilot, "cold region")
+        await pilot.press("a")
+        await settled(app, pilot)
+        assert "> ptrace  stops its 3 threads" in screen_text(app)
+        assert "  sigstop stops its 3 threads; its parent, process 1 ([/x]), is told" in screen_text(app)
+        assert "  cgroup  not available: no cgroup v2" in screen_text(app)
+        assert "return EINTR" in screen_text(app)
+        await pilot.press("f", "f", "f")
+        await settled(app, pilot)
+        assert app.session.freeze is Freeze.SIGSTOP
+        assert "> sigstop stops its 3 threads" in screen_text(app)
+        assert host_of(app).applied == [], "choosing freezes nothing"
+
+
+async def test_a_narrow_dialog_says_it_of_the_chosen_method(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=(80, 24)) as pilot:
+        await start(app, pilot)
+        await mark_regions(app, pilot, "cold region")
+        await pilot.press("a", "f", "f", "f", "f")
+        await settled(app, pilot)
+        assert "> cgroup  not available" in screen_text(app)
+        assert "sigstop stops" not in screen_text(app)
+
+
 async def test_an_answer_to_an_earlier_question_is_not_shown(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:

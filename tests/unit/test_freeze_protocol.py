@@ -12,8 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.freeze import protocol
-from memtui.freeze.method import FreezeError, method_named
-from memtui.model.verdict import Reason
 
 _TEXT = st.text(st.characters(codec=None), max_size=300)
 _NUMBER = st.integers(0, 1 << 63)
@@ -123,9 +121,3 @@ def test_a_full_socket_does_not_block_who_does_not_want_it(
 
     with pytest.raises(BlockingIOError):
         fill()
-
-
-def test_a_method_that_is_not_built_is_named() -> None:
-    with pytest.raises(FreezeError) as caught:
-        method_named("cgroup", {})
-    assert caught.value.reason is Reason.FREEZE_UNSUPPORTED

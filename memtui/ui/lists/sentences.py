@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.errors import with_step
+from memtui.model.holds import FREEZE_NOTE, FreezeChoice
 from memtui.model.plan import Freeze, Plan, TargetPlan
 from memtui.model.report import RangeReport
 from memtui.model.vma import FLAG_WORDS, MappedVma
@@ -47,15 +51,34 @@ def describe_freeze(target: TargetPlan) -> SafeText:
     """Return who is advised and how it is held, and why not otherwise."""
     who = f"{target.process.pid} {target.name}"
     if target.blocked is not None:
-        words = target.blocked_text or target.blocked.text
-        step = f"; {target.blocked.next_step}" if target.blocked.next_step else ""
-        return safe(f"{who}: BLOCKED, {words}{step}")
+        words = with_step(target.blocked_text or target.blocked.text, target.blocked)
+        return safe(f"{who}: BLOCKED, {words}")
     if target.self_advised:
         return safe(f"{who}: it advises itself (you may not advise it from outside); not held")
     held = "not held" if target.freeze is Freeze.OFF else f"will be held by {target.freeze.value}"
     reason = f" ({target.freeze_reason})" if target.freeze_reason else ""
     chosen = ", chosen for you" if target.freeze_is_ours else ""
     return safe(f"{who}: {held}{chosen}{reason}, {count(len(target.ranges), 'range')}")
+
+
+def describe_choices(
+    choices: Sequence[FreezeChoice], plan: Plan, *, all_of_them: bool
+) -> tuple[SafeText, ...]:
+    """Return what each freeze method would do to the first target, or only the one that is chosen."""
+    if not plan.targets:
+        return ()
+    chosen = plan.targets[0].freeze
+    lines = [
+        safe(f"{'>' if item.method is chosen else ' '} {item.method.value:<8}{item.line}")
+        for item in choices
+        if all_of_them or item.method is chosen
+    ]
+    if all_of_them:
+        lines.append(safe(FREEZE_NOTE))
+        if len(plan.targets) > 1:
+            first = plan.targets[0]
+            lines.insert(0, safe(f"To {first.process.pid} {first.name}, the first of them:"))
+    return tuple(lines)
 
 
 def describe_result(result: Result) -> SafeText:

@@ -17,7 +17,7 @@ from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.plan import Plan
 from memtui.text import SafeText, safe
 from memtui.ui.commands import DIALOG_BINDINGS, PLAN_BINDINGS
-from memtui.ui.lists.sentences import describe_forecast, describe_freeze
+from memtui.ui.lists.sentences import describe_choices, describe_forecast, describe_freeze
 from memtui.ui.lists.verdicts import VerdictRows
 from memtui.ui.lists.words import reasons_in_words
 from memtui.ui.messages import Planned
@@ -51,6 +51,7 @@ class PlanScreen(ModalScreen["Plan | None"]):
         self._what.set_reactive(TextLine.text, what)
         self._advices = ChoiceLine("advice", [advice.value.upper() for advice in _ADVICES], id="plan-advice")
         self._freezes = ChoiceLine("freeze", [freeze_word(item) for item in FREEZE_CHOICES], id="plan-freeze")
+        self._methods = TextLines(id="plan-methods")
         self._does = TextLines(id="plan-does")
         self._targets = TextLines(id="plan-targets")
         self._totals = TextLine(id="plan-totals")
@@ -64,6 +65,7 @@ class PlanScreen(ModalScreen["Plan | None"]):
             yield self._advices
             yield self._does
             yield self._freezes
+            yield self._methods
             yield self._targets
             yield self._ranges
             yield self._why
@@ -75,7 +77,6 @@ class PlanScreen(ModalScreen["Plan | None"]):
 
     def on_mount(self) -> None:
         """Ask for the first plan."""
-        self._freezes.remark = SafeText("sigstop, cgroup: not built yet")
         self._ask()
 
     def _ask(self) -> None:
@@ -101,6 +102,7 @@ class PlanScreen(ModalScreen["Plan | None"]):
         plan = self._plan = message.plan
         if plan is None:
             self._targets.lines = ()
+            self._methods.lines = ()
             self._ranges.table.show(NoRows(), reset=True)
             self._tell_why()
             self._totals.text = safe(f"no plan: {message.words}")
@@ -111,6 +113,8 @@ class PlanScreen(ModalScreen["Plan | None"]):
             rest = SafeText(f"and {len(told) - _TARGETS_TOLD} processes more, {len(blocked)} blocked in all")
             told = [*(blocked or told)[:_TARGETS_TOLD], rest]
         self._targets.lines = tuple(told)
+        all_of_them = not self.has_class("-narrow")
+        self._methods.lines = describe_choices(message.choices, plan, all_of_them=all_of_them)
         rows = VerdictRows(plan)
         goes = sum(item.goes for _, item in rows.ranges)
         self._ranges.say(SafeText(f"Verdicts  {goes:,} of {len(rows):,} go to the kernel"))

@@ -1,0 +1,79 @@
+"""What each method would do to a process, and why not where it cannot. Touches nothing."""
+
+from __future__ import annotations
+
+from memtui.freeze.cgroup import suitable_home
+from memtui.freeze.lockout import refuse_reason
+from memtui.freeze.method import FreezeError
+from memtui.freeze.ptrace import raise_if_denied
+from memtui.freeze.sigstop import raise_if_unsuited
+from memtui.freeze.threads import named, stop_in_force, thread_stat
+from memtui.model.holds import FreezeChoice
+from memtui.model.plan import Freeze
+from memtui.model.process import ProcessId
+from memtui.model.verdict import Reason
+from memtui.text import count
+
+_STAYS = "after a crash it stays so until memtui starts again, or `memtui thaw`"
+
+
+def why_not(process: ProcessId, method: Freeze, *, override_names: bool = False) -> FreezeError | None:
+    """Return why a method cannot hold a process, as far as can be seen beforehand; None if it can.
+
+    A process that is gone is not refused: holding it will tell.
+    """
+    if method is Freeze.OFF:
+        return None
+    refused = refuse_reason(process, override_names=override_names)
+    if refused is not None:
+        return FreezeError(Reason.FREEZE_REFUSED, "", refused)
+    try:
+        if method is Freeze.PTRACE:
+            raise_if_denied(process.pid)
+        elif method is Freeze.SIGSTOP:
+            raise_if_unsuited(process.pid)
+        else:
+            suitable_home(process.pid)
+    except FreezeError as error:
+        return None if error.reason is Reason.EXITED else error
+    return None
+
+
+def choices(
+    process: ProcessId, *, self_advised: bool = False, override_names: bool = False
+) -> list[FreezeChoice]:
+    """Return all methods, each with what it would do to this process."""
+    return [_choice(process, method, self_advised, override_names) for method in Freeze]
+
+
+def _choice(process: ProcessId, method: Freeze, self_advised: bool, override_names: bool) -> FreezeChoice:
+    if self_advised and method is not Freeze.OFF:
+        return FreezeChoice(method, False, "not available: it advises itself, and could not while it stands")
+    refused = why_not(process, method, override_names=override_names)
+    if refused is not None:
+        return FreezeChoice(method, False, f"not available: {refused.detail or refused.reason.text}")
+    return FreezeChoice(method, True, _does(process.pid, method))
+
+
+def _does(pid: int, method: Freeze) -> str:
+    stat = thread_stat(pid, pid)
+    if stat is None:
+        return "it has exited"
+    whom = count(stat.threads, "thread")
+    if method is Freeze.OFF:
+        return f"stops nobody: its {whom} may change the map meanwhile, and then it is reported (raced)"
+    if method is Freeze.PTRACE:
+        return f"stops its {whom}; its parent is not told; after a crash the kernel lets it run on by itself"
+    if method is Freeze.CGROUP:
+        return f"freezes its {whom} in a cgroup of their own; nobody is told; {_STAYS}"
+    if _is_stopped(pid):
+        return f"it is stopped already, and is left so: nothing is sent to its {whom}"
+    parent = named(stat.parent) if stat.parent else "nobody"
+    return f"stops its {whom}; its parent, {parent}, is told (SIGCHLD); {_STAYS}"
+
+
+def _is_stopped(pid: int) -> bool:
+    try:
+        return stop_in_force(pid)
+    except FreezeError:
+        return False

@@ -1,0 +1,165 @@
+"""Control groups, version 2: where a process stands, and the few files of a group that memtui uses.
+
+Facts from Documentation/admin-guide/cgroup-v2.rst and kernel/cgroup/ (Linux 6.18). The version 2
+hierarchy is found by /proc/self/mountinfo, so that hosts on which both versions are mounted do too.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from memtui.linux.procfs import decode, parse_colon_lines, read_file, read_process_file
+
+_OCTAL = re.compile(r"\\([0-7]{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A mount of the version 2 hierarchy: which part of it (``root``), and where (``point``)."""
+
+    root: str
+    point: str
+
+
+def mounts() -> list[Mount]:
+    """Return where the version 2 hierarchy is mounted, as we see it (proc_pid_mountinfo(5))."""
+    found = []
+    for line in decode(read_file("/proc/self/mountinfo")).split("\n"):
+        before, _, after = line.partition(" - ")
+        fields = before.split(" ")
+        if after.startswith("cgroup2 ") and len(fields) >= 5:
+            found.append(Mount(_unescaped(fields[3]), _unescaped(fields[4])))
+    return found
+
+
+def _unescaped(field: str) -> str:
+    return _OCTAL.sub(lambda match: chr(int(match.group(1), 8)), field)
+
+
+def path_of(pid: int, tid: int | None = None) -> str | None:
+    """Return the version 2 path of a process, or of one thread of it; None if it has none.
+
+    It is seen from the root of our own cgroup namespace, and begins with ``/..`` outside of that.
+
+    Raises:
+        MemtuiError: NoSuchProcess, NotPermitted.
+    """
+    data = read_process_file(pid, "cgroup" if tid is None else f"task/{tid}/cgroup")
+    for line in decode(data).split("\n"):
+        if line.startswith("0::"):
+            return line[3:]
+    return None
+
+
+def group_at(path: str, known: list[Mount] | None = None) -> Group | None:
+    """Return the group of a version 2 path; None where no mount of ours shows it."""
+    if path == "/.." or path.startswith("/../"):
+        return None
+    for mount in mounts() if known is None else known:
+        root = "" if mount.root == "/" else mount.root
+        if path == mount.root or path.startswith(root + "/"):
+            folder = mount.point.rstrip("/") + path[len(root) :].rstrip("/")
+            if os.path.exists(folder + "/cgroup.procs"):
+                return Group(folder, mount.point)
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A control group, by its folder. Every method may raise OSError where nothing else is said."""
+
+    folder: str
+    top: str
+    """The mount point."""
+
+    @property
+    def is_top(self) -> bool:
+        """Whether it is the highest group that we can see."""
+        return self.folder.rstrip("/") == self.top.rstrip("/")
+
+    def kind(self) -> str:
+        """Return cgroup.type: ``domain``, ``threaded``, ...; the root has none and is a domain."""
+        return self._text("cgroup.type") or "domain"
+
+    def is_frozen(self) -> bool:
+        """Whether everything in it stands still (``frozen`` of cgroup.events)."""
+        return parse_colon_lines(self._read("cgroup.events").replace(b" ", b":")).get("frozen") == "1"
+
+    def is_populated(self) -> bool:
+        """Whether any live process stands in it or below (``populated`` of cgroup.events)."""
+        return parse_colon_lines(self._read("cgroup.events").replace(b" ", b":")).get("populated") == "1"
+
+    def frozen_by(self) -> str | None:
+        """Return the folder of the group whose cgroup.freeze holds this one, itself or one above."""
+        folder = self.folder
+        while len(folder) >= len(self.top.rstrip("/")) and folder:
+            if Group(folder, self.top)._text("cgroup.freeze") == "1":
+                return folder
+            folder = os.path.dirname(folder)
+        return None
+
+    def set_freeze(self, frozen: bool) -> None:
+        """Have everything in it stand still, or run on."""
+        self._write("cgroup.freeze", "1" if frozen else "0")
+
+    def pids(self) -> list[int]:
+        """Return the processes in it; not one whose first thread has exited."""
+        return [int(pid) for pid in self._read("cgroup.procs").split()]
+
+    def take_in(self, pid: int) -> None:
+        """Move a process into it, all its threads.
+
+        Raises:
+            OSError: ESRCH, EACCES, EPERM, EOPNOTSUPP for a threaded one, EBUSY.
+        """
+        self._write("cgroup.procs", str(pid))
+
+    def may_be_written(self) -> bool:
+        """Whether we may make a group in it and move processes between the two."""
+        return all(os.access(path, os.W_OK, effective_ids=True) for path in (self.folder, self._at("procs")))
+
+    def child(self, name: str) -> Group:
+        """Return a group below it, which need not be there."""
+        return Group(f"{self.folder.rstrip('/')}/{name}", self.top)
+
+    def exists(self) -> bool:
+        """Whether it is there."""
+        return os.path.isdir(self.folder)
+
+    def make(self) -> None:
+        """Make it.
+
+        Raises:
+            OSError: FileExistsError; EAGAIN beyond cgroup.max.descendants or cgroup.max.depth; EACCES.
+        """
+        os.mkdir(self.folder)
+
+    def remove(self) -> None:
+        """Remove it.
+
+        Raises:
+            OSError: EBUSY while a process stands in it.
+        """
+        os.rmdir(self.folder)
+
+    def _at(self, what: str) -> str:
+        return f"{self.folder}/cgroup.{what}"
+
+    def _read(self, name: str) -> bytes:
+        return read_file(f"{self.folder}/{name}")
+
+    def _text(self, name: str) -> str | None:
+        try:
+            return decode(self._read(name)).strip()
+        except FileNotFoundError:
+            # The root has neither a type nor a freezer.
+            return None
+
+    def _write(self, name: str, value: str) -> None:
+        fd = os.open(f"{self.folder}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(fd, value.encode("ascii"))
+        finally:
+            os.close(fd)

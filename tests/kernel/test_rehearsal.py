@@ -1,0 +1,93 @@
+"""A re-check that was rehearsed before the hold: a map that changed since is seen, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from memtui.advise import recheck
+from memtui.advise.cutting import Piece
+from memtui.advise.recheck import Recheck
+from memtui.linux.handle import ProcessHandle
+from memtui.linux.procfs import parse_maps
+from memtui.model.vma import VmaIdentity
+from tests.kernel.toolkit import PAGE, Child
+
+COUNT = 100
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    with Child() as started:
+        yield started
+
+
+@pytest.fixture
+def handle(child: Child) -> Iterator[ProcessHandle]:
+    opened = ProcessHandle(child.pid)
+    yield opened
+    opened.close()
+
+
+def _pieces(handle: ProcessHandle) -> tuple[list[Piece], list[VmaIdentity]]:
+    # The text tells of [vsyscall] and PROCMAP_QUERY does not; it is never advised.
+    vmas = [vma for vma in parse_maps(handle.read_maps(), frozenset()) if vma.name != "[vsyscall]"]
+    pieces = [Piece(vma.start, vma.end, number) for number, vma in enumerate(vmas)]
+    return pieces, [vma.identity for vma in vmas]
+
+
+@pytest.mark.parametrize("rehearsed", [True, False])
+def test_what_changed_since_the_rehearsal_is_seen(
+    child: Child, handle: ProcessHandle, monkeypatch: pytest.MonkeyPatch, rehearsed: bool
+) -> None:
+    # However long reading takes here.
+    monkeypatch.setattr(recheck, "_QUERY_S", 1.0)
+    start = child.map(4 * PAGE, fill=1)
+    pieces, identities = _pieces(handle)
+    ours = next(piece for piece in pieces if piece.start <= start < piece.end)
+    check = Recheck(handle)
+    asked = 0
+    real = check._ask
+
+    def ask(address: int) -> object:
+        nonlocal asked
+        asked += 1
+        return real(address)
+
+    monkeypatch.setattr(check, "_ask", ask)
+    if rehearsed:
+        check.rehearse(pieces, identities)
+    same = check.check(pieces, identities)
+    assert (same.standing, same.changed, same.gone) == (pieces, [], [])
+    assert (asked == 0) == rehearsed
+    if rehearsed:
+        check.rehearse(pieces, identities)
+    child.do("unmap", address=start, size=PAGE)
+    asked = 0
+    other = check.check(pieces, identities)
+    assert asked
+    assert other.gone == [Piece(start, start + PAGE, ours.owner)]
+    assert (
+        sum(piece.end - piece.start for piece in other.standing)
+        == sum(piece.end - piece.start for piece in pieces) - PAGE
+    )
+
+
+def test_a_rehearsal_is_for_the_next_check_of_the_same_pieces_only(
+    child: Child, handle: ProcessHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recheck, "_QUERY_S", 1.0)
+    pieces, identities = _pieces(handle)
+    check = Recheck(handle)
+    check.rehearse(pieces, identities)
+    assert check.check(pieces[:1], identities).standing == pieces[:1]
+    assert check._rehearsed is None
+
+
+def test_a_rehearsal_is_not_kept_where_asking_is_quicker(child: Child, handle: ProcessHandle) -> None:
+    pieces, identities = _pieces(handle)
+    for _ in range(COUNT):
+        check = Recheck(handle)
+        check.rehearse(pieces[:1], identities)
+        assert check._rehearsed is None
