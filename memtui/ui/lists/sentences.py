@@ -73,11 +73,10 @@ def describe_choices(
         for item in choices
         if all_of_them or item.method is chosen
     ]
-    if all_of_them:
-        lines.append(safe(FREEZE_NOTE))
-        if len(plan.targets) > 1:
-            first = plan.targets[0]
-            lines.insert(0, safe(f"To {first.process.pid} {first.name}, the first of them:"))
+    lines.append(safe(FREEZE_NOTE))
+    if all_of_them and len(plan.targets) > 1:
+        first = plan.targets[0]
+        lines.insert(0, safe(f"To {first.process.pid} {first.name}, the first of them:"))
     return tuple(lines)
 
 
