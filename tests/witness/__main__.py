@@ -2,6 +2,9 @@
 
 The target (target.py) logs its map, strace the calls of the engine (drive.py), and check.py holds the
 one against the other.
+
+Open: with ``off``, 3 of 16,000 transactions had a page advised that by the target's log had changed
+before the re-check, or one not asked for that stood. Under the held methods none of 30,000 had.
 """
 
 from __future__ import annotations
