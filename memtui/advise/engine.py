@@ -249,7 +249,6 @@ class _Survey:
             swapped_in_bytes=_delta(
                 self._memory_before.swapped_in_bytes, self._memory_after.swapped_in_bytes
             ),
-            swap_cached_delta_bytes=self.effect([]).swap_cached_delta_bytes,
             referenced_before=_referenced(self.details_before, ranges),
             referenced_after=_referenced(self.details_after, ranges),
         )

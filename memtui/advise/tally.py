@@ -73,14 +73,13 @@ def _huge_by_span(spans: Sequence[tuple[int, int]], runs: Sequence[RawRun]) -> l
 class Circumstances:
     """What an outcome depends on beside the range itself; None is unknown.
 
-    ``stopped`` is why the plan ended before its end. ``swapped_in_bytes`` and
-    ``swap_cached_delta_bytes`` are of the whole machine.
+    ``stopped`` is why the plan ended before its end. ``swapped_in_bytes`` is of the
+    whole machine.
     """
 
     advice: Advice
     stopped: Reason | None
     swapped_in_bytes: int | None
-    swap_cached_delta_bytes: int | None
     referenced_before: dict[int, int]
     referenced_after: dict[int, int]
 

@@ -88,7 +88,6 @@ class Course:
     longest_held_ms: float = 0.0
     stopped: Reason | None = None
     detail: str | None = None
-    called_ms: float = 0.0
     done_bytes: int = 0
     left: deque[Piece] = field(default_factory=deque)
 

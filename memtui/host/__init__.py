@@ -15,6 +15,9 @@ from memtui.model.select import Filter
 from memtui.model.verdict import MachineFacts, Verdict
 from memtui.model.vma import AddressSpace, MappedVma
 
+CHEAP_SMAPS_MS = 100.0
+"""Where reading smaps takes longer it is read for a plan only: it stalls the target meanwhile."""
+
 
 class Target(Protocol):
     """A chosen process, held by a pidfd and by its open map, so that it cannot be mistaken for another.

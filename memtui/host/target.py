@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from memtui.host import CHEAP_SMAPS_MS
 from memtui.linux import machine
 from memtui.linux.capability import FileRights
 from memtui.linux.handle import ProcessHandle
@@ -21,9 +22,6 @@ from memtui.model.ranges import Range
 from memtui.model.verdict import MachineFacts, Verdict, judge
 from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaDetails
 from memtui.practice.labels import labels_of
-
-CHEAP_SMAPS_MS = 100.0
-"""Smaps stalls the target while it is read; above this it is read only for a plan."""
 
 _FACTS_AGE_S = 1.0
 _GENERATIONS = itertools.count(1)

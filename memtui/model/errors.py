@@ -36,10 +36,6 @@ class NotPermitted(MemtuiError):
     """The operator may not do this."""
 
 
-class NotSupported(MemtuiError):
-    """This kernel or this build of it cannot do this."""
-
-
 class Unusable(MemtuiError):
     """The target has no memory that could be read or advised (a zombie, a kernel thread)."""
 

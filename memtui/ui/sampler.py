@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from memtui.host import Host, Target
+from memtui.host import CHEAP_SMAPS_MS, Host, Target
 from memtui.model.errors import MemtuiError
 from memtui.model.process import ProcessId
 from memtui.model.verdict import Reason
@@ -29,8 +29,6 @@ from memtui.ui.messages import (
 
 DETAILS_EVERY_S = 10.0
 """smaps is read at most this often."""
-DETAILS_LIMIT_MS = 100.0
-"""smaps is not read again where one reading takes longer: it holds the target's mmap lock."""
 _SHARE_OF_TIME = 10
 
 
@@ -78,7 +76,7 @@ class ChosenMap:
     def _details_due(self, now: float) -> bool:
         if self._details_at is None:
             return True
-        cheap = self._details_cost_ms is not None and self._details_cost_ms < DETAILS_LIMIT_MS
+        cheap = self._details_cost_ms is not None and self._details_cost_ms < CHEAP_SMAPS_MS
         return cheap and now - self._details_at >= DETAILS_EVERY_S
 
 

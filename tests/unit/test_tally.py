@@ -34,7 +34,7 @@ def planned(
 
 
 def about(advice: Advice, **more: object) -> Circumstances:
-    plain = Circumstances(advice, None, 0, 0, {}, {})
+    plain = Circumstances(advice, None, 0, {}, {})
     return replace(plain, **more)  # type: ignore[arg-type]
 
 
@@ -70,7 +70,6 @@ circumstances = st.builds(
         [None, Reason.CANCELLED, Reason.EXITED, Reason.EXECED, Reason.FREEZE_LOST, Reason.NO_SYS_NICE]
     ),
     swapped_in_bytes=st.one_of(st.none(), counts),
-    swap_cached_delta_bytes=st.one_of(st.none(), counts),
     referenced_before=st.dictionaries(st.just(SIZE), counts),
     referenced_after=st.dictionaries(st.just(SIZE), counts),
 )
