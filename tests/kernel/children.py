@@ -201,20 +201,25 @@ class FreezeTarget:
 
         def is_free() -> bool:
             stopped = set(self.states()) & set("tT")
-            return self.tracers() == {0} and not stopped and self.held_group() is None
+            return self.tracers() == {0} and not stopped and not self._groups_of_ours()
 
         freeze_wait(is_free, "free", within_s)
         self.assert_progress(max(0.05, until - time.monotonic()))
 
     def held_group(self) -> Group | None:
-        """The cgroup of ours that all its threads stand in; None if none does."""
+        """The cgroup of ours that all its threads stand in; None if none does. Not while it is moved."""
         paths = {path_of(self.pid, int(task.name)) for task in self._live_tasks()}
-        ours = {path for path in paths if path and "/memtui-" in path}
+        ours = self._groups_of_ours()
         if not ours:
             return None
         assert paths == ours
         (path,) = ours
         return group_at(path)
+
+    def _groups_of_ours(self) -> set[str]:
+        """In which cgroups of ours its threads were seen, one after the other: a move can come between."""
+        paths = {path_of(self.pid, int(task.name)) for task in self._live_tasks()}
+        return {path for path in paths if path and "/memtui-" in path}
 
     def _live_tasks(self) -> list[Path]:
         tasks = list(Path(f"/proc/{self.pid}/task").iterdir())

@@ -35,8 +35,7 @@ def need_method(method: str) -> None:
     need(choice.available, f"{method} is not to be had here: {choice.line}")
 
 
-# With off the long run alone: in 3 of 16,000 transactions it saw what is not explained yet (see there).
-@pytest.mark.parametrize("method", [method for method in METHODS if method != "off"])
+@pytest.mark.parametrize("method", METHODS)
 def test_what_the_kernel_was_asked_is_what_was_marked(method: str) -> None:
     need(shutil.which("strace") is not None, "no strace on this machine")
     need_method(method)
@@ -49,7 +48,10 @@ def test_what_the_kernel_was_asked_is_what_was_marked(method: str) -> None:
     assert count["standing pages"] > RUNS
     assert count["planned pages"] > 1.2 * count["standing pages"], "the target changes what was planned"
     assert count["not held to the end"] <= RUNS / 100
-    assert count["holds with 50 reads or more"] > RUNS / 50
+    if method == "off":
+        assert count["ranges sure to have raced"] > 0
+    else:
+        assert count["holds with 50 reads or more"] > RUNS / 50
 
 
 @pytest.fixture(scope="module", params=METHODS)

@@ -18,7 +18,9 @@ from typing import Any, NamedTuple
 Identity = tuple[str, int, int]
 NOTHING: Identity = ("----", 0, 0)
 
-_LINE = re.compile(r"(\d+)\.(\d+) (\w+)\((.*)\) = (-?\d+)(.*) <(\d+)\.(\d+)>$")
+FOREVER = 1 << 62
+
+_LINE = re.compile(r"(\d+)\.(\d+) (\w+)\((.*)\) = (-?\d+).*$")
 _MADVISE = re.compile(r"\d+<pid:(\d+)>, (NULL|\[.*\]), (\d+), (\w+), 0$")
 _ELEMENT = re.compile(r"\{iov_base=(0x[0-9a-f]+|NULL), iov_len=(\d+)\}")
 _MAP_QUERY = re.compile(r"\d+</proc/(\d+)/maps>, _IOC\([^)]*, 0x66, 0x11, ")
@@ -26,7 +28,10 @@ _PAGE_SCAN = re.compile(r"\d+</proc/(\d+)/pagemap>, _IOC\([^)]*, 0x66, 0x10, ")
 
 
 class Event(NamedTuple):
-    """A system call of the engine. ``what`` is ``advise``, ``query`` (of the map) or ``scan`` (of pages)."""
+    """A system call of the engine. ``what`` is ``advise``, ``query`` (of the map) or ``scan`` (of pages).
+
+    It was made at some time from ``begin`` to ``end``.
+    """
 
     begin: int
     end: int
@@ -103,21 +108,34 @@ def read_logs(folder: Path) -> Logs:
     calls = [
         event
         for path in sorted(folder.glob("strace.*"))
-        for line in path.read_text("utf-8", "replace").splitlines()
-        for event in _events(line)
+        for event in _of_a_thread(path.read_text("utf-8", "replace").splitlines())
     ]
     return Logs(arenas, operations, transactions, sorted(calls))
 
 
-def _events(line: str) -> Iterator[Event]:
-    found = _LINE.match(line)
-    if found is None:
-        if "process_madvise" in line:
-            raise ValueError(f"not understood: {line[:200]}")
-        return
-    seconds, fraction, name, arguments, result, _error, took_s, took = found.groups()
-    begin = int(seconds) * 10**9 + int(fraction.ljust(9, "0"))
-    end = begin + int(took_s) * 10**9 + int(took.ljust(9, "0"))
+def _of_a_thread(lines: list[str]) -> Iterator[Event]:
+    """Read what strace saw of one thread.
+
+    strace takes the time it prints when the thread stops before a call, and the one from which it counts
+    what the call took only when it has decoded and printed all of it. If it has to wait for a CPU in
+    between, begin plus duration comes before the call. Sure to come after it is the thread's next call.
+    """
+    following: int | None = None
+    events: list[Event] = []
+    for line in reversed(lines):
+        found = _LINE.match(line)
+        if found is None:
+            if "process_madvise" in line:
+                raise ValueError(f"not understood: {line[:200]}")
+            continue
+        begin = int(found[1]) * 10**9 + int(found[2].ljust(9, "0"))
+        events += _events(line, found, begin, FOREVER if following is None else following)
+        following = begin
+    return reversed(events)
+
+
+def _events(line: str, found: re.Match[str], begin: int, end: int) -> Iterator[Event]:
+    name, arguments, result = found.groups()[2:]
     if name == "process_madvise":
         asked = _MADVISE.match(arguments)
         if asked is None:
@@ -167,11 +185,12 @@ class Witness:
             at = bisect_right(begins, event.begin) - 1
             row = self._logs.transactions[at] if at >= 0 else None
             ahead = row["real"] - row["monotonic"] if row is not None else 0
-            if row is None or event.end - ahead > row["end"]:
+            if row is None or event.begin - ahead > row["end"]:
                 if event.what == "advise":
                     self.verdict.wrong.append(f"a call outside all transactions: {event}")
                 continue
-            of[at].append(event._replace(begin=event.begin - ahead, end=event.end - ahead))
+            end = min(event.end - ahead, row["end"])
+            of[at].append(event._replace(begin=event.begin - ahead, end=end))
         for row, events in zip(self._logs.transactions, of, strict=True):
             _Transaction(self, row, events).judge()
         return self.verdict
@@ -211,8 +230,10 @@ class _Transaction:
             self._count["holds that were rehearsed"] += 1
         self._last = last if self._calls else (self._recheck or (0, row["end"]))[1]
         self._second_look = _times_of([e for e in events if e.what == "query" and e.begin >= last])
-        # Only the first scan behind the calls is sure to be of the hold.
-        self._last_look = next((e.end for e in events if e.what == "scan" and e.begin >= last), self._last)
+        # Only the first scan behind the calls is sure to be of the hold, and only its beginning is known.
+        looks = self._calls[-1:] or queries[-1:]
+        looks += [event for event in events if event.what == "scan" and event.begin >= last][:1]
+        self._last_look = looks[-1].begin if looks else 0
         self._owners: dict[int, Identity] = {}
         for start, end, perms, inode, delta in row["marks"]:
             for address in witness.pages(start, end):
