@@ -12,8 +12,9 @@ from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.holds import FreezeChoice, Thawed
 from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId, Standing
+from memtui.model.reasons import Reason
 from memtui.model.report import Effect, Outcome, Progress, RangeReport, TargetReport
-from memtui.model.verdict import MachineFacts, Reason, Verdict, judge
+from memtui.model.verdict import MachineFacts, Verdict, judge
 from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaDetails, kind_of
 
 BOOT_ID = "00000000-0000-4000-8000-000000000001"

@@ -26,9 +26,9 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.plan import Freeze, Plan, TargetPlan
 from memtui.model.process import Standing
-from memtui.model.ranges import PAGE_BYTES, Range
+from memtui.model.ranges import PAGE_BYTES, Range, normalise
+from memtui.model.reasons import Reason
 from memtui.model.report import Effect, Outcome, Progress, RangeReport, TargetReport
-from memtui.model.verdict import Reason
 from memtui.model.vma import ANONYMOUS_KINDS, Kind, Vma, VmaDetails
 
 OnProgress = Callable[[Progress], None]
@@ -340,6 +340,7 @@ def _fill(report: TargetReport, course: Course, survey: _Survey, planned: Target
     report.held_ms, report.longest_held_ms = course.held_ms, course.longest_held_ms
     report.effect = survey.effect(report.ranges)
     report.moved_bytes = report.total("moved_bytes")
+    report.moved_pages = normalise(course.moved_pages)
     report.outcome = outcome_of(report.ranges, report.advised_bytes, course.stopped)
     texts = []
     if course.stopped is not None:

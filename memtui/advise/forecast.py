@@ -9,8 +9,9 @@ from functools import partial
 from memtui.model.advice import Advice
 from memtui.model.plan import Mark, PlannedRange
 from memtui.model.ranges import PAGE_BYTES, Range
+from memtui.model.reasons import Reason
 from memtui.model.select import Filter
-from memtui.model.verdict import Reason, Verdict, WhyBytes, Will
+from memtui.model.verdict import Verdict, WhyBytes, Will
 from memtui.model.vma import AddressSpace, MappedVma, VmaIdentity
 
 Judge = Callable[[MappedVma, Advice], Verdict]

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from memtui.model import wire
 from memtui.model.errors import MemtuiError
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 
 _FILE = "ledger.jsonl"
 

@@ -11,9 +11,9 @@ from memtui.advise.cutting import Piece
 from memtui.model.advice import Advice
 from memtui.model.pages import HUGE, PRESENT, RawRun, resident, tally_by_span
 from memtui.model.plan import PlannedRange
-from memtui.model.ranges import subtract
+from memtui.model.ranges import Range, RangeSet, intersect, subtract
+from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, RangeReport
-from memtui.model.verdict import Reason
 from memtui.model.vma import ANONYMOUS_KINDS, Kind
 
 
@@ -44,10 +44,11 @@ def add_seen(
     before: Sequence[RawRun],
     after: Sequence[RawRun],
     advice: Advice,
-) -> None:
-    """Add what two looks at the pages of ascending, disjoint pieces saw."""
+) -> RangeSet:
+    """Add what two looks at the pages of ascending, disjoint pieces saw; return the pages that left RSS."""
     spans = [(piece.start, piece.end) for piece in called]
     was, now = tally_by_span(spans, before), tally_by_span(spans, after)
+    left: RangeSet = ()
     if advice is Advice.COLLAPSE:
         huge_was, huge_now = _huge_by_span(spans, before), _huge_by_span(spans, after)
         moved = [new - old for old, new in zip(huge_was, huge_now, strict=True)]
@@ -62,6 +63,10 @@ def add_seen(
         tally.swap_before_bytes += was.swap_bytes[at]
         tally.swap_after_bytes += now.swap_bytes[at]
         tally.moved_bytes += moved[at]
+    if advice is not Advice.PAGEOUT:
+        return ()
+    # The looks may show what lies between the pieces too.
+    return intersect(left, tuple(Range(start, end) for start, end in spans))
 
 
 def _huge_by_span(spans: Sequence[tuple[int, int]], runs: Sequence[RawRun]) -> list[int]:

@@ -26,8 +26,8 @@ from memtui.model.errors import MemtuiError
 from memtui.model.pages import PRESENT, RawRun, cut
 from memtui.model.plan import Freeze, TargetPlan
 from memtui.model.ranges import Range, normalise, split
+from memtui.model.reasons import Reason
 from memtui.model.report import Progress
-from memtui.model.verdict import Reason
 
 GUARD_DEADLINE_MS = 2000
 """After this the guard lets a target go by itself, whatever we do."""
@@ -89,6 +89,7 @@ class Course:
     stopped: Reason | None = None
     detail: str | None = None
     done_bytes: int = 0
+    moved_pages: list[Range] = field(default_factory=list)
     left: deque[Piece] = field(default_factory=deque)
 
 
@@ -300,7 +301,8 @@ class Transaction:
         Of one that exits or execs all pages are gone: that is not what the advice did.
         """
         for called, before, after in self._looks:
-            add_seen(self.course.tallies, called, before, after, self._advice)
+            moved = add_seen(self.course.tallies, called, before, after, self._advice)
+            self.course.moved_pages.extend(moved)
         self._looks.clear()
 
     def _fit(self, bytes_per_s: float) -> None:

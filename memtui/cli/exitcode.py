@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memtui.model.errors import MemtuiError
+from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, TargetReport
-from memtui.model.verdict import Reason
 
 ALL, PART, USAGE, PERMISSION, GONE, CANCELLED = range(6)
 

@@ -10,8 +10,8 @@ from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.model.errors import MemtuiError, with_step
 from memtui.model.plan import Mark, TargetPlan
+from memtui.model.reasons import Reason
 from memtui.model.select import parse
-from memtui.model.verdict import Reason
 
 
 def check(arguments: argparse.Namespace) -> int | None:

@@ -24,7 +24,7 @@ from memtui.linux import machine
 from memtui.linux.cgroups import Group, group_at, mounts, path_of
 from memtui.model.errors import MemtuiError
 from memtui.model.plan import Freeze
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 
 _SPIN_S = 0.002
 _SETTLE_S = 0.0001

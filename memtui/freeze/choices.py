@@ -11,7 +11,7 @@ from memtui.freeze.threads import named, stop_in_force, thread_stat
 from memtui.model.holds import FreezeChoice
 from memtui.model.plan import Freeze
 from memtui.model.process import ProcessId
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 from memtui.text import count
 
 _STAYS = "after a crash it stays so until memtui starts again, or `memtui thaw`"

@@ -23,7 +23,7 @@ from memtui.linux.procfs import decode
 from memtui.model.errors import MemtuiError
 from memtui.model.plan import Freeze
 from memtui.model.process import ProcessId
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 
 __all__ = ["FreezeError", "Guard", "Hold", "Released"]
 

@@ -32,7 +32,7 @@ from memtui.linux import syscalls
 from memtui.linux.procfs import read_stat
 from memtui.model.errors import MemtuiError
 from memtui.model.plan import Freeze
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 
 METHODS: dict[Freeze, Begin] = {
     Freeze.PTRACE: ptrace.PtraceGrip,

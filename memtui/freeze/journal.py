@@ -21,7 +21,7 @@ from pathlib import Path
 from memtui.freeze.method import FreezeError
 from memtui.model.errors import MemtuiError
 from memtui.model.plan import Freeze
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 
 _SUFFIX = ".journal"
 _MAX_BYTES = 1 << 20

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from memtui.model.errors import MemtuiError
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
     from memtui.freeze.journal import Journal

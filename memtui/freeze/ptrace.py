@@ -31,7 +31,7 @@ from memtui.linux import syscalls
 from memtui.linux.abi import WALL
 from memtui.linux.capability import CAP_SYS_PTRACE, has_capability
 from memtui.linux.procfs import read_file
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 
 _RESCAN_S = 0.01
 _PASSES = 20

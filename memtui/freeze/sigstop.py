@@ -30,7 +30,7 @@ from memtui.freeze.threads import (
 )
 from memtui.linux import machine
 from memtui.model.plan import Freeze
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 
 _NO_SIGNALS = "you may not send signals to this process"
 _SPIN_S = 0.002

@@ -9,7 +9,7 @@ import signal
 from memtui.freeze.method import FreezeError
 from memtui.linux.procfs import Stat, parse_colon_lines, parse_stat, read_file, thread_ids
 from memtui.model.errors import MemtuiError, NoSuchProcess
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 
 DEAD_STATES = frozenset("ZX")
 _SIGSTOP_BIT = 1 << signal.SIGSTOP - 1

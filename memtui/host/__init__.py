@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +11,8 @@ from memtui.model.advice import Advice
 from memtui.model.holds import FreezeChoice, Thawed
 from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Mark, Plan
 from memtui.model.process import Process, ProcessId, Standing
-from memtui.model.report import Progress, TargetReport
+from memtui.model.report import Back, Progress, TargetReport
+from memtui.model.restore import Mappers, RestorePlan, RestoreReport
 from memtui.model.select import Filter
 from memtui.model.verdict import MachineFacts, Verdict
 from memtui.model.vma import AddressSpace, MappedVma
@@ -96,10 +98,14 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The ledger, oldest first; ``torn_lines`` is how many of its lines could not be read."""
+    """The ledger, oldest first; ``torn_lines`` is how many of its lines could not be read.
+
+    ``is_whole`` is False where older entries were left out.
+    """
 
     entries: tuple[HistoryEntry, ...]
     torn_lines: int
+    is_whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +145,16 @@ class Host(Protocol):
         freeze: Freeze | None = None,
         hold_ms: int = DEFAULT_HOLD_MS,
         override_lockout: bool = False,
+        *,
+        thorough: bool = False,
+        cancelled: threading.Event | None = None,
     ) -> Plan:
         """Say what would be done. Touches nothing. ``freeze`` None leaves the choice to the host.
 
         A target that cannot be advised is in the plan with ``blocked`` set; nothing is raised for it.
+
+        Raises:
+            MemtuiError: CANCELLED, soon after ``cancelled`` was set.
         """
 
     def freeze_choices(self, target: Target) -> list[FreezeChoice]:
@@ -159,6 +171,32 @@ class Host(Protocol):
     def cancel(self) -> None:
         """End the running plan at the next call's edge. From any thread; returns at once."""
 
+    def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
+        """Look how much of what a report moved has come back; None where it is no longer watched.
+
+        A report is watched for a minute. With ``record`` the answer goes into the ledger.
+        """
+
+    def plan_restore(self, action: str | None = None) -> tuple[RestorePlan, ...]:
+        """Say what could be put back: of an action, or one target of it, or the last that moved anything.
+
+        Touches nothing. What cannot be put back is in it with ``blocked`` set.
+
+        Raises:
+            MemtuiError: NO_SUCH_ACTION; LEDGER_UNWRITABLE where the ledger cannot be read.
+        """
+
+    def restore(
+        self,
+        plans: Sequence[RestorePlan],
+        on_progress: Callable[[Progress], None] | None = None,
+        on_target: Callable[[RestoreReport], None] | None = None,
+    ) -> tuple[RestoreReport, ...]:
+        """Put it back, and report. Ends early, at a step's edge, after :meth:`cancel`."""
+
+    def mappers(self, target: Target, row: MappedVma) -> Mappers:
+        """Find the other processes that map the file or shared memory behind a VMA. Looks at all maps."""
+
     def thaw_now(self) -> None:
         """Cancel, and have the guard release whatever it holds, at once. From any thread."""
 
@@ -172,8 +210,8 @@ class Host(Protocol):
     def release(self) -> None:
         """Close the guard's sockets, so that it releases everything. For signal handlers."""
 
-    def history(self) -> History:
-        """Return the ledger."""
+    def history(self, last: int | None = None) -> History:
+        """Return the ledger, or its last entries."""
 
     def doctor(self, pid: int | None = None) -> list[Finding]:
         """Say what works here and what does not, and what mends it."""

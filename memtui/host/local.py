@@ -17,18 +17,23 @@ from memtui.freeze.client import Guard
 from memtui.freeze.journal import default_journal_dir
 from memtui.freeze.replay import replay
 from memtui.host import Finding, History, HistoryEntry, MachineState, Target, Wanted
+from memtui.host.aftermath import Aftermath
 from memtui.host.doctor import examine
 from memtui.host.target import LocalTarget
 from memtui.linux import machine
 from memtui.linux.capability import probe
+from memtui.linux.mappers import mappers_of
 from memtui.linux.processes import ProcessList
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess
 from memtui.model.holds import FreezeChoice, Thawed
 from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, Standing
-from memtui.model.report import Progress, TargetReport
-from memtui.model.verdict import MachineFacts, Reason
+from memtui.model.reasons import Reason
+from memtui.model.report import Back, Progress, TargetReport
+from memtui.model.restore import Mappers, RestorePlan, RestoreReport
+from memtui.model.verdict import MachineFacts
+from memtui.model.vma import MappedVma
 from memtui.practice.link import PracticeError, PracticeLink
 
 
@@ -65,6 +70,7 @@ class LocalHost:
         self._lock = threading.Lock()
         self._applying = threading.Lock()
         self._cancelled = threading.Event()
+        self._aftermath = Aftermath(self._ledger, self._cancelled)
         self._guard: Guard | None = None
         self._released = False
 
@@ -117,10 +123,13 @@ class LocalHost:
         freeze: Freeze | None = None,
         hold_ms: int = DEFAULT_HOLD_MS,
         override_lockout: bool = False,
+        *,
+        thorough: bool = False,
+        cancelled: threading.Event | None = None,
     ) -> Plan:
         """Say what would be done. Touches nothing."""
         targets = tuple(self._plan_one(advice, item, freeze, override_lockout) for item in wanted)
-        return Plan(advice, targets, hold_ms)
+        return Plan(advice, targets, hold_ms, thorough)
 
     def freeze_choices(self, target: Target) -> list[FreezeChoice]:
         """Say what each freeze method would do to a target. Touches nothing."""
@@ -141,7 +150,48 @@ class LocalHost:
                 # A signal came in between: nothing is begun any more.
                 self._cancelled.set()
             engine = Engine(self._ledger, self._holder, self._cancelled)
-            return engine.apply(plan, self._subject, on_progress, on_target)
+
+            def done(report: TargetReport) -> None:
+                self._watch(report)
+                if on_target is not None:
+                    on_target(report)
+
+            return engine.apply(plan, self._subject, on_progress, done)
+
+    def _watch(self, report: TargetReport) -> None:
+        with self._lock:
+            target = self._opened.get(report.planned.generation)
+        if target is not None:
+            self._aftermath.watch(report, target)
+
+    def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
+        """Look how much of what a report moved has come back; None where it is no longer watched."""
+        return self._aftermath.look_back(report_id, record=record)
+
+    def plan_restore(self, action: str | None = None) -> tuple[RestorePlan, ...]:
+        """Say what could be put back. Touches nothing.
+
+        Raises:
+            MemtuiError: NO_SUCH_ACTION; LEDGER_UNWRITABLE.
+        """
+        return self._aftermath.plan_restore(action)
+
+    def restore(
+        self,
+        plans: Sequence[RestorePlan],
+        on_progress: Callable[[Progress], None] | None = None,
+        on_target: Callable[[RestoreReport], None] | None = None,
+    ) -> tuple[RestoreReport, ...]:
+        """Put it back, and report."""
+        with self._applying:
+            self._cancelled.clear()
+            if self._released:
+                self._cancelled.set()
+            return self._aftermath.restore(plans, on_progress, on_target)
+
+    def mappers(self, target: Target, row: MappedVma) -> Mappers:
+        """Find the other processes that map the file or shared memory behind a VMA."""
+        return mappers_of(row.vma, but=target.process.pid)
 
     def cancel(self) -> None:
         """End the running plan at the next call's edge. From any thread; returns at once."""
@@ -172,8 +222,8 @@ class LocalHost:
         if guard is not None:
             guard.drop()
 
-    def history(self) -> History:
-        """Return the ledger.
+    def history(self, last: int | None = None) -> History:
+        """Return the ledger, or its last entries.
 
         Raises:
             MemtuiError: if it is there and cannot be read.

@@ -10,7 +10,7 @@ from memtui.linux.handle import ProcessHandle
 from memtui.linux.procfs import parse_colon_lines, read_file
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.process import Standing
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 from memtui.model.vma import MappedVma
 
 CAP_DAC_READ_SEARCH = 2

@@ -11,7 +11,7 @@ from memtui.linux import machine
 from memtui.linux.procfs import error_of, read_fd, read_stat
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted, Unusable
 from memtui.model.process import ProcessId, Standing
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 
 
 class ProcessHandle:

@@ -10,7 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 from memtui.model.vma import Kind, Vma, VmaDetails, kind_of
 
 PF_KTHREAD = 0x00200000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 
 
 def with_step(words: str, reason: Reason) -> str:

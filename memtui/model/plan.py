@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from memtui.model.advice import Advice
 from memtui.model.process import ProcessId
 from memtui.model.ranges import Range
-from memtui.model.verdict import Reason, Verdict
+from memtui.model.reasons import Reason
+from memtui.model.verdict import Verdict, WhyBytes
 from memtui.model.vma import Kind, VmaIdentity
 
 
@@ -58,6 +60,17 @@ class PlannedRange:
         return self.identity is not None and not self.verdict.refused
 
 
+def sum_reasons(ranges: Iterable[PlannedRange]) -> tuple[WhyBytes, ...]:
+    """Add up the reasons of ranges, the weightiest first; bytes that are unknown somewhere are None."""
+    totals: dict[Reason, int | None] = {}
+    for item in ranges:
+        for why in item.verdict.reasons:
+            was = totals.get(why.reason, 0)
+            totals[why.reason] = None if was is None or why.count_bytes is None else was + why.count_bytes
+    found = [WhyBytes(reason, count) for reason, count in totals.items()]
+    return tuple(sorted(found, key=lambda why: -(why.count_bytes or 0)))
+
+
 @dataclass(frozen=True, slots=True)
 class TargetPlan:
     """One process's part of a plan.
@@ -94,6 +107,11 @@ class TargetPlan:
             total += item.verdict.forecast_bytes
         return total
 
+    @property
+    def reasons(self) -> tuple[WhyBytes, ...]:
+        """Why the forecast is less than what was asked for, by reason."""
+        return sum_reasons(self.ranges)
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -102,6 +120,8 @@ class Plan:
     advice: Advice
     targets: tuple[TargetPlan, ...]
     hold_ms: int = DEFAULT_HOLD_MS
+    thorough: bool = False
+    """PAGEOUT asks again, CPU after CPU, for what stayed in their LRU batches."""
 
     @property
     def requested_bytes(self) -> int:
@@ -113,3 +133,8 @@ class Plan:
         """What is expected, of all targets; None where a part is not known."""
         parts = [target.forecast_bytes for target in self.targets]
         return None if None in parts else sum(part for part in parts if part is not None)
+
+    @property
+    def reasons(self) -> tuple[WhyBytes, ...]:
+        """Why the forecast is less than what was asked for, by reason, of all targets."""
+        return sum_reasons(item for target in self.targets for item in target.ranges)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from memtui.model.plan import Freeze, PlannedRange, TargetPlan
-from memtui.model.verdict import Reason
+from memtui.model.ranges import RangeSet
+from memtui.model.reasons import Reason
 
 
 class Outcome(str, Enum):
@@ -64,11 +65,35 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """How much of what was moved had come back ``after_s`` seconds later."""
+    """How much of what was moved had come back ``after_s`` seconds later; None is not known.
+
+    ``major_faults`` are the target's since the action, ``psi_some_avg10`` is the machine's, in percent.
+    """
 
     after_s: float
     back_bytes: int | None
     major_faults: int | None
+    psi_some_avg10: float | None = None
+
+
+class Stayed(str, Enum):
+    """What a look back says of an action."""
+
+    OUT = "stayed out"
+    PARTLY = "partly came back"
+    BACK = "came back: the advice was wrong"
+
+
+def stayed(moved_bytes: int | None, back: Back) -> Stayed | None:
+    """Return what a look back says; None where nothing moved, or nobody knows.
+
+    A twentieth is nothing: a process touches a few pages of everything. Half is wrong advice.
+    """
+    if not moved_bytes or back.back_bytes is None:
+        return None
+    if back.back_bytes * 20 <= moved_bytes:
+        return Stayed.OUT
+    return Stayed.BACK if back.back_bytes * 2 >= moved_bytes else Stayed.PARTLY
 
 
 @dataclass(slots=True)
@@ -96,6 +121,10 @@ class TargetReport:
     outcome: Outcome = Outcome.CANCELLED
     reason: Reason | None = None
     reason_text: str | None = None
+    told: tuple[str, ...] = ()
+    """What became of the bytes, in sentences: the same on the screen and in the command."""
+    moved_pages: RangeSet = ()
+    """Which pages left RSS: what a look back counts, and a restore brings back."""
 
     @property
     def requested_bytes(self) -> int:

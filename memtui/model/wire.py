@@ -13,8 +13,9 @@ from memtui.model.advice import Advice
 from memtui.model.holds import Thawed
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId
+from memtui.model.reasons import Reason
 from memtui.model.report import RangeReport, TargetReport
-from memtui.model.verdict import Reason, Verdict
+from memtui.model.verdict import Verdict
 from memtui.model.vma import MappedVma
 
 Json = dict[str, object]

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from memtui.host import CHEAP_SMAPS_MS, Host, Target
 from memtui.model.errors import MemtuiError
 from memtui.model.process import ProcessId
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 from memtui.model.vma import AddressSpace
 from memtui.ui.marks import Shelf
 from memtui.ui.messages import (

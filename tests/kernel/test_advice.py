@@ -19,8 +19,8 @@ from memtui.linux import syscalls
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.plan import Freeze, Mark
 from memtui.model.ranges import Range
+from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, TargetReport
-from memtui.model.verdict import Reason
 from tests.kernel import toolkit
 from tests.kernel.toolkit import HUGE, MIB, PAGE, RESIDUE_BYTES, Child, at, memtui, rows, span, wait_until
 

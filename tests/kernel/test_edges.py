@@ -18,8 +18,8 @@ from memtui.linux.handle import ProcessHandle
 from memtui.model.advice import Advice
 from memtui.model.plan import Freeze, Mark
 from memtui.model.ranges import Range
+from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, RangeReport, TargetReport
-from memtui.model.verdict import Reason
 from tests.kernel.toolkit import (
     HUGE,
     MIB,

@@ -9,9 +9,9 @@ from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.plan import Freeze
 from memtui.model.process import Standing
+from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
 from memtui.model.select import parse
-from memtui.model.verdict import Reason
 from tests.kernel.toolkit import Child, smaps, total
 
 

@@ -22,7 +22,7 @@ from memtui.linux import machine
 from memtui.linux.procfs import read_stat
 from memtui.model.plan import Freeze
 from memtui.model.process import ProcessId
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 from tests.kernel.children import FreezeTarget, freeze_engine_command, freeze_wait
 
 Make = Callable[..., FreezeTarget]

@@ -26,7 +26,7 @@ from memtui.linux.procfs import read_stat
 from memtui.model.holds import ThawOutcome
 from memtui.model.plan import Freeze
 from memtui.model.process import ProcessId
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 from tests.conftest import need
 from tests.kernel.children import FreezeTarget, freeze_wait
 

@@ -19,7 +19,7 @@ from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.pages import tally
 from memtui.model.process import Standing
 from memtui.model.ranges import Range
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 from memtui.model.vma import ANONYMOUS_KINDS, Kind, Vma
 from tests.kernel.toolkit import HUGE, MIB, PAGE, RESIDUE_BYTES, Child, at, smaps, wait_until, within
 

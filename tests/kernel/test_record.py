@@ -19,8 +19,8 @@ from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.plan import Freeze, Mark, Plan
 from memtui.model.ranges import Range
+from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, Progress
-from memtui.model.verdict import Reason
 from tests.kernel.toolkit import (
     HUGE,
     MIB,

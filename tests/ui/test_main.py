@@ -7,7 +7,7 @@ import pytest
 from memtui.model.errors import NoSuchProcess
 from memtui.model.plan import Freeze
 from memtui.model.process import ProcessId
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 from memtui.ui.messages import MapLost, PidFound, RunProgressed, SamplerTrouble
 from memtui.ui.screens import main as main_screen
 from memtui.ui.screens.help import HelpScreen

@@ -10,8 +10,8 @@ from textual.widgets import Button
 from memtui.model.advice import Advice
 from memtui.model.errors import NotPermitted
 from memtui.model.plan import Freeze
+from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
-from memtui.model.verdict import Reason
 from memtui.ui.lists.results import Result
 from memtui.ui.messages import TargetDone
 from memtui.ui.screens.plan import PlanScreen

@@ -14,7 +14,7 @@ from memtui.host import Wanted
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess
 from memtui.model.process import Process
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 from memtui.ui.marks import Shelf
 from memtui.ui.messages import (
     MachineRead,

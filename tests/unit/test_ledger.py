@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from memtui.advise.ledger import Ledger, actions, operator
 from memtui.model.errors import MemtuiError
-from memtui.model.verdict import Reason
+from memtui.model.reasons import Reason
 
 names = st.text(st.characters(codec=None), max_size=20)
 """Any text, lone surrogates too: a process may be called anything."""

@@ -15,8 +15,9 @@ from memtui.model.advice import Advice
 from memtui.model.pages import HUGE, PRESENT, SWAPPED, ZERO, RawRun
 from memtui.model.plan import PlannedRange
 from memtui.model.ranges import PAGE_BYTES, Range
+from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, RangeReport
-from memtui.model.verdict import Reason, Verdict, WhyBytes, Will
+from memtui.model.verdict import Verdict, WhyBytes, Will
 from memtui.model.vma import Kind, VmaIdentity
 
 SIZE = 16 * PAGE_BYTES

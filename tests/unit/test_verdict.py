@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from memtui.model.advice import Advice
 from memtui.model.ranges import PAGE_BYTES
-from memtui.model.verdict import MachineFacts, Reason, Verdict, WhyBytes, Will, judge
+from memtui.model.reasons import Reason
+from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
 from memtui.model.vma import Kind, MappedVma
 from tests.unit.make import BASE, details, row, vma
 

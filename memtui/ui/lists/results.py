@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from memtui.model.advice import Advice
 from memtui.model.plan import Freeze
+from memtui.model.reasons import Reason
 from memtui.model.report import RangeReport, TargetReport
-from memtui.model.verdict import Reason
 from memtui.text import DOES_NOT_APPLY, SafeText, address_range, duration, safe, size, size_or_dash
 from memtui.ui.lists.words import change, outcome_cell, outcome_glyph
 from memtui.ui.rows import Cell, Column, Line

@@ -1,0 +1,34 @@
+"""Which processes map a file: a look through the maps of all of them, when it is asked for."""
+
+from __future__ import annotations
+
+import os
+
+from memtui.linux.procfs import read_process_file, read_stat
+from memtui.model.errors import MemtuiError, NotPermitted
+from memtui.model.restore import Mapper, Mappers
+from memtui.model.vma import Vma
+
+
+def mappers_of(vma: Vma, but: int) -> Mappers:
+    """Return the processes, other than ``but``, that map the same file or shared memory.
+
+    A file is known by device and inode, as maps shows them; private memory has none, and no mappers.
+    """
+    found: list[Mapper] = []
+    unreadable = 0
+    if not vma.inode:
+        return Mappers((), 0)
+    wanted = f" {vma.device} {vma.inode} ".encode("ascii")
+    for pid in sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit()):
+        if pid == but:
+            continue
+        try:
+            if wanted in read_process_file(pid, "maps"):
+                found.append(Mapper(pid, read_stat(pid).name))
+        except NotPermitted:
+            unreadable += 1
+        except MemtuiError:
+            # It has exited meanwhile.
+            continue
+    return Mappers(tuple(found), unreadable)
