@@ -46,27 +46,12 @@ class CgroupGrip:
         self._home: Group | None = None
         self._group: Group | None = None
         self._entry: Entry | None = None
-        self._since: float | None = None
+        self.since: float | None = None
         self._moved = False
         self._complete = False
-        self._threads = 0
+        self.threads = 0
         self._vforks: int | None = None
-        self._lost: str | None = None
-
-    @property
-    def threads(self) -> int:
-        """How many threads stand still."""
-        return self._threads
-
-    @property
-    def since(self) -> float | None:
-        """From when on it may have stood still (monotonic clock)."""
-        return self._since
-
-    @property
-    def lost(self) -> str | None:
-        """Why it did not stand still throughout."""
-        return self._lost
+        self.lost: str | None = None
 
     def prepare(self) -> None:
         """Find its group, record what is going to be done, and make a frozen group in it.
@@ -123,7 +108,7 @@ class CgroupGrip:
             group.take_in(self._pid)
         except OSError as error:
             raise _error_of(error, "it cannot be moved into a group of its own") from error
-        self._since = time.monotonic()
+        self.since = time.monotonic()
         self._subject.pause("touched")
         # A bare pid was named: if it died meanwhile, what was moved may be another's. It goes back.
         if is_dead(self._subject.pidfd):
@@ -138,7 +123,7 @@ class CgroupGrip:
                 count += 1
                 if stat.state == "D":
                     self._vforks = tid
-        self._threads = count
+        self.threads = count
         if count == 0:
             raise FreezeError(Reason.EXITED)
         return self._vforks is None
@@ -149,7 +134,7 @@ class CgroupGrip:
     def waits_for(self) -> str:
         """Return, in words, what has not stopped yet."""
         if self._vforks is not None:
-            return state_words(self._pid, self._vforks, self._threads, 1)
+            return state_words(self._pid, self._vforks, self.threads, 1)
         return "the kernel has not frozen all of its threads; it was let go and runs on"
 
     def let_go(self) -> bool:
@@ -157,7 +142,7 @@ class CgroupGrip:
         if self._group is None:
             return True
         if self._complete:
-            self._lost = self._why_lost(self._group)
+            self.lost = self._why_lost(self._group)
         try:
             self._group.set_freeze(False)
         except OSError:

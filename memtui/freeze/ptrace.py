@@ -66,28 +66,18 @@ class PtraceGrip:
 
     def __init__(self, subject: Subject) -> None:
         self._pid = subject.pid
-        self._since: float | None = None
+        self.since: float | None = None
         self._stopped: dict[int, int] = {}
         self._waiting: set[int] = set()
         self._undetached: set[int] = set()
         self._next_scan = 0.0
         self._complete = False
-        self._lost: str | None = None
+        self.lost: str | None = None
 
     @property
     def threads(self) -> int:
         """How many threads stand still."""
         return len(self._stopped)
-
-    @property
-    def lost(self) -> str | None:
-        """Why it did not stand still throughout."""
-        return self._lost
-
-    @property
-    def since(self) -> float | None:
-        """From when on it may have stood still (monotonic clock)."""
-        return self._since
 
     def prepare(self) -> None:
         """Nothing needs to be made ready: if we die the kernel lets all threads go."""
@@ -101,8 +91,8 @@ class PtraceGrip:
         Raises:
             FreezeError: EXITED, FREEZE_DENIED, FREEZE_TRACED, FREEZE_REFUSED.
         """
-        if self._since is None:
-            self._since = time.monotonic()
+        if self.since is None:
+            self.since = time.monotonic()
         if self._waiting and time.monotonic() < self._next_scan:
             return False
         self._next_scan = time.monotonic() + _RESCAN_S
@@ -152,7 +142,7 @@ class PtraceGrip:
         """Take in what waitpid(2) reported of a thread."""
         if not os.WIFSTOPPED(status):
             if self._complete and tid in self._stopped:
-                self._lost = "exited"
+                self.lost = "exited"
             self._stopped.pop(tid, None)
             self._waiting.discard(tid)
         elif tid in self._waiting or tid in self._stopped or tid == self._pid:
@@ -179,7 +169,7 @@ class PtraceGrip:
                 # process dies as a whole. Once the first thread runs on, that may be its own doing:
                 # it exits, or by an exec ends the others.
                 if untouched:
-                    self._lost = "exited"
+                    self.lost = "exited"
             untouched = False
         return not self._waiting and not self._undetached
 

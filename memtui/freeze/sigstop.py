@@ -53,28 +53,18 @@ class SigstopGrip:
         self._subject = subject
         self._pid = subject.pid
         self._entry: Entry | None = None
-        self._since: float | None = None
+        self.since: float | None = None
         self._sent = False
         self._complete = False
         self._standing: set[int] = set()
         # A thread, and how often it was switched away from: it tells a SIGCONT that came and went.
         self._witness: tuple[int, int] | None = None
-        self._lost: str | None = None
+        self.lost: str | None = None
 
     @property
     def threads(self) -> int:
         """How many threads stand still."""
         return len(self._standing)
-
-    @property
-    def since(self) -> float | None:
-        """From when on it may have stood still (monotonic clock)."""
-        return self._since
-
-    @property
-    def lost(self) -> str | None:
-        """Why it did not stand still throughout."""
-        return self._lost
 
     def prepare(self) -> None:
         """Look whether somebody else stopped it, and record it.
@@ -102,8 +92,8 @@ class SigstopGrip:
             FreezeError: EXITED, FREEZE_DENIED, FREEZE_TRACED.
         """
         assert self._entry is not None
-        if self._since is None:
-            self._since = time.monotonic()
+        if self.since is None:
+            self.since = time.monotonic()
             if not self._entry.was_stopped:
                 # Before it is sent: whatever comes in between, letting go then undoes it.
                 self._sent = True
@@ -141,7 +131,7 @@ class SigstopGrip:
     def let_go(self) -> bool:
         """Continue it, if we stopped it."""
         if self._complete:
-            self._lost = self._why_lost()
+            self.lost = self._why_lost()
         if self._sent:
             self._sent = False
             try:

@@ -21,7 +21,7 @@ from memtui.model.process import ProcessId
 from tests.conftest import need
 from tests.kernel.toolkit import Child
 from tests.witness.__main__ import METHODS, witness
-from tests.witness.check import Event, Logs, Verdict, Witness, read_logs
+from tests.witness.check import FOREVER, Event, Logs, Verdict, Witness, read_logs
 
 RUNS = int(os.environ.get("MEMTUI_WITNESS_RUNS", "300"))
 LOGS = Path(__file__).parents[1] / "witness_logs"
@@ -58,6 +58,18 @@ def test_what_the_kernel_was_asked_is_what_was_marked(method: str) -> None:
 def logs(request: pytest.FixtureRequest) -> Logs:
     """The logs of a short run that are kept beside the tests."""
     return read_logs(LOGS / request.param)
+
+
+def test_a_call_ends_no_sooner_than_the_thread_makes_its_next_one(tmp_path: Path) -> None:
+    # strace had to wait for a CPU after the first line's time: its duration, 11 us, would lie before the call.
+    query = "ioctl(6</proc/7/maps>, _IOC(_IOC_READ|_IOC_WRITE, 0x66, 0x11, 0x68), 0x1) = 0 <0.000011000>"
+    (tmp_path / "target.log").touch()
+    (tmp_path / "driver.log").touch()
+    (tmp_path / "strace.9").write_text(
+        f"5.000000000 {query}\n5.004000000 clock_nanosleep(CLOCK_MONOTONIC, 0, {{}}, NULL) = 0\n6.0 {query}\n"
+    )
+    found = [(event.begin, event.end) for event in read_logs(tmp_path).calls]
+    assert found == [(5_000_000_000, 5_004_000_000), (6_000_000_000, FOREVER)]
 
 
 def judged(logs: Logs) -> Verdict:
