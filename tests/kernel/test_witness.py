@@ -61,7 +61,7 @@ def logs(request: pytest.FixtureRequest) -> Logs:
 
 
 def test_a_call_ends_no_sooner_than_the_thread_makes_its_next_one(tmp_path: Path) -> None:
-    # strace had to wait for a CPU after the first line's time: its duration, 11 us, would lie before the call.
+    # strace waited for a CPU after the first time: by its duration, 11 us, the call would end too soon.
     query = "ioctl(6</proc/7/maps>, _IOC(_IOC_READ|_IOC_WRITE, 0x66, 0x11, 0x68), 0x1) = 0 <0.000011000>"
     (tmp_path / "target.log").touch()
     (tmp_path / "driver.log").touch()
