@@ -11,7 +11,7 @@ RUNTIME := $(VENV)/.runtime.stamp
 DEV := $(VENV)/.dev.stamp
 
 .DELETE_ON_ERROR:
-.PHONY: help demo run test faults witness check bench screenshots
+.PHONY: help demo run test faults witness check bench screenshots reasons
 
 help:
 	@echo 'make demo         open memtui on a practice process; needs no root'
@@ -22,6 +22,7 @@ help:
 	@echo 'make check        ruff, mypy and import-linter'
 	@echo 'make bench        measure'
 	@echo 'make screenshots  draw the screenshots anew'
+	@echo 'make reasons      write the table of reasons into the README anew'
 	@echo 'Another Python: make demo PYTHON=python3.12'
 
 demo: $(RUNTIME)
@@ -53,6 +54,9 @@ bench: $(DEV)
 
 screenshots: $(DEV)
 	$(PY) screenshots/make.py $(ARGS)
+
+reasons: $(DEV)
+	$(PY) -m tests.readme
 
 # A virtual environment whose interpreter is gone or has no pip is made anew, stamp or not.
 ifeq ($(shell $(PY) -c 'import pip' 2>/dev/null && echo whole),)

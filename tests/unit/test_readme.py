@@ -1,0 +1,30 @@
+"""The README says what the program says."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from memtui.cli.arguments import build_parser
+from memtui.model.reasons import Reason
+from tests.readme import README, with_reasons
+
+TEXT = README.read_text("utf-8")
+
+
+def test_the_reasons_are_those_of_the_table() -> None:
+    assert with_reasons(TEXT) == TEXT, "make reasons"
+
+
+def test_every_reason_has_words_that_a_table_can_hold() -> None:
+    for reason in Reason:
+        assert reason.text and "\n" not in reason.text + reason.next_step, reason
+        assert "|" not in reason.text + reason.next_step, reason
+
+
+def test_every_command_and_its_options_are_there() -> None:
+    (commands,) = (
+        action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction)
+    )
+    for name in commands.choices:
+        assert re.search(rf"^    memtui {name}\b", TEXT, re.MULTILINE), name
