@@ -18,7 +18,8 @@ def test_the_reasons_are_those_of_the_table() -> None:
 
 def test_every_reason_has_words_that_a_table_can_hold() -> None:
     for reason in Reason:
-        assert reason.text and "\n" not in reason.text + reason.next_step, reason
+        assert reason.text, reason
+        assert "\n" not in reason.text + reason.next_step, reason
         assert "|" not in reason.text + reason.next_step, reason
 
 
