@@ -11,6 +11,7 @@ import pytest
 
 from memtui.freeze.client import Guard
 from tests.conftest import need
+from tests.kernel import swaps
 from tests.kernel.children import FreezeTarget
 
 
@@ -51,3 +52,13 @@ def make(tmp_path: Path) -> Iterator[Callable[..., FreezeTarget]]:
     yield start
     for target in made:
         target.close()
+
+
+@pytest.fixture
+def no_swap() -> Iterator[None]:
+    """No swap at all for one test. The machine's own goes only with MEMTUI_TEST_SWAPOFF=1, and comes back."""
+    foreign = [area.path for area in swaps.areas() if not area.is_of_this_session]
+    if foreign and os.environ.get("MEMTUI_TEST_SWAPOFF") != "1":
+        pytest.skip(f"swap in use is not ours to take away without MEMTUI_TEST_SWAPOFF=1: {foreign}")
+    with swaps.none_in_use():
+        yield
