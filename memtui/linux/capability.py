@@ -10,7 +10,7 @@ from memtui.linux.handle import ProcessHandle
 from memtui.linux.procfs import parse_colon_lines, read_file
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.process import Standing
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Reason, reason_of_call
 from memtui.model.vma import MappedVma
 
 CAP_DAC_READ_SEARCH = 2
@@ -46,20 +46,14 @@ def probe(handle: ProcessHandle, advice: Advice) -> Reason | None:
 
 def reason_of(error: OSError, handle: ProcessHandle) -> Reason:
     """Return the reason behind an errno of process_madvise that concerns the whole target."""
-    if error.errno == errno.EACCES:
-        return Reason.NO_PTRACE_ACCESS
-    if error.errno == errno.EPERM:
-        return Reason.SECCOMP if _is_filtered(handle) else Reason.NO_SYS_NICE
-    if error.errno == errno.ENOSYS:
-        return Reason.NO_SYSCALL
-    if error.errno == errno.EINVAL:
-        return Reason.ADVICE_UNKNOWN
+    if error.errno == errno.EPERM and _is_filtered(handle):
+        return Reason.SECCOMP
     if error.errno == errno.ESRCH:
         standing = handle.standing()
         if standing is Standing.ZOMBIE:
             return Reason.ZOMBIE
         return Reason.EXITED if standing is Standing.EXITED else Reason.LEADER_EXITED
-    return Reason.FAILED
+    return reason_of_call("process_madvise", error.errno or 0)
 
 
 def _is_filtered(handle: ProcessHandle) -> bool:

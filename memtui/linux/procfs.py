@@ -10,7 +10,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Reason, reason_of_call
 from memtui.model.vma import Kind, Vma, VmaDetails, kind_of
 
 PF_KTHREAD = 0x00200000
@@ -27,7 +27,8 @@ def error_of(error: OSError, pid: int) -> MemtuiError:
     if error.errno in (errno.EACCES, errno.EPERM):
         # The superuser is refused by what holds more capabilities (ptrace(2), access mode checking).
         return NotPermitted(Reason.NOT_READABLE if os.geteuid() else Reason.MORE_CAPABLE, subject)
-    return MemtuiError(Reason.FAILED, subject, f"{error.strerror} ({error.filename})")
+    reason = reason_of_call("", error.errno or 0)
+    return MemtuiError(reason, subject, f"{error.strerror} ({error.filename})")
 
 
 def read_fd(fd: int) -> bytes:

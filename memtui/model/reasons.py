@@ -6,8 +6,12 @@ mm/madvise.c (Linux 6.18) and measurements on that kernel.
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+
+from memtui.model.advice import Advice
 
 
 class Reason(str, Enum):
@@ -37,6 +41,8 @@ class Reason(str, Enum):
     RSS_GROWS = "rss_grows"
     LOCKED_IN_RAM = "locked_in_ram"
     SKIPPED = "skipped"
+    ZERO_PAGE = "zero_page"
+    LRU_BATCH = "lru_batch"
     CANNOT_SHOW = "cannot_show"
     NOTHING_CAME = "nothing_came"
     STILL_REFERENCED = "still_referenced"
@@ -47,6 +53,16 @@ class Reason(str, Enum):
     FREEZE_LOST = "freeze_lost"
     CANCELLED = "cancelled"
     KERNEL_REFUSED = "kernel_refused"
+    NOT_RECLAIMABLE = "not_reclaimable"
+    HOLE = "hole"
+    NOT_COLLAPSIBLE = "not_collapsible"
+    NO_FREE_HUGE_PAGE = "no_free_huge_page"
+    CGROUP_FULL = "cgroup_full"
+    BUSY = "busy"
+    IO_ERROR = "io_error"
+    NO_MEMORY = "no_memory"
+    TOO_MANY_FILES = "too_many_files"
+    NOT_SUPPORTED = "not_supported"
     # Of a target.
     EXITED = "exited"
     EXECED = "execed"
@@ -140,6 +156,11 @@ _TABLE: dict[Reason, _Words] = {
         "the kernel took the advice and skipped the pages (shared, busy, or just brought in)",
         "try once more; see `memtui maps`",
     ),
+    Reason.ZERO_PAGE: _Words("all of it is the shared zero page, which takes no memory"),
+    Reason.LRU_BATCH: _Words(
+        "the last few pages touched wait in a batch of their CPU, where reclaim does not see them",
+        "try once more, or use --thorough",
+    ),
     Reason.CANNOT_SHOW: _Words("nothing that could be read shows whether it had an effect"),
     Reason.NOTHING_CAME: _Words("neither swap cache nor page cache grew: it was there already"),
     Reason.STILL_REFERENCED: _Words("Referenced did not fall: the pages are in use, shared or were cold"),
@@ -149,6 +170,28 @@ _TABLE: dict[Reason, _Words] = {
     Reason.FREEZE_LOST: _Words("the target ran on before the work was done", "look at the map and try again"),
     Reason.CANCELLED: _Words("cancelled before its turn"),
     Reason.KERNEL_REFUSED: _Words("the kernel refused it"),
+    Reason.NOT_RECLAIMABLE: _Words(
+        "it is locked in memory, device or hugetlb memory by now: the kernel does not take it",
+        "look at its flags in `memtui maps PID`, and leave it out",
+    ),
+    Reason.HOLE: _Words(
+        "a part of it is mapped no more; the rest of it may have been advised all the same", "mark it anew"
+    ),
+    Reason.NOT_COLLAPSIBLE: _Words(
+        "the kernel makes no huge page of it (turned off, a file system without them, or nothing in it)",
+        "look at its flags and RSS in `memtui maps PID`, and leave it out",
+    ),
+    Reason.NO_FREE_HUGE_PAGE: _Words(
+        "no free huge page could be had", "free memory, or write 1 to /proc/sys/vm/compact_memory"
+    ),
+    Reason.CGROUP_FULL: _Words(
+        "its cgroup has no room for another huge page", "raise memory.max of its cgroup"
+    ),
+    Reason.BUSY: _Words("its pages are in use just now (locked, pinned or under I/O)", "try once more"),
+    Reason.IO_ERROR: _Words("an error of input or output", "look at the kernel's log (dmesg)"),
+    Reason.NO_MEMORY: _Words("the kernel had no memory for it", "free memory, then try again"),
+    Reason.TOO_MANY_FILES: _Words("too many files are open", "raise the limit (ulimit -n), or choose fewer"),
+    Reason.NOT_SUPPORTED: _Words("this kernel or file system does not have it", "see `memtui doctor`"),
     Reason.EXITED: _Words("the process has exited"),
     Reason.EXECED: _Words("the process runs another program now (exec): its old map is gone", "mark it anew"),
     Reason.ZOMBIE: _Words("a zombie has no memory", "its parent must wait for it"),
@@ -207,3 +250,108 @@ _REFUSALS = frozenset(
         Reason.NOTHING_TO_COLLAPSE,
     }
 )
+
+_ERRNO_OF_ADVICE: Mapping[int, Reason] = {
+    # Any advice: import_iovec(), access_ok() and the walk over the VMAs (mm/madvise.c).
+    errno.ENOMEM: Reason.HOLE,
+    errno.EFAULT: Reason.VSYSCALL,
+    errno.EIO: Reason.IO_ERROR,
+    errno.EAGAIN: Reason.BUSY,
+    errno.EBUSY: Reason.BUSY,
+    errno.EINTR: Reason.CANCELLED,
+    errno.ENOSYS: Reason.NO_SYSCALL,
+}
+
+_ERRNO_OF_ONE: Mapping[tuple[Advice, int], Reason] = {
+    # can_madv_lru_vma()
+    (Advice.COLD, errno.EINVAL): Reason.NOT_RECLAIMABLE,
+    (Advice.PAGEOUT, errno.EINVAL): Reason.NOT_RECLAIMABLE,
+    # madvise_willneed() without CONFIG_SWAP
+    (Advice.WILLNEED, errno.EBADF): Reason.NO_SWAP,
+    # madvise_collapse_errno(), mm/khugepaged.c
+    (Advice.COLLAPSE, errno.EINVAL): Reason.NOT_COLLAPSIBLE,
+    (Advice.COLLAPSE, errno.ENOMEM): Reason.NO_FREE_HUGE_PAGE,
+    (Advice.COLLAPSE, errno.EBUSY): Reason.CGROUP_FULL,
+}
+
+_ERRNO_OF_CALL: Mapping[str, Mapping[int, Reason]] = {
+    "process_madvise": {
+        errno.EACCES: Reason.NO_PTRACE_ACCESS,
+        errno.EPERM: Reason.NO_SYS_NICE,
+        errno.ESRCH: Reason.EXITED,
+        errno.EBADF: Reason.EXITED,
+        errno.ENOSYS: Reason.NO_SYSCALL,
+        errno.EINVAL: Reason.ADVICE_UNKNOWN,
+    },
+    "pidfd_open": {
+        # EINVAL: no leader of a thread group; ENOENT: a thread, since Linux 6.9.
+        errno.EINVAL: Reason.NO_SUCH_PROCESS,
+        errno.ENOENT: Reason.NO_SUCH_PROCESS,
+        errno.ESRCH: Reason.NO_SUCH_PROCESS,
+        errno.ENOSYS: Reason.NO_SYSCALL,
+        errno.EPERM: Reason.SECCOMP,
+    },
+    "PAGEMAP_SCAN": {
+        errno.ENOTTY: Reason.NOT_SUPPORTED,
+        errno.EINVAL: Reason.NOT_SUPPORTED,
+        errno.EFAULT: Reason.VSYSCALL,
+        errno.ESRCH: Reason.EXITED,
+        errno.EINTR: Reason.CANCELLED,
+    },
+    "PROCMAP_QUERY": {
+        errno.ENOTTY: Reason.NOT_SUPPORTED,
+        errno.EINVAL: Reason.NOT_SUPPORTED,
+        errno.ENOENT: Reason.NOT_MAPPED,
+        errno.ESRCH: Reason.EXITED,
+        errno.EINTR: Reason.CANCELLED,
+    },
+    "ptrace": {
+        errno.EPERM: Reason.FREEZE_DENIED,
+        errno.EACCES: Reason.FREEZE_DENIED,
+        errno.ESRCH: Reason.EXITED,
+    },
+    "/proc/PID/mem": {
+        errno.EIO: Reason.PAGE_GONE,
+        errno.EFAULT: Reason.PAGE_GONE,
+        errno.EACCES: Reason.NO_ATTACH,
+        errno.EPERM: Reason.NO_ATTACH,
+        errno.ESRCH: Reason.EXITED,
+        errno.ENOENT: Reason.EXITED,
+    },
+    "map_files": {
+        errno.EPERM: Reason.CACHE_UNKNOWN,
+        errno.EACCES: Reason.CACHE_UNKNOWN,
+        errno.ENOENT: Reason.CHANGED,
+        errno.ESRCH: Reason.EXITED,
+    },
+    "cachestat": {
+        errno.ENOSYS: Reason.CACHE_UNKNOWN,
+        errno.EOPNOTSUPP: Reason.CACHE_UNKNOWN,
+        errno.EPERM: Reason.CACHE_UNKNOWN,
+        errno.EBADF: Reason.CACHE_UNKNOWN,
+    },
+}
+
+_ERRNO_OF_ANY: Mapping[int, Reason] = {
+    errno.ESRCH: Reason.NO_SUCH_PROCESS,
+    errno.ENOENT: Reason.NO_SUCH_PROCESS,
+    errno.ENOMEM: Reason.NO_MEMORY,
+    errno.EMFILE: Reason.TOO_MANY_FILES,
+    errno.ENFILE: Reason.TOO_MANY_FILES,
+    errno.EIO: Reason.IO_ERROR,
+    errno.ENOSYS: Reason.NOT_SUPPORTED,
+}
+
+CALLS = tuple(_ERRNO_OF_CALL)
+"""The calls and files that :func:`reason_of_call` knows."""
+
+
+def reason_of_errno(advice: Advice, number: int) -> Reason:
+    """Return why the kernel did not take one element of a vector, by the errno it gave for it."""
+    found = _ERRNO_OF_ONE.get((advice, number)) or _ERRNO_OF_ADVICE.get(number)
+    return found or Reason.KERNEL_REFUSED
+
+
+def reason_of_call(call: str, number: int) -> Reason:
+    """Return why a call failed that concerns a target as a whole; ``call`` is one of CALLS."""
+    return _ERRNO_OF_CALL.get(call, {}).get(number) or _ERRNO_OF_ANY.get(number) or Reason.FAILED
