@@ -1,7 +1,8 @@
 """The ledger: an event log, one JSON line an event, each in one write, mode 0600.
 
 ``start`` is on disk before the first call; an action with a start and no ``done`` was interrupted.
-A line that cannot be read is skipped and counted, never fatal.
+``back`` and ``restored`` may follow at any time. A line that cannot be read is skipped and counted,
+never fatal. It can grow long: what is asked for most, its end, is read from the end.
 """
 
 from __future__ import annotations
@@ -9,15 +10,18 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from memtui.advise.pages_file import PageRecords
 from memtui.model import wire
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
 
 _FILE = "ledger.jsonl"
+_BLOCK_BYTES = 1 << 18
+_PLAIN_KEYS = tuple(b'{"event":"%b","id":"' % kind for kind in (b"start", b"done", b"back", b"restored"))
 
 
 def operator() -> dict[str, object]:
@@ -72,11 +76,25 @@ class Event:
         return value if isinstance(value, dict) else {}
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the ledger, oldest event first. ``is_whole`` is False where older lines were left out."""
+
+    events: list[Event]
+    torn_lines: int
+    is_whole: bool
+
+
 class Ledger:
-    """The record of one operator on one machine."""
+    """The record of one operator on one machine. ``pages`` are the pages that its actions moved.
+
+    ``read_bytes`` counts what was read of the file.
+    """
 
     def __init__(self, state_dir: Path) -> None:
         self.path = state_dir / _FILE
+        self.pages = PageRecords(state_dir / "pages")
+        self.read_bytes = 0
 
     def write(self, kind: str, fields: Mapping[str, object], *, to_disk: bool = False) -> None:
         """Append one event; with ``to_disk`` wait until it is on disk.
@@ -88,6 +106,7 @@ class Ledger:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+            is_new = to_disk and not self.path.exists()
             fd = os.open(self.path, flags, 0o600)
             try:
                 # One write, so that two programs' lines do not mix (O_APPEND is atomic for files).
@@ -96,6 +115,8 @@ class Ledger:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
                 if to_disk:
                     os.fsync(fd)
+                if is_new:
+                    _sync_folder(self.path.parent)
             finally:
                 os.close(fd)
         except OSError as error:
@@ -108,23 +129,120 @@ class Ledger:
         Raises:
             MemtuiError: if the file is there and may not be read.
         """
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            return [], 0
-        except OSError as error:
-            detail = f"the ledger cannot be read: {error.strerror} ({self.path})"
-            raise MemtuiError(Reason.LEDGER_UNWRITABLE, "", detail) from error
+        part = self.tail(None)
+        return part.events, part.torn_lines
+
+    def tail(self, starts: int | None) -> Part:
+        """Return the events from the last ``starts`` starts on; all for None. Reads from the end.
+
+        Raises:
+            MemtuiError: if the file is there and may not be read.
+        """
         events: list[Event] = []
-        torn = 0
-        for line in data.split(b"\n"):
-            if line:
-                event = _event(line)
-                if event is None:
-                    torn += 1
-                else:
-                    events.append(event)
-        return events, torn
+        torn = found = 0
+        for line in self._lines_backwards():
+            if found == starts:
+                events.reverse()
+                return Part(events, torn, is_whole=False)
+            event = _event(line)
+            if event is None:
+                torn += 1
+            else:
+                events.append(event)
+                found += event.kind == "start"
+        events.reverse()
+        return Part(events, torn, is_whole=True)
+
+    def stream(self) -> Iterator[Action]:
+        """Yield all actions, oldest first, with no more in memory than where their lines stand.
+
+        Lines that cannot be read are left out.
+
+        Raises:
+            MemtuiError: if the file is there and may not be read.
+        """
+        places: dict[bytes, list[tuple[int, int]]] = {}
+        for at, line in self._lines():
+            key = _key_of(line)
+            if key is not None:
+                places.setdefault(key, []).append((at, len(line)))
+        with self._open() as fd:
+            for spots in places.values():
+                lines = (os.pread(fd, length, at) for at, length in spots)
+                yield from actions(event for line in lines if (event := _event(line)) is not None)
+
+    def _open(self) -> _Opened:
+        return _Opened(self.path)
+
+    def _lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield each line that is not empty, with its place."""
+        with self._open() as fd:
+            rest = b""
+            at = 0
+            while block := os.pread(fd, _BLOCK_BYTES, at + len(rest)) if fd >= 0 else b"":
+                self.read_bytes += len(block)
+                *lines, rest = (rest + block).split(b"\n")
+                for line in lines:
+                    if line:
+                        yield at, line
+                    at += len(line) + 1
+            if rest:
+                yield at, rest
+
+    def _lines_backwards(self) -> Iterator[bytes]:
+        """Yield each line that is not empty, the last first."""
+        with self._open() as fd:
+            at = os.fstat(fd).st_size if fd >= 0 else 0
+            # The end of the line that the next block ends in: its parts, the last first.
+            ends: list[bytes] = []
+            while at > 0:
+                count = min(_BLOCK_BYTES, at)
+                at -= count
+                head, *lines = os.pread(fd, count, at).split(b"\n")
+                self.read_bytes += count
+                if not lines:
+                    ends.append(head)
+                    continue
+                lines[-1] += b"".join(reversed(ends))
+                ends = [head]
+                yield from filter(None, reversed(lines))
+            yield from filter(None, [b"".join(reversed(ends))])
+
+
+class _Opened:
+    """The open file of the ledger, -1 where there is none yet; its errors in words."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = -1
+
+    def __enter__(self) -> int:
+        try:
+            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return -1
+        except OSError as error:
+            raise self._error(error) from error
+        return self._fd
+
+    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        if isinstance(value, OSError):
+            raise self._error(value) from value
+
+    def _error(self, error: OSError) -> MemtuiError:
+        detail = f"the ledger cannot be read: {error.strerror} ({self._path})"
+        return MemtuiError(Reason.LEDGER_UNWRITABLE, "", detail)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the name of a new file on disk too."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _ends_torn(fd: int) -> bool:
@@ -145,22 +263,49 @@ def _event(line: bytes) -> Event | None:
     return Event(fields.pop("event"), fields)
 
 
+def _key_of(line: bytes) -> bytes | None:
+    """Return the id of an event; None for a line that is none. Quick for lines as they are written."""
+    for plain in _PLAIN_KEYS:
+        if line.startswith(plain):
+            end = line.find(b'"', len(plain))
+            return line[len(plain) : end] if end >= 0 else None
+    event = _event(line)
+    return None if event is None else event.text("id").encode("ascii", "backslashreplace")
+
+
 @dataclass(slots=True)
 class Action:
     """One target of one action: its start, and what else the ledger says of it."""
 
     start: Event
     done: Event | None = None
+    back: list[Event] = field(default_factory=list)
+    restored: list[Event] = field(default_factory=list)
+
+    @property
+    def restored_bytes(self) -> int | None:
+        """How much restores brought back in all; None if there was none, or nobody saw."""
+        seen = [number for event in self.restored if (number := event.number("restored_bytes")) is not None]
+        return sum(seen) if seen else None
 
 
-def actions(events: list[Event]) -> Iterator[Action]:
-    """Join events to actions, in the order of their starts."""
+def actions(events: Iterable[Event], *, is_whole: bool = True) -> Iterator[Action]:
+    """Join events to actions, in the order of their starts.
+
+    Without ``is_whole`` older lines were left out, and what has its start among them is, too.
+    """
     found: dict[str, Action] = {}
     for event in events:
         key = event.text("id")
         if event.kind == "start":
             found.setdefault(key, Action(event))
         elif event.kind == "done":
-            action = found.setdefault(key, Action(event))
-            action.done = event
+            # Its start may be among the lines that could not be read.
+            action = found.setdefault(key, Action(event)) if is_whole else found.get(key)
+            if action is not None:
+                action.done = event
+        elif key in found and event.kind == "back":
+            found[key].back.append(event)
+        elif key in found and event.kind == "restored":
+            found[key].restored.append(event)
     yield from found.values()

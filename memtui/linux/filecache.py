@@ -16,22 +16,31 @@ def cached_bytes(pid: int, vma: Vma, part: Range) -> int | None:
     The file is reached through /proc/PID/map_files, which needs CAP_SYS_ADMIN or
     CAP_CHECKPOINT_RESTORE (proc_pid_map_files(5)), or else by its name.
     """
-    offset = vma.offset + part.start - vma.start
+    fd = open_mapped(pid, vma)
+    if fd is None:
+        return None
+    try:
+        return syscalls.cachestat(fd, vma.offset + part.start - vma.start, part.size_bytes)
+    except OSError:
+        # ENOSYS before Linux 6.5, EOPNOTSUPP for hugetlbfs: unknown.
+        return None
+    finally:
+        os.close(fd)
+
+
+def open_mapped(pid: int, vma: Vma) -> int | None:
+    """Open the regular file, or the shared memory, behind a VMA; None where that cannot be done.
+
+    See :func:`cached_bytes` for the ways to it. The caller closes it.
+    """
     for path in (f"/proc/{pid}/map_files/{vma.start:x}-{vma.end:x}", f"/proc/{pid}/root{vma.name}"):
         try:
             fd = _open_regular(path, vma.inode)
         except (OSError, ValueError):
             # Not ours to open, or no longer there under this name: the next way, or unknown.
             continue
-        if fd is None:
-            continue
-        try:
-            return syscalls.cachestat(fd, offset, part.size_bytes)
-        except OSError:
-            # ENOSYS before Linux 6.5, EOPNOTSUPP for hugetlbfs: unknown.
-            return None
-        finally:
-            os.close(fd)
+        if fd is not None:
+            return fd
     return None
 
 
