@@ -76,9 +76,7 @@ class Engine:
             self._work(plan, report, subject_of, on_progress)
             report.elapsed_ms = (time.monotonic() - began) * 1000
             warning = self._record_done(report, plan.advice) or warning
-            if warning:
-                report.reason_text = "; ".join(part for part in (report.reason_text, warning) if part)
-                report.reason = report.reason or Reason.LEDGER_UNWRITABLE
+            _warn(report, warning)
             reports.append(report)
             if on_target is not None:
                 on_target(report)
@@ -153,6 +151,7 @@ class Engine:
         course = transaction.run()
         survey.after(course.tallies)
         _fill(report, course, survey, planned)
+        _warn(report, self._ledger.pages.keep(report, subject.handle))
 
 
 class _Survey:
@@ -314,6 +313,13 @@ def _empty_report(action_id: str, number: int, planned: TargetPlan) -> TargetRep
         freeze=planned.freeze,
         ranges=[],
     )
+
+
+def _warn(report: TargetReport, warning: str | None) -> None:
+    """Say beside what was done that it could not be recorded."""
+    if warning:
+        report.reason_text = "; ".join(part for part in (report.reason_text, warning) if part)
+        report.reason = report.reason or Reason.LEDGER_UNWRITABLE
 
 
 def _refuse(report: TargetReport, reason: Reason, text: str | None) -> None:
