@@ -14,7 +14,8 @@ from memtui.model.holds import Thawed
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId
 from memtui.model.reasons import Reason
-from memtui.model.report import RangeReport, TargetReport
+from memtui.model.report import Back, RangeReport, TargetReport
+from memtui.model.restore import RestoreReport
 from memtui.model.verdict import Verdict
 from memtui.model.vma import MappedVma
 
@@ -159,11 +160,13 @@ def report_totals(report: TargetReport, advice: Advice) -> Json:
             "mem_free_delta_bytes": effect.mem_free_delta_bytes,
             "swap_cached_delta_bytes": effect.swap_cached_delta_bytes,
         },
-        "back": [
-            {"after_s": item.after_s, "back_bytes": item.back_bytes, "major_faults": item.major_faults}
-            for item in report.back
-        ],
+        "back": [back(item) for item in report.back],
     }
+
+
+def back(item: Back) -> Json:
+    """Return one look at what came back."""
+    return {"after_s": item.after_s, "back_bytes": item.back_bytes, "major_faults": item.major_faults}
 
 
 def ledger_entry(report: TargetReport, advice: Advice) -> Json:
@@ -177,6 +180,30 @@ def target_report(report: TargetReport, advice: Advice) -> Json:
         "schema": schema("advise"),
         **report_totals(report, advice),
         "ranges": [range_report(item) for item in report.ranges],
+    }
+
+
+def restore_totals(report: RestoreReport) -> Json:
+    """Return what came of a restore, without whose it was."""
+    return {
+        "wanted_bytes": report.wanted_bytes,
+        "restored_bytes": report.restored_bytes,
+        "also_back_bytes": report.also_back_bytes,
+        "still_out_bytes": report.still_out_bytes,
+        "outcome": report.outcome.value,
+        **_why(report.reason, report.reason_text),
+    }
+
+
+def restore_report(report: RestoreReport) -> Json:
+    """Return an object of ``memtui restore``."""
+    planned = report.planned
+    return {
+        "schema": schema("restore"),
+        "id": planned.id,
+        "time": report.time,
+        "target": target(planned.process, planned.name),
+        **restore_totals(report),
     }
 
 
