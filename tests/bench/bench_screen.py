@@ -20,7 +20,7 @@ _EMPTY_APP = "from textual.app import App; App().run()"
 
 def main() -> None:
     """Print what was measured, a line each."""
-    with tempfile.TemporaryDirectory() as state, crowd(1000), many_vmas(30_000) as big:
+    with tempfile.TemporaryDirectory() as state, crowd(1000), many_vmas(60_000) as big:
         memtui = [sys.executable, "-m", "memtui", "--state-dir", state]
         _print_idle([sys.executable, "-m", "tests.ui.demo_fake"], memtui)
         _print_keys([*memtui, "--pid", str(big.pid)])
@@ -74,7 +74,7 @@ def _print_start(command: list[str]) -> None:
     empty = [sys.executable, "-c", _EMPTY_APP]
     ours, theirs = [], []
     for _ in range(5):
-        ours.append(_first_paint(command, b"--p"))
+        ours.append(_first_paint(command, b"rw-p"))
         theirs.append(_first_paint(empty, b"\x1b[?1049h"))
     with Screen(command) as screen:
         screen.read_for(SETTLE_S)
