@@ -6,7 +6,7 @@ import argparse
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any
@@ -16,9 +16,9 @@ from memtui.cli.output import complain, print_json, print_table, reader_may_leav
 from memtui.cli.thaw import before_acting
 from memtui.host.local import LocalHost
 from memtui.model import wire
-from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.advice import Advice
 from memtui.model.report import Progress, RangeReport, TargetReport
-from memtui.text import address_range, duration, safe, signed_size, size, size_or_dash
+from memtui.text import address_range, duration, safe, size, size_or_dash
 
 _HARD_EXIT_S = 2.0
 
@@ -29,11 +29,20 @@ def run(arguments: argparse.Namespace) -> int:
     if wrong is not None:
         return wrong
     advice = Advice(arguments.advice)
+    if arguments.thorough and advice is not Advice.PAGEOUT:
+        return complain("--thorough goes with pageout only", exitcode.USAGE)
     with LocalHost(arguments.state_dir) as host, _Signals(host) as signals:
         for line in before_acting(host):
             complain(line)
         wanted, codes = targets.wanted_of(host, arguments)
-        plan = host.plan(advice, wanted, arguments.freeze, arguments.hold_ms, arguments.override_lockout)
+        plan = host.plan(
+            advice,
+            wanted,
+            arguments.freeze,
+            arguments.hold_ms,
+            arguments.override_lockout,
+            thorough=arguments.thorough,
+        )
         if signals.came:
             return exitcode.CANCELLED
         reports = host.apply(plan, signals.cancel_again)
@@ -127,8 +136,8 @@ def _print_report(report: TargetReport, advice: Advice) -> None:
     )
     if rest:
         print(f"  {rest}")
-    for line in effect_lines(report, advice):
-        print(f"  {line}")
+    for line in report.told:
+        print(f"  {safe(line)}")
 
 
 def _weight(item: RangeReport) -> int:
@@ -149,8 +158,15 @@ def _row(item: RangeReport, advice: Advice) -> tuple[str, ...]:
         item.outcome.value,
         address_range(planned.range.start, planned.range.end),
         short_name(planned.name),
-        safe(" ".join(filter(None, (item.errno, item.reason_text)))),
+        safe(_why(item)),
     )
+
+
+def _why(item: RangeReport) -> str:
+    why = " ".join(filter(None, (item.errno, item.reason_text)))
+    # Without a reason the words of an outcome are what was seen.
+    told = item.told if item.reason or not why else ""
+    return "; ".join(filter(None, (why, told)))
 
 
 def _total(report: TargetReport, advice: Advice) -> tuple[str, ...]:
@@ -176,18 +192,3 @@ def _change(before: int | None, after: int | None) -> str:
     if before is None and after is None:
         return "?"
     return f"{size(before)}>{size(after)}"
-
-
-def effect_lines(report: TargetReport, advice: Advice) -> Iterator[str]:
-    """Yield what else changed, in words. ADVISED is the kernel's word, MOVED what was seen."""
-    effect = report.effect
-    yield f"advised is the kernel's word. {CATALOGUE[advice].shows}"
-    if effect.referenced_delta_bytes is not None:
-        yield f"Referenced: {signed_size(effect.referenced_delta_bytes)} (the VMAs advised)"
-    machine = (
-        ("MemFree", effect.mem_free_delta_bytes),
-        ("SwapCached", effect.swap_cached_delta_bytes),
-    )
-    words = ", ".join(f"{name} {signed_size(delta)}" for name, delta in machine if delta is not None)
-    if words:
-        yield f"the whole machine meanwhile: {words}"

@@ -166,6 +166,11 @@ def _add_acting(commands: argparse._SubParsersAction[_Parser]) -> None:
         help=f"hold a target at most so long in one go (default {DEFAULT_HOLD_MS})",
     )
     advise.add_argument(
+        "--thorough",
+        action="store_true",
+        help="pageout: ask again on every CPU for pages just touched, which the first time passes over",
+    )
+    advise.add_argument(
         "--watch",
         type=_watch_s,
         metavar="S",
