@@ -6,11 +6,12 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from memtui.advise.calls import Adviser
 from memtui.advise.engine import Engine, Subject
-from memtui.advise.forecast import plan_marks, plan_rows
+from memtui.advise.forecast import SwapPurse
 from memtui.advise.ledger import Ledger
 from memtui.freeze.choices import choices, why_not
 from memtui.freeze.client import Guard
@@ -129,7 +130,17 @@ class LocalHost:
         cancelled: threading.Event | None = None,
     ) -> Plan:
         """Say what would be done. Touches nothing."""
-        targets = tuple(self._plan_one(advice, item, freeze, override_lockout) for item in wanted)
+        purse = SwapPurse(self.facts())
+        targets = tuple(
+            self._plan_one(
+                _target_of(item),
+                advice,
+                freeze,
+                override_lockout,
+                partial(_target_of(item).forecast, advice, item.marks, item.select, purse, cancelled),
+            )
+            for item in wanted
+        )
         return Plan(advice, targets, hold_ms, thorough)
 
     def freeze_choices(self, target: Target) -> list[FreezeChoice]:
@@ -276,21 +287,21 @@ class LocalHost:
             return self._guard
 
     def _plan_one(
-        self, advice: Advice, wanted: Wanted, freeze: Freeze | None, override_lockout: bool
+        self,
+        target: LocalTarget,
+        advice: Advice,
+        freeze: Freeze | None,
+        override_lockout: bool,
+        forecast: Callable[[], tuple[PlannedRange, ...]],
     ) -> TargetPlan:
-        target = wanted.target
-        if not isinstance(target, LocalTarget):
-            raise TypeError("a target of another host")
         refused, self_advised = self._may_advise(target, advice)
         ranges: tuple[PlannedRange, ...] = ()
         text = None
         try:
-            space = target.look(details=True)
-            if wanted.marks is None:
-                ranges = plan_rows(space, advice, target.judge, wanted.select)
-            else:
-                ranges = plan_marks(space, advice, wanted.marks, target.judge, target.measure)
+            ranges = forecast()
         except MemtuiError as error:
+            if error.reason is Reason.CANCELLED:
+                raise
             refused, text = error.reason, error.words
         method, words, blocked = _freeze_for(target, freeze, self_advised, override_lockout)
         if refused is None and blocked is not None:
@@ -332,6 +343,12 @@ class LocalHost:
         return Subject(target.handle, target.smaps_is_cheap, adviser)
 
 
+def _target_of(wanted: Wanted) -> LocalTarget:
+    if not isinstance(wanted.target, LocalTarget):
+        raise TypeError("a target of another host")
+    return wanted.target
+
+
 def _self_adviser(practice: PracticeLink) -> Adviser:
     """Return the way to have the practice process advise itself, with process_madvise's errors."""
 
@@ -362,4 +379,3 @@ def _freeze_for(
     if freeze is None:
         return Freeze.OFF, words, None
     return freeze, words, refused.reason
-
