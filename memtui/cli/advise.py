@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import threading
 from collections.abc import Sequence
-from queue import SimpleQueue
-from types import FrameType
-from typing import Any
 
 from memtui.cli import exitcode, targets
 from memtui.cli.output import complain, print_json, print_table, reader_may_leave, short_name, shortlist
+from memtui.cli.signals import Signals
 from memtui.cli.thaw import before_acting
+from memtui.cli.watching import Watching
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import Advice
-from memtui.model.report import Progress, RangeReport, TargetReport
+from memtui.model.report import RangeReport, TargetReport
 from memtui.text import address_range, duration, safe, size, size_or_dash
-
-_HARD_EXIT_S = 2.0
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     advice = Advice(arguments.advice)
     if arguments.thorough and advice is not Advice.PAGEOUT:
         return complain("--thorough goes with pageout only", exitcode.USAGE)
-    with LocalHost(arguments.state_dir) as host, _Signals(host) as signals:
+    with LocalHost(arguments.state_dir) as host, Signals(host) as signals:
         for line in before_acting(host):
             complain(line)
         wanted, codes = targets.wanted_of(host, arguments)
@@ -45,9 +39,17 @@ def run(arguments: argparse.Namespace) -> int:
         )
         if signals.came:
             return exitcode.CANCELLED
-        reports = host.apply(plan, signals.cancel_again)
-    with reader_may_leave():
-        _print(reports, advice, arguments.json)
+        watching = Watching(host, arguments.watch, [item.target for item in wanted])
+        reports = host.apply(plan, signals.cancel_again, watching.begin)
+        if arguments.watch is not None:
+            with reader_may_leave():
+                if not arguments.json:
+                    _print(reports, advice, as_json=False)
+                watching.run(advice, reports, signals, quiet=arguments.json)
+    if arguments.watch is None or arguments.json:
+        # JSON has what came back in it.
+        with reader_may_leave():
+            _print(reports, advice, arguments.json)
     codes.extend(exitcode.of_report(report) for report in reports)
     code = exitcode.of_all(codes)
     if code == exitcode.ALL and arguments.require_effect and not any(map(_moved, reports)):
@@ -73,49 +75,6 @@ def _is_untold(report: TargetReport) -> bool:
 def _moved(report: TargetReport) -> bool:
     """Whether an effect was seen."""
     return any(item.outcome.value == "done" for item in report.ranges) or bool(report.moved_bytes)
-
-
-class _Signals:
-    """Ends at the next call's edge on SIGINT; on SIGTERM and SIGHUP also releases what is held, at once.
-
-    A handler may interrupt the main thread while that holds a lock, so it takes none: a thread does
-    what there is to do.
-    """
-
-    def __init__(self, host: LocalHost) -> None:
-        self._host = host
-        self._told: SimpleQueue[int] = SimpleQueue()
-        self._before: dict[int, Any] = {}
-        self.came = False
-
-    def __enter__(self) -> _Signals:
-        threading.Thread(target=self._act, daemon=True).start()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._told.put(0)
-
-    def cancel_again(self, _progress: Progress) -> None:
-        """Cancel a plan that was begun just when the signal came."""
-        if self.came:
-            self._host.cancel()
-
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        self.came = True
-        self._told.put(number)
-
-    def _act(self) -> None:
-        while number := self._told.get():
-            self._host.cancel()
-            if number != signal.SIGINT:
-                timer = threading.Timer(_HARD_EXIT_S, os._exit, (128 + number,))
-                timer.daemon = True
-                timer.start()
-                self._host.release()
 
 
 def _print_report(report: TargetReport, advice: Advice) -> None:
