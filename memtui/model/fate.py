@@ -213,7 +213,10 @@ def _collapse(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[st
     if grown is None:
         yield "What RSS grew by could not be seen."
     elif grown > 0:
-        yield f"RSS grew by {size(grown)}: holes were filled and swapped pages read in."
+        back = -min(0, report.effect.swap_delta_bytes or 0)
+        parts = ["holes were filled"] if grown > back else []
+        parts += [f"{size(back)} came back from swap"] if back else []
+        yield f"RSS grew by {size(grown)}: {', '.join(parts)}."
     else:
         yield "RSS did not grow."
 
