@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -139,6 +140,7 @@ class Engine:
                 cancelled=self._cancelled,
                 on_progress=on_progress,
             )
+            self._start_holder(planned)
             survey.before()
             transaction = Transaction(planned, plan.advice, plan.hold_ms, tools, thorough=plan.thorough)
         except MemtuiError as error:
@@ -151,6 +153,14 @@ class Engine:
             item.told = tell_range(item, plan.advice)
         report.told = tell(report, plan.advice, survey.swap_kinds())
         _warn(report, self._ledger.pages.keep(report, subject.handle))
+
+    def _start_holder(self, planned: TargetPlan) -> None:
+        """Start the guard before the first look: the memory that it takes is not the advice's doing."""
+        if self._holder is None or planned.freeze is Freeze.OFF:
+            return
+        # If it cannot be started, the transaction meets the same error, and knows what to do.
+        with suppress(MemtuiError):
+            self._holder()
 
 
 def _empty_report(action_id: str, number: int, planned: TargetPlan) -> TargetReport:

@@ -20,7 +20,14 @@ _BATCH_PAGES = 31
 """Pages that a CPU keeps in a batch before they stand in an LRU list (PAGEVEC_SIZE, Linux 6.10)."""
 
 _KEEPS = frozenset(
-    {Reason.SHARED_PAGES, Reason.FILE_NOT_WRITABLE, Reason.NO_SWAP, Reason.SWAP_LIMIT, Reason.LOCKED_IN_RAM}
+    {
+        Reason.SHARED_PAGES,
+        Reason.FILE_NOT_WRITABLE,
+        Reason.NO_SWAP,
+        Reason.SWAP_LIMIT,
+        Reason.LOCKED_IN_RAM,
+        Reason.SKIPPED,
+    }
 )
 """What keeps resident pages where they are."""
 

@@ -29,8 +29,8 @@ _MEMORY_DEVICES = ("/dev/zram", "/dev/ram", "/dev/pmem")
 _SWAP_WORDS = {
     SwapKind.DISK: "Swap on a disk or in a file keeps written pages in the swap cache, in RAM,"
     " until reclaim takes them: unmapped is not freed, and MemFree need not rise.",
-    SwapKind.ZRAM: "Swap on zram keeps no page in the swap cache: it is freed at once,"
-    " less what zram takes for it, compressed.",
+    SwapKind.ZRAM: "Swap on zram keeps no page in the swap cache: it is freed at once, less what zram"
+    " takes for it, compressed. MemFree may show it later: freed pages wait in lists of their CPU.",
 }
 
 
