@@ -127,6 +127,9 @@ def told_of(seen: Restored) -> tuple[str, ...]:
     lines += [
         f"{size(count)} not brought back: {reason.text}" for reason, count in seen.left.items() if count
     ]
+    rest = seen.wanted_bytes - (seen.restored_bytes or 0) - sum(seen.left.values())
+    if seen.stopped is not None and seen.restored_bytes is not None and rest > 0:
+        lines.append(f"{size(rest)} not brought back: {seen.stopped.text}")
     if seen.also_back_bytes:
         lines.append(
             f"{size(seen.also_back_bytes)} came along that were not asked for: neighbours that the kernel"

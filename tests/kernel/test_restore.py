@@ -289,6 +289,44 @@ def test_it_stops_while_memory_is_short(
     assert at(child.pid, start).rss <= RESIDUE_BYTES
 
 
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A memory cgroup of our own, of whichever version has the controller here."""
+    top = Path("/sys/fs/cgroup/memory")
+    if not top.is_dir():
+        top = Path("/sys/fs/cgroup")
+        enabled = (
+            (top / "cgroup.subtree_control").read_text() if top.joinpath("cgroup.procs").exists() else ""
+        )
+        need("memory" in enabled.split(), "no memory cgroups on this machine")
+    folder = top / f"memtui-test-{os.getpid()}"
+    folder.mkdir()
+    yield folder
+    wait_until(lambda: not (folder / "cgroup.procs").read_text(), "the group is empty")
+    folder.rmdir()
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_a_target_at_the_limit_of_its_cgroup_is_not_killed(group: Path, tmp_path: Path) -> None:
+    """What we bring in is charged to its group: without a look at the limit the kernel kills it."""
+    size = 64 * MIB
+    with Child() as child, LocalHost(tmp_path) as host:
+        (group / "cgroup.procs").write_text(str(child.pid))
+        start, locked = child.map(size, fill=3), child.map(size // 4, fill=4)
+        page_out(host, child, (start, size))
+        child.do("lock", address=locked, size=size // 4)
+        limit = next(name for name in ("memory.limit_in_bytes", "memory.max") if (group / name).exists())
+        # What is in the swap cache still is charged too: a lower limit has it go.
+        for part in (2, 3):
+            (group / limit).write_text(str(size * part // 4))
+        restored = restore(host)
+        assert (restored.outcome, restored.reason) == (Outcome.PARTIAL, Reason.MEMORY_LIMIT)
+        assert MIB <= at(child.pid, start).rss <= size // 2
+        assert any("its cgroup has too little room" in line for line in restored.told)
+        (group / limit).write_text(str(4 * size))
+        assert restore(host).outcome is Outcome.DONE
+
+
 @pytest.mark.usefixtures("swap_file")
 def test_cancel_ends_it_at_a_steps_edge(host: LocalHost, child: Child) -> None:
     start = child.map(SIZE, fill=3)
