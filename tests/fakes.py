@@ -358,7 +358,11 @@ class FakeHost:
             if advice is Advice.COLLAPSE and verdict.will is Will.YES:
                 holes = row.vma.size_bytes // 4
                 verdict = replace(verdict, reasons=(WhyBytes(Reason.RSS_GROWS, holes),))
-            planned.append(PlannedRange(row.vma.range, name, row.vma.identity, row.kind, verdict))
+            planned.append(
+                PlannedRange(
+                    row.vma.range, name, row.vma.identity, row.kind, replace(verdict, is_estimate=False)
+                )
+            )
         return TargetPlan(
             process=target.process,
             name=target.name,
