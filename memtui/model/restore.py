@@ -102,8 +102,7 @@ def outcome_of(seen: Restored) -> tuple[Outcome, Reason | None]:
     if seen.stopped is Reason.CANCELLED:
         return Outcome.CANCELLED, Reason.CANCELLED
     if seen.wanted_bytes == 0:
-        lost = _main(seen.lost) if not seen.already_back_bytes else None
-        return Outcome.NO_EFFECT, lost or Reason.ALL_BACK
+        return Outcome.NO_EFFECT, Reason.ALL_BACK
     if seen.restored_bytes is None:
         return Outcome.UNVERIFIED, Reason.CANNOT_SHOW
     if seen.restored_bytes >= seen.wanted_bytes:

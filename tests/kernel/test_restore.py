@@ -15,6 +15,7 @@ import pytest
 from memtui.advise import restore as restoring
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
+from memtui.linux import memory_file
 from memtui.linux.memory_file import MemoryFile
 from memtui.model.advice import Advice
 from memtui.model.plan import Freeze, Mark
@@ -206,6 +207,19 @@ def test_holes_of_shared_memory_stay_holes(host: LocalHost, child: Child) -> Non
     assert restored.restored_bytes == restored.wanted_bytes
     assert at(child.pid, start).rss >= (SIZE - 8 * MIB) * 0.99
     assert any("8M were dropped, punched out" in line for line in restored.told), restored.told
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_where_holes_cannot_be_told_nothing_is_read(
+    host: LocalHost, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a user without CAP_SYS_ADMIN, who may not open what is behind the mapping."""
+    start = child.map(MIB, shared=True, fill=3)
+    page_out(host, child, (start, MIB))
+    monkeypatch.setattr(memory_file, "open_mapped", lambda _pid, _vma: None)
+    restored = restore(host)
+    assert (restored.outcome, restored.reason) == (Outcome.REFUSED, Reason.HOLES_UNKNOWN)
+    assert at(child.pid, start).rss <= RESIDUE_BYTES
 
 
 @pytest.mark.usefixtures("swap_file")
