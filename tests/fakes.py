@@ -537,6 +537,9 @@ class FakeHost:
         for page, moved in zip(self._held[plan.process], self._reports[plan.id].ranges, strict=False):
             if done == wanted and page.vma.range == moved.planned.range:
                 page.rss_bytes, page.swap_bytes = moved.rss_before_bytes, moved.swap_before_bytes
+        self.entries = [
+            replace(entry, restored_bytes=done) if entry.id == plan.id else entry for entry in self.entries
+        ]
         return RestoreReport(
             planned=plan,
             time="2026-01-02T03:05:06Z",
