@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
+import json
 import os
+import signal
 import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,9 +32,11 @@ from tests.kernel.toolkit import (
     MIB,
     NOBODY,
     PAGE,
+    REPOSITORY,
     RESIDUE_BYTES,
     Child,
     at,
+    command,
     memtui,
     one_line,
     rows,
@@ -41,7 +45,6 @@ from tests.kernel.toolkit import (
 )
 
 SIZE = 16 * MIB
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 @pytest.fixture
@@ -479,6 +482,28 @@ def test_the_command(child: Child, tmp_path: Path) -> None:
     assert "no_effect" in again.stdout
     (entry,) = rows(memtui("history", "--json", state_dir=tmp_path))
     assert entry["restored_bytes"] == moved["moved_bytes"]
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_an_interrupt_ends_it_and_says_how_far_it_came(child: Child, tmp_path: Path) -> None:
+    size = 256 * MIB
+    start = child.map(size, fill=3)
+    part = ("--range", span(start, size), "--freeze", "off")
+    memtui("advise", "pageout", child.pid, *part, state_dir=tmp_path)
+    process = subprocess.Popen(
+        command("--state-dir", tmp_path, "restore", "--json"),
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: at(child.pid, start).rss > 4 * MIB, "the first pages are back")
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=20)
+    assert process.returncode == 5
+    row = json.loads(told)
+    assert row["outcome"] == "cancelled"
+    assert row["restored_bytes"] == at(child.pid, start).rss
+    assert row["restored_bytes"] + row["still_out_bytes"] == row["wanted_bytes"]
 
 
 @pytest.mark.usefixtures("swap_file")
