@@ -307,8 +307,8 @@ async def test_a_result_is_explained_with_its_reasons_and_next_steps(make_app: M
         text = screen_text(app)
         assert "32M of 40M left RSS for swap" in text
         assert "partial: a part of it was done, and a part not" in text
-        assert "8M  in 1 range: pages that other processes map too are skipped; they can go once" in text
-        assert "64K  in 1 range: locked in memory (mlock); only its owner can unlock it" in text
+        assert "1 range of 8M: pages that other processes map too are skipped; they can go once" in text
+        assert "1 range of 64K: locked in memory (mlock); only its owner can unlock it" in text
 
 
 async def test_explain_without_a_row_says_where_to_go(make_app: MakeApp) -> None:
