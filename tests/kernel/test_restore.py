@@ -139,6 +139,27 @@ def test_a_file_comes_back(host: LocalHost, child: Child, disk_file: Path, share
     assert at(child.pid, start).rss >= SIZE * 0.99
 
 
+def test_of_a_file_what_came_along_is_reported(host: LocalHost, child: Child, disk_file: Path) -> None:
+    """Every 32nd page was there. What the page cache holds around it is mapped with it (fault-around)."""
+    start = child.map(SIZE, shared=True, path=str(disk_file))
+    child.do("touch", address=start, size=SIZE)
+    page_out(host, child, (start, SIZE))
+    with disk_file.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    child.do("madvise", address=start, size=SIZE, advice=1)
+    child.do("touch", address=start, size=SIZE, step=32 * PAGE)
+    report = page_out(host, child, (start, SIZE))
+    assert report.moved_bytes == pytest.approx(SIZE // 32, rel=0.2)
+    child.do("madvise", address=start, size=SIZE, advice=0)
+    disk_file.read_bytes()
+    before = at(child.pid, start).rss
+    restored = restore(host)
+    assert restored.outcome is Outcome.DONE
+    assert restored.restored_bytes == report.moved_bytes
+    assert restored.also_back_bytes == at(child.pid, start).rss - before - report.moved_bytes > 0
+    assert any("came along" in line for line in restored.told)
+
+
 @pytest.mark.usefixtures("swap_file")
 def test_a_tmpfs_file_comes_back(host: LocalHost, child: Child, tmp_path: Path) -> None:
     path = Path(f"/dev/shm/memtui-test-{os.getpid()}")
