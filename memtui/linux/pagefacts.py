@@ -29,9 +29,9 @@ _GAP_BYTES = 16 * PAGE_BYTES
 _TOP = 7 if sys.byteorder == "little" else 0
 """Where in an entry its bits 56 to 63 stand."""
 
-ABSENT, OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK = range(6)
+ABSENT, OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK, NOUGHT = range(7)
 """What a page is, one byte a page."""
-_COUNTED = (OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK)
+_COUNTED = (OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK, NOUGHT)
 
 
 def _class_of(top: int) -> int:
@@ -55,10 +55,10 @@ class Stretch:
         self.end = start + len(classes) * PAGE_BYTES
         self.classes = classes
 
-    def drop(self, start: int, end: int) -> None:
-        """Say that nothing stands from ``start`` to ``end``."""
+    def empty(self, start: int, end: int) -> None:
+        """Say that the zero page stands from ``start`` to ``end``."""
         first, last = self._places(start, end)
-        self.classes[first:last] = bytes(last - first)
+        self.classes[first:last] = bytes((NOUGHT,)) * (last - first)
 
     def share(self, start: int, end: int) -> None:
         """Say that what is resident from ``start`` to ``end`` is mapped by others too."""
@@ -112,28 +112,30 @@ class PageSurvey:
 
     def _facts(self, spans: Sequence[Span], runs: Iterator[RawRun]) -> Iterator[PageFacts | None]:
         at = 0
-        counts = [0] * 6
+        counts = [0] * 7
         for stretch in self._stretches(
             runs, sorted({edge for span in spans for edge in (span.start, span.end)})
         ):
             while at < len(spans) and spans[at].end <= stretch.start:
                 yield self._page_facts(counts)
-                at, counts = at + 1, [0] * 6
+                at, counts = at + 1, [0] * 7
             while at < len(spans) and spans[at].start < stretch.end:
                 _count(stretch, spans[at], counts)
                 if spans[at].end > stretch.end:
                     break
                 yield self._page_facts(counts)
-                at, counts = at + 1, [0] * 6
+                at, counts = at + 1, [0] * 7
             yield None
         for _ in range(at, len(spans)):
             yield self._page_facts(counts)
-            counts = [0] * 6
+            counts = [0] * 7
 
     def _page_facts(self, counts: Sequence[int]) -> PageFacts:
-        own_anonymous, own_file, shared, swapped, stuck = (counts[what] * PAGE_BYTES for what in _COUNTED)
+        own_anonymous, own_file, shared, swapped, stuck, zero = (
+            counts[what] * PAGE_BYTES for what in _COUNTED
+        )
         known = self._folios is not None
-        return PageFacts(own_anonymous, own_file, shared, swapped, stuck, folios_known=known)
+        return PageFacts(own_anonymous, own_file, shared, swapped, stuck, zero, known)
 
     def _stretches(self, runs: Iterator[RawRun], borders: Sequence[int]) -> Iterator[Stretch]:
         """Read the entries of runs, neighbours together: a read costs more than a few empty entries."""
@@ -156,7 +158,7 @@ class PageSurvey:
         for run_start, run_end, state in parts:
             if state & ZERO:
                 # Only PAGEMAP_SCAN tells it; here it looks like a page that others map.
-                stretch.drop(run_start, run_end)
+                stretch.empty(run_start, run_end)
             elif state & HUGE and self._huge_page_bytes is not None and self._folios is not None:
                 self._look_into_huge(stretch, run_start, run_end, self._huge_page_bytes)
         if self._folios is not None:

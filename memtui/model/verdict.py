@@ -210,7 +210,14 @@ def _elsewhere(row: MappedVma, pages: PageFacts) -> tuple[WhyBytes, ...]:
     if row.kind is Kind.SHMEM and row.details is not None and row.details.size_bytes == row.vma.size_bytes:
         swapped = row.details.swap_bytes
     out = min(gone, swapped)
-    return _weighty((WhyBytes(Reason.ALREADY_OUT, out), WhyBytes(Reason.UNTOUCHED, gone - out)))
+    zero = min(gone - out, pages.zero_bytes)
+    return _weighty(
+        (
+            WhyBytes(Reason.ALREADY_OUT, out),
+            WhyBytes(Reason.ZERO_PAGE, zero),
+            WhyBytes(Reason.UNTOUCHED, gone - out - zero),
+        )
+    )
 
 
 def _stays(

@@ -128,6 +128,14 @@ def test_every_byte_asked_for_is_forecast_or_has_a_reason(host: LocalHost, stage
         assert not item.verdict.is_estimate
 
 
+def test_the_zero_page_is_told_from_what_was_never_touched(host: LocalHost, stage: Stage) -> None:
+    start = stage.child.map(SIZE)
+    stage.child.do("touch", address=start, size=SIZE // 2)
+    (item,) = plan(host, Advice.PAGEOUT, stage.spot(start))
+    assert reasons(item) == {Reason.ZERO_PAGE: SIZE // 2, Reason.UNTOUCHED: SIZE // 2}
+    assert item.verdict.will is Will.NO
+
+
 @pytest.mark.usefixtures("swap_file")
 def test_the_reasons_have_their_bytes(host: LocalHost, stage: Stage) -> None:
     start = stage.child.map(SIZE)

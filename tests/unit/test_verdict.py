@@ -316,8 +316,8 @@ def rows(draw: st.DrawFn) -> MappedVma:
     return row(of, draw(unknown_or), draw(unknown_or), more, pages=pages, cache=cache)
 
 
-some_sizes = st.integers(0, 12).map(lambda pages: pages * PAGE_BYTES)
-page_facts = st.builds(PageFacts, *[some_sizes] * 5, st.booleans())
+some_sizes = st.integers(0, 10).map(lambda pages: pages * PAGE_BYTES)
+page_facts = st.builds(PageFacts, *[some_sizes] * 6, st.booleans())
 machines = st.builds(
     MachineFacts,
     unknown_or,
