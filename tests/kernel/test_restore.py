@@ -135,8 +135,15 @@ def test_a_file_comes_back(host: LocalHost, child: Child, disk_file: Path, share
     child.do("touch", address=start, size=SIZE)
     report = page_out(host, child, (start, SIZE))
     assert at(child.pid, start).rss <= RESIDUE_BYTES
+    drop_cache(disk_file)
     assert_all_back(restore(host), report.moved_bytes)
     assert at(child.pid, start).rss >= SIZE * 0.99
+
+
+def drop_cache(path: Path) -> None:
+    """Have the page cache of a file go that no process maps."""
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def test_of_a_file_what_came_along_is_reported(host: LocalHost, child: Child, disk_file: Path) -> None:
@@ -144,8 +151,7 @@ def test_of_a_file_what_came_along_is_reported(host: LocalHost, child: Child, di
     start = child.map(SIZE, shared=True, path=str(disk_file))
     child.do("touch", address=start, size=SIZE)
     page_out(host, child, (start, SIZE))
-    with disk_file.open("rb") as file:
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    drop_cache(disk_file)
     child.do("madvise", address=start, size=SIZE, advice=1)
     child.do("touch", address=start, size=SIZE, step=32 * PAGE)
     report = page_out(host, child, (start, SIZE))
