@@ -17,7 +17,7 @@ from types import TracebackType
 
 from memtui.linux import folios
 from memtui.linux.handle import ProcessHandle
-from memtui.linux.pagemap import PageReader, Span
+from memtui.linux.pagemap import PageReader, Source, Span
 from memtui.linux.procfs import error_of
 from memtui.model.pages import HUGE, ZERO, PageFacts, RawRun
 from memtui.model.ranges import PAGE_BYTES
@@ -72,13 +72,17 @@ class Stretch:
 class PageSurvey:
     """Looks at the pages of one process, for one plan. Close it.
 
+    A test may ask for a lesser ``source`` than the best that works here.
+
     Raises:
         MemtuiError: if the process has exited or exec'ed.
     """
 
-    def __init__(self, handle: ProcessHandle, huge_page_bytes: int | None) -> None:
+    def __init__(
+        self, handle: ProcessHandle, huge_page_bytes: int | None, source: Source = Source.SCAN
+    ) -> None:
         self._handle = handle
-        self._reader = PageReader(handle)
+        self._reader = PageReader(handle, source)
         self._huge_page_bytes = huge_page_bytes
         self._folios = folios.Folios.open(handle.pagemap_fd)
 
@@ -94,6 +98,11 @@ class PageSurvey:
         """Close the files."""
         if self._folios is not None:
             self._folios.close()
+
+    @property
+    def sees_zero_and_huge(self) -> bool:
+        """Whether the zero page and huge pages can be told from others: only PAGEMAP_SCAN does."""
+        return self._reader.source is Source.SCAN
 
     def runs(self, spans: Sequence[Span]) -> Iterator[RawRun] | None:
         """Return the runs of populated pages in ascending spans, one by one, and perhaps some between."""

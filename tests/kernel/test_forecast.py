@@ -13,15 +13,21 @@ from pathlib import Path
 
 import pytest
 
+from memtui.advise.forecast import Part
+from memtui.advise.study import Study
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import machine
+from memtui.linux.handle import ProcessHandle
+from memtui.linux.pagemap import PageReader, Source
+from memtui.linux.procfs import parse_maps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.plan import Freeze, Mark, PlannedRange
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.verdict import Will
+from memtui.model.vma import MappedVma
 from tests.conftest import need
 from tests.kernel import swaps
 from tests.kernel.mappings import (
@@ -249,6 +255,26 @@ def test_a_file_of_another_user(
     assert (effect > 0) == (forecast > 0)
     barred = [why for why in report["ranges"][0]["reasons"] if why["reason"] == "file_not_writable"]
     assert [why["bytes"] for why in barred] == ([SIZE - forecast] if forecast < SIZE else [])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["anonymous", "zero_page", "forked_half_written", "huge", "huge_forked_parent_wrote", "file_of_two"],
+)
+def test_before_linux_6_7_the_page_table_tells_as_much(stage: Stage, name: str) -> None:
+    """Without PAGEMAP_SCAN: the zero page is told by smaps then."""
+    spot = CASES[name](stage)
+    found = []
+    with ProcessHandle(spot.pid) as handle:
+        reader = PageReader(handle)
+        (of,) = (vma for vma in parse_maps(handle.read_maps(), frozenset()) if vma.start == spot.start)
+        row = MappedVma(of, details=reader.details()[of.start])
+        for source in (Source.SCAN, Source.PAGEMAP):
+            study = Study(handle, machine.huge_page_bytes(), None, source)
+            (looked_up,) = study.rows([Part(row, of)], Advice.PAGEOUT)
+            found.append(looked_up.pages)
+    assert found[0] is not None
+    assert found[0] == found[1]
 
 
 @pytest.mark.usefixtures("swap_file")
