@@ -51,6 +51,7 @@ from tests.kernel.toolkit import (
     as_user,
     at,
     command,
+    memtui,
     rows,
     span,
 )
@@ -220,17 +221,17 @@ def as_nobody(
 
 
 @pytest.mark.usefixtures("swap_file")
-def test_where_pagemap_may_not_be_read_it_is_an_estimate(stage: Stage, nobodys_dir: Path) -> None:
-    """Mode 0400: without CAP_DAC_READ_SEARCH only smaps tells."""
+@pytest.mark.parametrize("capabilities", ["+sys_nice,+sys_ptrace", FEW])
+def test_what_not_all_could_be_seen_of_is_an_estimate(
+    stage: Stage, nobodys_dir: Path, tmp_path: Path, capabilities: str
+) -> None:
+    """Without CAP_DAC_READ_SEARCH only smaps tells, without CAP_SYS_ADMIN large folios are hidden."""
     spot = CASES["forked_half_written"](stage)
     wanted = ("plan", "pageout", spot.pid, "--range", span(spot.start, SIZE))
-    (plan_row,) = rows(as_nobody(nobodys_dir, "+sys_nice,+sys_ptrace", *wanted))
+    (plan_row,) = rows(as_nobody(nobodys_dir, capabilities, *wanted))
     assert plan_row["forecast_bytes"] == SIZE // 2
-    assert (
-        "about 2M (estimated" in as_nobody(nobodys_dir, "+sys_nice,+sys_ptrace", *wanted, json=False).stdout
-    )
-    told = as_nobody(nobodys_dir, FEW, *wanted, json=False).stdout
-    assert "of 4M requested 2M will leave RSS; 2M shared\n" in told
+    assert "about 2M (estimated" in as_nobody(nobodys_dir, capabilities, *wanted, json=False).stdout
+    assert "of 4M requested 2M will leave RSS; 2M shared\n" in memtui(*wanted, state_dir=tmp_path).stdout
 
 
 @pytest.mark.usefixtures("swap_file")

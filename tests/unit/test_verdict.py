@@ -195,6 +195,9 @@ def test_pages_of_a_driver_are_skipped() -> None:
         (PageFacts(0, MIB, 0, 0), False),
         (PageFacts(0, MIB, 0, 0, folios_known=False), True),
         (PageFacts(0, 0, MIB, 0, folios_known=False), False),
+        (PageFacts(MIB, 0, 0, 0, folios_known=False), False),
+        # Of a large folio that is partly shared nothing goes.
+        (PageFacts(4096, 0, 4096, 0, folios_known=False), True),
     ],
 )
 def test_what_could_not_be_seen_makes_an_estimate(pages: PageFacts | None, estimate: bool) -> None:
