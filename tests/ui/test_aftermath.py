@@ -235,14 +235,11 @@ async def test_a_ledger_that_cannot_be_read_is_one_line(make_app: MakeApp, monke
         assert app.screen is app.main
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW])
-async def test_a_vma_is_explained_at_once_and_its_mappers_are_looked_for_then(
-    make_app: MakeApp, size: tuple[int, int]
-) -> None:
+async def test_a_vma_is_explained_at_once_and_its_mappers_are_looked_for_then(make_app: MakeApp) -> None:
     app = make_app()
     host = host_of(app)
     host.mapping = threading.Event()
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=NARROW) as pilot:
         target = await start(app, pilot)
         app.main.map.table.go_to(rows_of(app).key(index_of(app, "file")))
         assert "mappers" not in host.calls
@@ -356,10 +353,9 @@ async def test_thorough_is_off_until_asked_for_and_for_pageout_only(make_app: Ma
     assert host_of(app).applied[0].advice is Advice.PAGEOUT
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW])
-async def test_collapse_shows_what_it_adds(make_app: MakeApp, size: tuple[int, int]) -> None:
+async def test_collapse_shows_what_it_adds(make_app: MakeApp) -> None:
     app = make_app()
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=NARROW) as pilot:
         await start(app, pilot)
         await mark_regions(app, pilot, "cold region", "locked")
         await pilot.press("a")
