@@ -25,6 +25,7 @@ from memtui.model.ranges import PAGE_BYTES
 _ENTRY_BYTES = 8
 _STRETCH_BYTES = 256 << 20
 _GAP_BYTES = 16 * PAGE_BYTES
+_MARGIN_BYTES = 512 * PAGE_BYTES
 
 _TOP = 7 if sys.byteorder == "little" else 0
 """Where in an entry its bits 56 to 63 stand."""
@@ -149,32 +150,41 @@ class PageSurvey:
     def _stretches(self, runs: Iterator[RawRun], borders: Sequence[int]) -> Iterator[Stretch]:
         """Read the entries of runs, neighbours together: a read costs more than a few empty entries."""
         parts: list[RawRun] = []
+        lead = trail = 0
         for start, end, state in runs:
             # Cut where a page table ends too: see Folios.stuck().
             for window in range(start // _STRETCH_BYTES, -(-end // _STRETCH_BYTES)):
-                at = max(start, window * _STRETCH_BYTES)
+                at, stop = max(start, window * _STRETCH_BYTES), min(end, (window + 1) * _STRETCH_BYTES)
                 if parts and (at - parts[-1][1] > _GAP_BYTES or window != parts[0][0] // _STRETCH_BYTES):
-                    yield self._stretch(parts, borders)
+                    yield self._stretch(parts, borders, lead, trail)
                     parts = []
-                parts.append((at, min(end, (window + 1) * _STRETCH_BYTES), state))
+                if not parts:
+                    lead = min(_MARGIN_BYTES, at - start)
+                parts.append((at, stop, state))
+                trail = min(_MARGIN_BYTES, end - stop)
         if parts:
-            yield self._stretch(parts, borders)
+            yield self._stretch(parts, borders, lead, trail)
 
-    def _stretch(self, parts: Sequence[RawRun], borders: Sequence[int]) -> Stretch:
+    def _stretch(self, parts: Sequence[RawRun], borders: Sequence[int], lead: int, trail: int) -> Stretch:
+        """Read a stretch; also ``lead`` and ``trail`` bytes around it, in which its folios may go on."""
         start, end = parts[0][0], parts[-1][1]
-        data = self._read(start, (end - start) // PAGE_BYTES)
-        stretch = Stretch(start, bytearray(data[_TOP::_ENTRY_BYTES].translate(_CLASSES)))
+        data = self._read(start - lead, (end - start + lead + trail) // PAGE_BYTES)
+        wide = Stretch(start - lead, bytearray(data[_TOP::_ENTRY_BYTES].translate(_CLASSES)))
         for run_start, run_end, state in parts:
             if state & ZERO:
                 # Only PAGEMAP_SCAN tells it; here it looks like a page that others map.
-                stretch.empty(run_start, run_end)
+                wide.empty(run_start, run_end)
             elif state & HUGE and self._huge_page_bytes is not None and self._folios is not None:
-                self._look_into_huge(stretch, run_start, run_end, self._huge_page_bytes)
+                self._look_into_huge(wide, run_start, run_end, self._huge_page_bytes)
+        # Pages are found whole before the first is marked: finding looks at the classes while it goes.
         if self._folios is not None:
-            # Found whole before the first is marked: they look at the classes while they go.
-            for page in list(self._folios.straddling(data, stretch.classes)):
-                stretch.classes[page] = SHARED
-            for page in list(self._folios.stuck(data, stretch.classes, self._cuts(stretch, borders))):
+            for page in list(self._folios.straddling(data, wide.classes)):
+                wide.classes[page] = SHARED
+        first, last = lead // PAGE_BYTES, (lead + end - start) // PAGE_BYTES
+        stretch = Stretch(start, wide.classes[first:last])
+        if self._folios is not None:
+            entries = data[first * _ENTRY_BYTES : last * _ENTRY_BYTES]
+            for page in list(self._folios.stuck(entries, stretch.classes, self._cuts(stretch, borders))):
                 stretch.classes[page] = STUCK
         return stretch
 
