@@ -153,6 +153,21 @@ async def test_a_restore_is_a_row_of_its_own_and_ends_the_watch(make_app: MakeAp
         assert "restored   32M  of these, seen in RAM again" in screen_text(app)
 
 
+async def test_the_arrows_choose_the_button_and_what_is_not_on_record_is_said(make_app: MakeApp) -> None:
+    app = make_app()
+    host_of(app).unrecorded_now = "the ledger cannot be written: No space left on device"
+    async with app.run_test(size=WIDE) as pilot:
+        await paged_out(app, pilot)
+        await pilot.press("R")
+        await settled(app, pilot)
+        await pilot.press("right")
+        assert app.focused is app.screen.query_one("#apply", Button)
+        await pilot.press("left", "right", "enter")
+        await until(lambda: isinstance(app.main.results.newest, RestoreResult), pilot)
+        await until(lambda: not app.main.bottom.running, pilot)
+        assert "the ledger cannot be written: No space left on device" in screen_text(app)
+
+
 @pytest.mark.parametrize("key", ["escape", "exclamation_mark"])
 async def test_a_restore_is_cancelled_with_esc_and_thaw(make_app: MakeApp, key: str) -> None:
     app = make_app()
