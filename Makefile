@@ -31,8 +31,14 @@ demo: $(RUNTIME)
 run: $(RUNTIME)
 	@$(VENV)/bin/memtui $(ARGS)
 
+# What only computes and draws runs side by side, what watches the kernel by itself.
 test: $(DEV)
+ifdef ARGS
 	$(PY) -m pytest --ignore=tests/bench $(ARGS)
+else
+	$(PY) -m pytest -n auto --dist loadfile tests/unit tests/ui
+	$(PY) -m pytest tests/faults tests/kernel tests/terminal
+endif
 
 RUNS ?= 1000
 

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from memtui.freeze.client import Guard
+from memtui.host.local import LocalHost
 from tests.conftest import need
 from tests.kernel import swaps
 from tests.kernel.children import FreezeTarget
+from tests.kernel.toolkit import Child
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,3 +64,17 @@ def no_swap() -> Iterator[None]:
         pytest.skip(f"swap in use is not ours to take away without MEMTUI_TEST_SWAPOFF=1: {foreign}")
     with swaps.none_in_use():
         yield
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    """A process that does what a test asks."""
+    with Child() as started:
+        yield started
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[LocalHost]:
+    """This machine, with a ledger of the test's own."""
+    with LocalHost(tmp_path / "state", journal_dir=tmp_path / "holds") as opened:
+        yield opened

@@ -30,18 +30,6 @@ SIZE = 8 * MIB
 METHODS = [method.value for method in Freeze]
 
 
-@pytest.fixture
-def child() -> Iterator[Child]:
-    with Child() as started:
-        yield started
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[LocalHost]:
-    with LocalHost(tmp_path, journal_dir=tmp_path / "holds") as opened:
-        yield opened
-
-
 def give(
     host: LocalHost, child: Child, advice: Advice, start: int, size: int, freeze: Freeze = Freeze.OFF
 ) -> TargetReport:

@@ -71,12 +71,6 @@ DOCTOR_KEYS = {"schema", "check", "ok", "finding", "consequence", "remedy"}
 
 
 @pytest.fixture
-def child() -> Iterator[Child]:
-    with Child() as started:
-        yield started
-
-
-@pytest.fixture
 def nobodys_dir() -> Iterator[Path]:
     """A state directory of the user nobody."""
     folder = Path(tempfile.mkdtemp(prefix="memtui-test-"))

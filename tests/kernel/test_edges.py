@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -42,18 +42,6 @@ pytestmark = pytest.mark.usefixtures("swap_file")
 
 GIB = 1 << 30
 METHODS = list(Freeze)
-
-
-@pytest.fixture
-def child() -> Iterator[Child]:
-    with Child() as started:
-        yield started
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[LocalHost]:
-    with LocalHost(tmp_path, journal_dir=tmp_path / "holds") as opened:
-        yield opened
 
 
 def give(

@@ -75,12 +75,6 @@ def nobodys_dir() -> Iterator[Path]:
         yield Path(folder)
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[LocalHost]:
-    with LocalHost(tmp_path, journal_dir=tmp_path / "holds") as opened:
-        yield opened
-
-
 def plan(host: LocalHost, advice: Advice, *spots: Spot) -> list[PlannedRange]:
     """Return the planned ranges of some spots, each a target of its own."""
     with ExitStack() as stack:

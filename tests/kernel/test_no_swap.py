@@ -42,12 +42,6 @@ ZRAM_WORDS = "Swap on zram keeps no page in the swap cache"
 
 
 @pytest.fixture
-def child() -> Iterator[Child]:
-    with Child() as started:
-        yield started
-
-
-@pytest.fixture
 def disk_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="memtui-test-", dir="/var/tmp"))
     yield folder

@@ -26,12 +26,6 @@ from tests.kernel.toolkit import HUGE, MIB, PAGE, RESIDUE_BYTES, Child, at, smap
 SOURCES = [Source.SCAN, Source.PAGEMAP, Source.SMAPS]
 
 
-@pytest.fixture
-def child() -> Iterator[Child]:
-    with Child() as started:
-        yield started
-
-
 def look(handle: ProcessHandle, source: Source) -> dict[tuple[int, int], tuple[Vma, int, int]]:
     """Return RSS and swap by the addresses of each VMA."""
     vmas = parse_maps(handle.read_maps(), machine.shmem_devices(handle.pid))

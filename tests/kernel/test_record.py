@@ -41,12 +41,6 @@ CALL = 32 * MIB
 
 
 @pytest.fixture
-def child() -> Iterator[Child]:
-    with Child() as started:
-        yield started
-
-
-@pytest.fixture
 def host(tmp_path: Path) -> Iterator[LocalHost]:
     with LocalHost(tmp_path) as opened:
         yield opened

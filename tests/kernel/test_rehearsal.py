@@ -18,12 +18,6 @@ COUNT = 100
 
 
 @pytest.fixture
-def child() -> Iterator[Child]:
-    with Child() as started:
-        yield started
-
-
-@pytest.fixture
 def handle(child: Child) -> Iterator[ProcessHandle]:
     opened = ProcessHandle(child.pid)
     yield opened

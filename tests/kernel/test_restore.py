@@ -47,18 +47,6 @@ from tests.kernel.toolkit import (
 SIZE = 16 * MIB
 
 
-@pytest.fixture
-def child() -> Iterator[Child]:
-    with Child() as started:
-        yield started
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[LocalHost]:
-    with LocalHost(tmp_path / "state") as opened:
-        yield opened
-
-
 @pytest.fixture(params=["file", "zram"])
 def swap(request: pytest.FixtureRequest) -> Iterator[str]:
     """Swap in a file, and on zram."""

@@ -53,18 +53,6 @@ SYS_CACHESTAT = 451
 
 
 @pytest.fixture
-def child() -> Iterator[Child]:
-    with Child() as started:
-        yield started
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[LocalHost]:
-    with LocalHost(tmp_path, journal_dir=tmp_path / "holds") as opened:
-        yield opened
-
-
-@pytest.fixture
 def disk_folder(swap_file: Path) -> Iterator[Path]:
     """A folder on a disk, never tmpfs."""
     folder = Path(tempfile.mkdtemp(prefix="memtui-test-", dir=swap_file.parent))
@@ -522,7 +510,7 @@ def test_facts_2_each_errno_has_a_reason_and_a_step(
 def test_the_ledger_keeps_how_good_the_forecast_was(host: LocalHost, child: Child, tmp_path: Path) -> None:
     start = child.map(SIZE, fill=1)
     report = give(host, child, Advice.PAGEOUT, start, SIZE)
-    events, torn = Ledger(tmp_path).read()
+    events, torn = Ledger(tmp_path / "state").read()
     assert not torn
     done = next(event for event in events if event.kind == "done")
     score = done.mapping("score")

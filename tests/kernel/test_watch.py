@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,18 +31,6 @@ from tests.kernel.toolkit import (
 )
 
 SIZE = 16 * MIB
-
-
-@pytest.fixture
-def child() -> Iterator[Child]:
-    with Child() as started:
-        yield started
-
-
-@pytest.fixture
-def host(tmp_path: Path) -> Iterator[LocalHost]:
-    with LocalHost(tmp_path / "state") as opened:
-        yield opened
 
 
 def advise(host: LocalHost, child: Child, start: int, advice: Advice = Advice.PAGEOUT) -> TargetReport:
