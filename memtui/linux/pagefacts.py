@@ -36,9 +36,10 @@ _COUNTED = (OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK, NOUGHT)
 
 
 def _class_of(top: int) -> int:
-    # Bits 63 present, 62 swapped, 61 file or shared memory, 56 mapped once (admin-guide/mm/pagemap.rst).
+    # Bits 63 present, 62 swapped, 61 file or shared memory, 58 a guard region, which looks swapped and is
+    # not, 56 mapped once (admin-guide/mm/pagemap.rst).
     if not top & 0x80:
-        return SWAPPED if top & 0x40 else ABSENT
+        return SWAPPED if top & 0x44 == 0x40 else ABSENT
     if not top & 0x01:
         return SHARED
     return OWN_FILE if top & 0x20 else OWN_ANONYMOUS

@@ -216,11 +216,12 @@ def _runs_of_entries(data: bytes, start: int) -> Iterator[RawRun]:
     entries = array("Q")
     entries.frombytes(data)
     at = start
-    for bits, group in groupby(entries, key=lambda entry: entry >> 61):
+    for bits, group in groupby(entries, key=lambda entry: entry >> 58 & 0b111001):
         end = at + sum(1 for _ in group) * PAGE_BYTES
-        state = PRESENT if bits & 4 else SWAPPED if bits & 2 else 0
+        # The lowest bit is that of a guard region, which looks swapped and holds nothing.
+        state = PRESENT if bits & 0x20 else SWAPPED if bits & 0x11 == 0x10 else 0
         if state:
-            yield at, end, state | (FILE if bits & 1 else 0)
+            yield at, end, state | (FILE if bits & 8 else 0)
         at = end
 
 

@@ -52,6 +52,7 @@ def process_madvise(pidfd: int, elements: Sequence[tuple[int, int]], advice: int
 _REGIONS = 4096
 _SCAN_MASK = PRESENT | SWAPPED | ZERO
 _RETURN_MASK = _SCAN_MASK | FILE | HUGE
+_GUARD = 1 << 8
 
 
 class PageScanner:
@@ -69,6 +70,8 @@ class PageScanner:
         self._arg.vec_len = _REGIONS
         self._arg.category_anyof_mask = PRESENT | SWAPPED
         self._arg.return_mask = _RETURN_MASK
+        # Guard regions (MADV_GUARD_INSTALL, Linux 6.13) count as swapped, and hold nothing: without them.
+        self._arg.category_mask = self._arg.category_inverted = _GUARD
 
     def scan(self, start: int, end: int, max_pages: int) -> tuple[list[RawRun], bool]:
         """Return the runs of one ioctl, and whether it came to its end.
@@ -80,7 +83,11 @@ class PageScanner:
             OSError: ENOTTY before Linux 6.7, EFAULT for an end above TASK_SIZE.
         """
         self._arg.start, self._arg.end, self._arg.max_pages = start, end, max_pages
-        found = libc.ioctl(self._fd, ffi.cast("unsigned long", abi.PAGEMAP_SCAN), self._arg)
+        found = self._ask()
+        if found < 0 and ffi.errno == errno.EINVAL and self._arg.category_mask:
+            # Before Linux 6.15 there is no category for them.
+            self._arg.category_mask = self._arg.category_inverted = 0
+            found = self._ask()
         if found < 0:
             raise _failed("PAGEMAP_SCAN")
         if found == 0:
@@ -88,6 +95,9 @@ class PageScanner:
         runs = list(struct.iter_unpack("=QQQ", ffi.buffer(self._regions, found * 24)))
         pages_full = sum(run[1] - run[0] for run in runs) >= max_pages * _PAGE if max_pages else False
         return runs, found < _REGIONS and not pages_full
+
+    def _ask(self) -> int:
+        return int(libc.ioctl(self._fd, ffi.cast("unsigned long", abi.PAGEMAP_SCAN), self._arg))
 
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -621,6 +621,7 @@ def test_a_path_too_long_for_the_query(host: LocalHost, child: Child, tmp_path: 
         os.chdir(home)
     child.do("touch", address=start, size=MIB)
     report = give(host, child, Advice.COLD, [(start, MIB)])
-    # Whether Referenced falls depends on how the page cache put the file into folios.
-    assert report.outcome in (Outcome.DONE, Outcome.UNVERIFIED)
+    # Whether Referenced falls depends on how the page cache put the file into folios: one that is dirty,
+    # and cut by the end of the mapping, stays as it is.
+    assert report.outcome in (Outcome.DONE, Outcome.UNVERIFIED, Outcome.NO_EFFECT)
     assert report.advised_bytes == MIB

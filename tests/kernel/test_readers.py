@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import handle as handle_module
 from memtui.linux import machine
@@ -15,14 +16,18 @@ from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagemap import PageReader, Source
 from memtui.linux.processes import ProcessList
 from memtui.linux.procfs import parse_maps
+from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.pages import tally
+from memtui.model.plan import Freeze, Mark
 from memtui.model.process import Standing
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.vma import ANONYMOUS_KINDS, Kind, Vma
+from tests.conftest import need
 from tests.kernel.toolkit import HUGE, MIB, PAGE, RESIDUE_BYTES, Child, at, smaps, wait_until, within
 
+MADV_GUARD_INSTALL = 102
 SOURCES = [Source.SCAN, Source.PAGEMAP, Source.SMAPS]
 
 
@@ -280,6 +285,35 @@ def test_the_process_list_has_what_status_says(child: Child) -> None:
     assert found[2].is_kernel_thread
     assert list(found) == sorted(found)
     child.do("reap", child=zombie)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_guard_region_is_not_in_swap(child: Child, source: Source) -> None:
+    start = child.map(4 * MIB, fill=1)
+    try:
+        child.do("madvise", address=start, size=MIB, advice=MADV_GUARD_INSTALL)
+    except AssertionError as error:
+        need(False, f"no guard regions on this kernel: {error}")
+    told = at(child.pid, start)
+    assert (told.rss, told.swap) == (3 * MIB, 0)
+    with ProcessHandle(child.pid) as handle:
+        _, rss, swap = next(item for item in look(handle, source).values() if item[0].start == start)
+    assert (rss, swap) == (3 * MIB, 0)
+
+
+def test_what_a_guard_region_covers_is_no_ones_to_read_in(child: Child, host: LocalHost) -> None:
+    start = child.map(4 * MIB, fill=1)
+    try:
+        child.do("madvise", address=start, size=MIB, advice=MADV_GUARD_INSTALL)
+    except AssertionError as error:
+        need(False, f"no guard regions on this kernel: {error}")
+    target = host.open(child.pid)
+    wanted = [Wanted(target, (Mark(Range(start, start + 4 * MIB), None),))]
+    (willneed,) = host.plan(Advice.WILLNEED, wanted, Freeze.OFF).targets
+    (pageout,) = host.plan(Advice.PAGEOUT, wanted, Freeze.OFF).targets
+    assert willneed.forecast_bytes == 0
+    assert Reason.ALREADY_OUT not in {why.reason for why in pageout.reasons}
+    target.close()
 
 
 def test_a_vma_of_one_page_each(child: Child) -> None:
