@@ -24,7 +24,7 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.fate import tell, tell_range
 from memtui.model.plan import Freeze, Plan, TargetPlan
-from memtui.model.ranges import normalise
+from memtui.model.ranges import normalise, subtract
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, Progress, RangeReport, TargetReport
 
@@ -149,7 +149,8 @@ class Engine:
         course = transaction.run()
         survey.after(course.tallies)
         # Of a process that advises itself it is not our CPU that matters.
-        about = survey.circumstances(course.stopped, plan.thorough and not planned.self_advised)
+        emptied = plan.thorough and course.batches_emptied and not planned.self_advised
+        about = survey.circumstances(course.stopped, emptied)
         _fill(report, course, survey, about)
         for item in report.ranges:
             item.told = tell_range(item, plan.advice)
@@ -209,7 +210,9 @@ def _fill(report: TargetReport, course: Course, survey: Survey, about: Circumsta
     report.held_ms, report.longest_held_ms = course.held_ms, course.longest_held_ms
     report.effect = survey.effect(report.ranges)
     report.moved_bytes = report.total("moved_bytes")
-    report.moved_pages = normalise(course.moved_pages)
+    # Of a range that raced no one can say what the advice moved.
+    raced = normalise(tally.planned.range for tally in course.tallies if tally.raced_bytes)
+    report.moved_pages = subtract(normalise(course.moved_pages), raced)
     report.outcome = outcome_of(report.ranges, report.advised_bytes, course.stopped)
     texts = []
     if course.stopped is not None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from memtui.advise.cutting import CALL_BYTES, CALL_ELEMENTS, Piece
+from memtui.linux import machine
 from memtui.linux.pagemap import PageReader
 from memtui.model.pages import resident
 from memtui.model.plan import TargetPlan
@@ -33,6 +35,8 @@ class SecondPass:
 
     def __init__(self, planned: TargetPlan, reader: PageReader) -> None:
         self._reader = reader
+        self.was_on_all_cpus = False
+        """Whether the last :meth:`calls` came to an end on every CPU that is online."""
         self._expected = [item.goes and item.verdict.will is not Will.NO for item in planned.ranges]
 
     def calls(self, called: Sequence[Piece], goes_on: Callable[[], bool]) -> Iterator[list[Piece]]:
@@ -46,17 +50,27 @@ class SecondPass:
         """
         pieces = [piece for piece in called if self._expected[piece.owner]]
         ours = os.sched_getaffinity(0)
+        self.was_on_all_cpus = False
+        missed = False
         try:
-            for cpu in range(os.cpu_count() or 1):
-                if not pieces or not goes_on() or not _move_to(cpu):
+            for cpu in machine.online_cpus():
+                if not pieces:
+                    break
+                if not goes_on() or not _move_to(cpu):
+                    missed = True
                     continue
                 left = self._left(pieces)
                 for call in _calls_of(left):
                     if goes_on():
                         yield call
+                    else:
+                        missed = True
                 pieces = [item.piece for item in left]
+            self.was_on_all_cpus = not missed
         finally:
-            os.sched_setaffinity(0, ours)
+            # A cpuset that shrank meanwhile has moved us already.
+            with suppress(OSError):
+                os.sched_setaffinity(0, ours)
 
     def _left(self, pieces: Sequence[Piece]) -> list[_Left]:
         """Return, of ascending pieces, the stretches from the first page in RAM to the last."""

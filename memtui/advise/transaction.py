@@ -91,6 +91,8 @@ class Course:
     detail: str | None = None
     done_bytes: int = 0
     moved_pages: list[Range] = field(default_factory=list)
+    batches_emptied: bool = True
+    """Of a second pass: that it came to all CPUs, each time."""
     left: deque[Piece] = field(default_factory=deque)
 
 
@@ -302,7 +304,8 @@ class Transaction:
             if result.fatal is not None:
                 course.stopped = reason_of(result.fatal, tools.handle)
                 course.detail = os.strerror(result.fatal.errno or 0)
-                return
+                break
+        course.batches_emptied = course.batches_emptied and self._again.was_on_all_cpus
 
     def _is_little(self, pieces: Sequence[Piece], runs: Sequence[RawRun]) -> bool:
         """Whether all of it is no more work than one call may be, however many addresses it spans."""
@@ -313,12 +316,15 @@ class Transaction:
     def _look_after(self, called: list[Piece], before: list[RawRun] | None, running: bool) -> None:
         """Look at the pages again. Of a target that runs, the map must then still be what it was."""
         after = None if before is None else self._runs(called)
-        if before is not None and after is not None:
-            self._looks.append((called, before, after))
         if running:
             checked = self._recheck.check(called, self._identities)
             for piece in (*checked.changed, *checked.gone):
                 self.course.tallies[piece.owner].raced_bytes += piece.end - piece.start
+            # What raced says nothing of the advice.
+            called = checked.standing
+        if before is not None and after is not None:
+            self._looks.append((called, before, after))
+        if running:
             self._add_looks()
 
     def _add_looks(self) -> None:

@@ -92,6 +92,16 @@ def boot_id() -> str:
     return decode(_read("/proc/sys/kernel/random/boot_id") or b"").strip()
 
 
+def online_cpus() -> list[int]:
+    """Return the numbers of the CPUs that are online, whether or not we may run on them."""
+    found: list[int] = []
+    for part in decode(_read("/sys/devices/system/cpu/online") or b"").strip().split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit():
+            found.extend(range(int(first), int(last or first) + 1))
+    return found or list(range(os.cpu_count() or 1))
+
+
 @cache
 def huge_page_bytes() -> int | None:
     """Return the size of a transparent huge page, or None where the kernel has none."""

@@ -19,12 +19,12 @@ def mappers_of(vma: Vma, but: int) -> Mappers:
     unreadable = 0
     if not vma.inode:
         return Mappers((), 0)
-    wanted = f" {vma.device} {vma.inode} ".encode("ascii")
+    device, inode = vma.device.encode("ascii"), str(vma.inode).encode("ascii")
     for pid in sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit()):
         if pid == but:
             continue
         try:
-            if wanted in read_process_file(pid, "maps"):
+            if _maps(read_process_file(pid, "maps"), device, inode):
                 found.append(Mapper(pid, read_stat(pid).name))
         except NotPermitted:
             unreadable += 1
@@ -32,3 +32,16 @@ def mappers_of(vma: Vma, but: int) -> Mappers:
             # It has exited meanwhile.
             continue
     return Mappers(tuple(found), unreadable)
+
+
+def _maps(text: bytes, device: bytes, inode: bytes) -> bool:
+    """Whether a map has a line with this device and inode in their places: a name may hold them too."""
+    wanted = b" " + device + b" " + inode
+    at = text.find(wanted)
+    while at >= 0:
+        start = text.rfind(b"\n", 0, at) + 1
+        end = text.find(b"\n", at)
+        if text[start : end if end >= 0 else len(text)].split(None, 5)[3:5] == [device, inode]:
+            return True
+        at = text.find(wanted, at + 1)
+    return False

@@ -450,6 +450,7 @@ def test_a_map_that_changes_under_the_call_is_told(
     assert ends(report) == [(Outcome.RACED, Reason.RACED)]
     assert report.moved_bytes is None
     assert report.outcome is Outcome.RACED
+    assert (report.moved_bytes, report.moved_pages) == (None, ())
 
 
 def test_a_hole_that_opens_under_the_call_is_told(

@@ -13,6 +13,7 @@ from memtui.host.local import LocalHost
 from memtui.linux import handle as handle_module
 from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle
+from memtui.linux.mappers import mappers_of
 from memtui.linux.pagemap import PageReader, Source
 from memtui.linux.processes import ProcessList
 from memtui.linux.procfs import parse_maps
@@ -285,6 +286,25 @@ def test_the_process_list_has_what_status_says(child: Child) -> None:
     assert found[2].is_kernel_thread
     assert list(found) == sorted(found)
     child.do("reap", child=zombie)
+
+
+def test_a_name_that_looks_like_another_file_makes_no_mapper(child: Child, tmp_path: Path) -> None:
+    wanted = tmp_path / "wanted"
+    wanted.write_bytes(bytes(PAGE))
+    start = child.map(PAGE, path=str(wanted))
+    (vma,) = (
+        vma
+        for vma in parse_maps(Path(f"/proc/{child.pid}/maps").read_bytes(), frozenset())
+        if vma.start == start
+    )
+    evil = tmp_path / f"evil {vma.device} {vma.inode} y"
+    evil.write_bytes(bytes(PAGE))
+    with Child() as other:
+        there = other.map(PAGE, path=str(evil))
+        assert mappers_of(vma, but=child.pid).found == ()
+        other.do("unmap", address=there, size=PAGE)
+        other.map(PAGE, path=str(wanted))
+        assert [mapper.pid for mapper in mappers_of(vma, but=child.pid).found] == [other.pid]
 
 
 @pytest.mark.parametrize("source", SOURCES)

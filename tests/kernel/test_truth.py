@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from memtui.advise import calls
+from memtui.advise import calls, secondpass
 from memtui.advise.cutting import Piece
 from memtui.advise.ledger import Ledger
 from memtui.host import Wanted
@@ -400,6 +400,31 @@ def test_fact_3_6_thorough_takes_what_waits_in_batches(host: LocalHost, child: C
         # Whatever else runs on that CPU may empty the batch before we come.
         wait_until(plain_leaves_some, "pages wait in a batch and stay")
         wait_until(thorough_asked_again, "a second pass was needed")
+    finally:
+        os.sched_setaffinity(0, mine)
+
+
+def test_fact_3_6_a_second_pass_that_may_not_go_to_a_cpu_does_not_blame_the_pages(
+    host: LocalHost, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpus = sorted(os.sched_getaffinity(0))
+    need(len(cpus) > 1, "one CPU has no other whose batch could hold pages")
+    mine = os.sched_getaffinity(0)
+    # As in a cpuset of one CPU.
+    monkeypatch.setattr(secondpass, "_move_to", lambda cpu: cpu == cpus[0])
+
+    def some_stay() -> bool:
+        start = child.map(12 * PAGE, fill=1)
+        report = give(host, child, Advice.PAGEOUT, start, 12 * PAGE, thorough=True)
+        stays = at(child.pid, start).rss
+        assert report.ranges[0].reason is (Reason.LRU_BATCH if stays else None)
+        return stays > 0
+
+    try:
+        os.sched_setaffinity(0, {cpus[0]})
+        for task in Path(f"/proc/{child.pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), {cpus[1]})
+        wait_until(some_stay, "pages wait in the batch of a CPU that is not ours")
     finally:
         os.sched_setaffinity(0, mine)
 
