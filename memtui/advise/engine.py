@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from memtui.advise.calls import Adviser
-from memtui.advise.ledger import Ledger, operator
+from memtui.advise.ledger import Ledger, now, operator
 from memtui.advise.survey import Survey
 from memtui.advise.tally import Circumstances, outcome_of, settle
 from memtui.advise.transaction import Course, Tools, Transaction
@@ -26,13 +26,10 @@ from memtui.model.fate import tell, tell_range
 from memtui.model.plan import Freeze, Plan, TargetPlan
 from memtui.model.ranges import normalise, subtract
 from memtui.model.reasons import Reason
-from memtui.model.report import Outcome, Progress, RangeReport, TargetReport
+from memtui.model.report import Outcome, Progress, RangeReport, TargetReport, outcome_of_refusal
 
 OnProgress = Callable[[Progress], None]
 OnTarget = Callable[[TargetReport], None]
-
-_GONE = frozenset({Reason.EXITED, Reason.EXECED, Reason.NO_SUCH_PROCESS})
-
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -155,7 +152,20 @@ class Engine:
         for item in report.ranges:
             item.told = tell_range(item, plan.advice)
         report.told = tell(report, plan.advice, survey.swap_kinds())
-        _warn(report, self._ledger.pages.keep(report, subject.handle))
+        if report.pages_seen or (plan.advice is Advice.PAGEOUT and report.moved_bytes):
+            self._keep_pages(report, subject.handle)
+
+    def _keep_pages(self, report: TargetReport, handle: ProcessHandle) -> None:
+        """Put on record which pages moved, or that this could not be seen."""
+        if not report.pages_seen:
+            what = "what of them comes back cannot be counted, and nothing be restored later"
+            report.told += (f"{Reason.PAGES_UNSEEN.text}; {what}",)
+        pages = self._ledger.pages
+        warning = pages.keep(report, handle)
+        _warn(report, warning)
+        remark = None if warning else pages.sweep(handle.process.boot_id)
+        if remark is not None:
+            report.told += (remark,)
 
     def _start_holder(self, planned: TargetPlan) -> None:
         """Start the guard before the first look: the memory that it takes is not the advice's doing."""
@@ -168,11 +178,10 @@ class Engine:
 
 
 def _empty_report(action_id: str, number: int, planned: TargetPlan) -> TargetReport:
-    now = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return TargetReport(
         id=f"{action_id}.{number}",
         action_id=action_id,
-        time=now,
+        time=now(),
         planned=planned,
         freeze=planned.freeze,
         ranges=[],
@@ -188,11 +197,7 @@ def _warn(report: TargetReport, warning: str | None) -> None:
 
 def _refuse(report: TargetReport, reason: Reason, text: str | None) -> None:
     """Report a target on which nothing was tried."""
-    outcome = Outcome.REFUSED
-    if reason in _GONE:
-        outcome = Outcome.GONE
-    elif reason is Reason.CANCELLED:
-        outcome = Outcome.CANCELLED
+    outcome = outcome_of_refusal(reason)
     report.outcome, report.reason = outcome, reason
     report.reason_text = text or reason.text
     report.freeze = Freeze.OFF
@@ -213,6 +218,7 @@ def _fill(report: TargetReport, course: Course, survey: Survey, about: Circumsta
     # Of a range that raced no one can say what the advice moved.
     raced = normalise(tally.planned.range for tally in course.tallies if tally.raced_bytes)
     report.moved_pages = subtract(normalise(course.moved_pages), raced)
+    report.pages_seen = bool(report.moved_pages)
     report.outcome = outcome_of(report.ranges, report.advised_bytes, course.stopped)
     texts = []
     if course.stopped is not None:

@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from pathlib import Path
 
 from memtui.advise.pages_file import PageRecords
@@ -22,6 +23,11 @@ from memtui.model.reasons import Reason
 _FILE = "ledger.jsonl"
 _BLOCK_BYTES = 1 << 18
 _PLAIN_KEYS = tuple(b'{"event":"%b","id":"' % kind for kind in (b"start", b"done", b"back", b"restored"))
+
+
+def now() -> str:
+    """Return the time as records have it: RFC 3339 in UTC, to the millisecond."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def operator() -> dict[str, object]:

@@ -45,7 +45,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class MovedPages:
-    """Which pages an action moved, of which process.
+    """Which pages an action moved, of which process; no pages where that could not be seen.
 
     ``program`` tells one program of a process from the next that it became by exec.
     """
@@ -58,8 +58,10 @@ class MovedPages:
 
 def moved_of(report: TargetReport, handle: ProcessHandle) -> MovedPages | None:
     """Return what a report says has moved; None where nothing has, or where the target is gone."""
-    if not report.moved_pages:
+    if not report.moved_bytes and not report.moved_pages:
         return None
+    if not report.moved_pages:
+        return MovedPages(handle.process, "", (), ())
     program = program_of(handle.pid)
     if handle.standing() is not Standing.ALIVE:
         return None
@@ -104,7 +106,7 @@ class PageRecords:
         return None
 
     def write(self, report_id: str, moved: MovedPages) -> None:
-        """Write one record, whole or not at all, and remove what is too old.
+        """Write one record, whole or not at all.
 
         Raises:
             OSError: if it cannot be written.
@@ -120,7 +122,18 @@ class PageRecords:
         except OSError:
             half.unlink(missing_ok=True)
             raise
-        self._sweep(moved.process.boot_id)
+
+    def sweep(self, boot_id: str) -> str | None:
+        """Remove what is too old, in the boot ``boot_id``; return what went wrong, in words."""
+        try:
+            self._sweep(boot_id)
+        except FileNotFoundError:
+            # There is no folder: nothing was ever kept.
+            return None
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            return f"old records of moved pages cannot be removed: {error.strerror}{where}"
+        return None
 
     def read(self, report_id: str) -> MovedPages | None:
         """Return a record; None where there is none, or it cannot be read as one."""

@@ -92,6 +92,7 @@ class Reason(str, Enum):
     NOTHING_MOVED = "nothing_moved"
     ALL_BACK = "all_back"
     PAGES_UNKNOWN = "pages_unknown"
+    PAGES_UNSEEN = "pages_unseen"
     NO_ATTACH = "no_attach"
     MEMORY_LOW = "memory_low"
     MEMORY_LIMIT = "memory_limit"
@@ -231,6 +232,10 @@ _TABLE: dict[Reason, _Words] = {
     Reason.NOTHING_MOVED: _Words("it moved nothing that could be put back"),
     Reason.ALL_BACK: _Words("all that it moved is back already, or gone"),
     Reason.PAGES_UNKNOWN: _Words("the record of which pages it moved is missing"),
+    Reason.PAGES_UNSEEN: _Words(
+        "which pages left RAM could not be seen: its pagemap may not be read",
+        "run as root: see `memtui doctor`",
+    ),
     Reason.NO_ATTACH: _Words(
         "reading the pages back needs the right to trace it (CAP_SYS_PTRACE)",
         "run as root: see `memtui doctor`",

@@ -30,6 +30,18 @@ class Outcome(str, Enum):
     FAILED = "failed"
 
 
+_OUTCOMES = {
+    # Of one whose first thread alone has exited the memory is still there, and cannot be reached.
+    **dict.fromkeys((Reason.EXITED, Reason.EXECED, Reason.NO_SUCH_PROCESS, Reason.ZOMBIE), Outcome.GONE),
+    Reason.CANCELLED: Outcome.CANCELLED,
+}
+
+
+def outcome_of_refusal(reason: Reason) -> Outcome:
+    """Return how it ended for a target on which nothing was tried."""
+    return _OUTCOMES.get(reason, Outcome.REFUSED)
+
+
 @dataclass(slots=True)
 class RangeReport:
     """What came of one planned range; bytes, None where it could not be seen.
@@ -91,12 +103,14 @@ class Back:
     """How much of what was moved had come back ``after_s`` seconds later; None is not known.
 
     ``major_faults`` are the target's since the action, ``psi_some_avg10`` is the machine's, in percent.
+    ``warning`` says in words why the look was to be recorded and is not.
     """
 
     after_s: float
     back_bytes: int | None
     major_faults: int | None
     psi_some_avg10: float | None = None
+    warning: str | None = None
 
 
 class Stayed(str, Enum):
@@ -147,7 +161,12 @@ class TargetReport:
     told: tuple[str, ...] = ()
     """What became of the bytes, in sentences: the same on the screen and in the command."""
     moved_pages: RangeSet = ()
-    """Which pages left RSS: what a look back counts, and a restore brings back."""
+    """Which pages left RSS: what a look back counts, and a restore brings back.
+
+    They can be many: whoever has the report from the host finds them dropped, once they are on record.
+    """
+    pages_seen: bool = False
+    """Whether it was seen which pages left RSS, and there are some."""
 
     @property
     def requested_bytes(self) -> int:

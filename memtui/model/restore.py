@@ -37,7 +37,8 @@ class RestoreReport:
     """What came of it; bytes, None where it could not be seen.
 
     ``also_back_bytes`` came along: pages of the action's ranges that were not asked for.
-    ``still_out_bytes`` were wanted and did not come. ``told`` is the same in sentences.
+    ``still_out_bytes`` were wanted and did not come. ``told`` is the same in sentences. ``warning`` says
+    in words why the restore is not in the ledger.
     """
 
     planned: RestorePlan
@@ -50,6 +51,7 @@ class RestoreReport:
     reason: Reason | None = None
     reason_text: str | None = None
     told: tuple[str, ...] = ()
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
