@@ -72,8 +72,12 @@ def size(count_bytes: int | None) -> SafeText:
 
 
 def signed_size(count_bytes: int | None) -> SafeText:
-    """Return a difference of byte counts with its sign; ``?`` for None."""
-    return SafeText(f"+{size(count_bytes)}") if count_bytes and count_bytes > 0 else size(count_bytes)
+    """Return a difference of byte counts with its sign, also of none; ``?`` for None."""
+    return (
+        SafeText(f"+{size(count_bytes)}")
+        if count_bytes is not None and count_bytes >= 0
+        else size(count_bytes)
+    )
 
 
 def size_or_dash(count_bytes: int | None, applies: bool) -> SafeText:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from memtui.model.report import Outcome, Progress, RangeReport, TargetReport, ou
 
 OnProgress = Callable[[Progress], None]
 OnTarget = Callable[[TargetReport], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -239,12 +241,21 @@ def _fill(report: TargetReport, course: Course, survey: Survey, about: Circumsta
 
 
 def _take_reason_of_ranges(report: TargetReport, texts: list[str]) -> None:
-    """Give a target the reason of its largest range that ended as the target did, and say of how many."""
-    told = [item for item in report.ranges if item.reason_text and item.outcome is report.outcome]
+    """Give a target the reason that holds back most, and say of how many ranges it is.
+
+    One of a range that ended as the target did, unless the target is done: then whatever kept back a part.
+    """
+    told = [item for item in report.ranges if item.reason_text]
+    if report.outcome is not Outcome.DONE:
+        told = [item for item in told if item.outcome is report.outcome] or told
     if not told:
         return
-    main = max(told, key=lambda item: item.planned.requested_bytes)
-    alike = sum(item.reason_text == main.reason_text for item in told)
+    kept: Counter[str] = Counter()
+    for item in told:
+        kept[item.reason_text or ""] += item.planned.requested_bytes - (item.moved_bytes or 0)
+    heaviest = kept.most_common(1)[0][0]
+    main = next(item for item in told if item.reason_text == heaviest)
+    alike = sum(item.reason_text == heaviest for item in report.ranges)
     share = "" if alike == len(report.ranges) else f"{alike} of {len(report.ranges)} ranges: "
     report.reason = main.reason
     texts.append(f"{share}{main.reason_text}")

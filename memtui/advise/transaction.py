@@ -55,6 +55,9 @@ _GOES_ON_UNHELD = frozenset(
 """Why a hold may fail and the plan go on without, where the operator left the choice to us."""
 
 
+_LET_GO = "cancelled: it was let go in the middle of a hold, so that what came of that one is not known"
+
+
 class HoldFailed(Exception):
     """The target could not be held still."""
 
@@ -206,11 +209,17 @@ class Transaction:
     def _lost(self, called: Sequence[Piece], released: Released) -> None:
         """Record a hold that ended early: what was seen of its pieces is certain no more, and dropped."""
         self._looks.clear()
-        for piece in called:
-            self.course.tallies[piece.owner].lost_bytes += piece.end - piece.start
-        died = self._tools.handle.is_dead()
-        self.course.stopped = Reason.EXITED if died else Reason.FREEZE_LOST
-        self.course.detail = released.why
+        course = self.course
+        if self._tools.handle.is_dead():
+            course.stopped, course.detail = Reason.EXITED, released.why
+        elif self._tools.cancelled.is_set():
+            # We were told to let it go: by the operator, or by a signal that ends us.
+            course.stopped, course.detail = Reason.CANCELLED, _LET_GO
+        else:
+            course.stopped, course.detail = Reason.FREEZE_LOST, released.why
+        if course.stopped is not Reason.CANCELLED:
+            for piece in called:
+                course.tallies[piece.owner].lost_bytes += piece.end - piece.start
 
     def _work(
         self, batch: Sequence[Piece], until: float | None, called: list[Piece] | None = None

@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
             thorough=arguments.thorough,
         )
         if signals.came:
-            return exitcode.CANCELLED
+            return complain("cancelled: nothing was advised", exitcode.CANCELLED)
         watching = Watching(host, arguments.watch, [item.target for item in wanted])
         reports = host.apply(plan, signals.cancel_again, watching.begin)
         if arguments.watch is not None:

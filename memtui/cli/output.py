@@ -45,13 +45,15 @@ def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: in
         print("  ".join(cells).rstrip())
 
 
-def shortlist(items: Sequence[_Item], weight: Callable[[_Item], int]) -> tuple[list[_Item], str | None]:
+def shortlist(
+    items: Sequence[_Item], weight: Callable[[_Item], tuple[int, ...] | int]
+) -> tuple[list[_Item], str | None]:
     """Return the weightiest items in their own order, and words for those left out."""
     if len(items) <= _MOST_ROWS:
         return list(items), None
     order = sorted(range(len(items)), key=lambda at: weight(items[at]), reverse=True)
     chosen = sorted(order[:_MOST_ROWS])
-    rest = count(len(items) - len(chosen), "smaller range")
+    rest = count(len(items) - len(chosen), "more range")
     return [items[at] for at in chosen], f"and {rest}: --json shows all, and the total counts them"
 
 

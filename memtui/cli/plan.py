@@ -27,10 +27,10 @@ def run(arguments: argparse.Namespace) -> int:
         print_json(wire.target_plan(plan, item) for item in plan.targets)
     for item in plan.targets:
         codes.append(_code(item))
+        if not arguments.json and (item.blocked is None or item.ranges):
+            _print_target(plan, item)
         if item.blocked is not None:
             targets.complain_of(item, item.blocked, item.blocked_text)
-        elif not arguments.json:
-            _print_target(plan, item)
     return exitcode.of_all(codes)
 
 
@@ -45,7 +45,7 @@ def _print_target(plan: Plan, item: TargetPlan) -> None:
     note = f" ({safe(item.freeze_reason)})" if item.freeze_reason else ""
     print(f"{plan.advice.value} on {item.process.pid} {safe(item.name)}, {held}{note}")
     print(f"  {CATALOGUE[plan.advice].does}")
-    shown, rest = shortlist(item.ranges, lambda part: part.verdict.forecast_bytes or 0)
+    shown, rest = shortlist(item.ranges, _weight)
     print_table(
         ("REQUESTED", "FORECAST", "WILL", "ADDRESS", "NAME", "WHY"),
         [*(_row(part) for part in shown), _total(item)],
@@ -54,6 +54,11 @@ def _print_target(plan: Plan, item: TargetPlan) -> None:
     if rest:
         print(f"  {rest}")
     print(f"  {forecast_in_words(plan.advice, item)}")
+
+
+def _weight(part: PlannedRange) -> tuple[int, int]:
+    """Return how much a range should be seen: by what will come of it, then by its size."""
+    return part.verdict.forecast_bytes or 0, part.requested_bytes
 
 
 def _row(part: PlannedRange) -> tuple[str, ...]:

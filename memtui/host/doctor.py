@@ -149,7 +149,8 @@ def _freeze() -> Finding:
     try:
         guard = Guard.start()
     except MemtuiError as error:
-        return Finding("freeze", False, str(error), "targets run on while they are advised", "")
+        # Without the error's own next step, which is to come here.
+        return Finding("freeze", False, error.words, "targets run on while they are advised", "")
     guard.close()
     if level is not None and level > 0 and not has_capability(CAP_SYS_PTRACE):
         words = f"Yama's ptrace_scope is {level}: only descendants, or nobody, can be traced"

@@ -112,6 +112,7 @@ class PlanScreen(ModalScreen["Plan | None"]):
         thorough = self._thorough and self._advice is Advice.PAGEOUT
         self._again.taken = int(thorough)
         self._again.remark = describe_thorough(self._advice)
+        self.refresh_bindings()
         self._totals.lines = (SafeText("reckoning ..."),)
         self._session.ask_plan(
             self._turn, self._advice, self._wanted, freeze, thorough=thorough, cancelled=self._cancelled
@@ -172,11 +173,14 @@ class PlanScreen(ModalScreen["Plan | None"]):
         self._session.cycle_freeze()
         self._ask()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer to be thorough for PAGEOUT only."""
+        return action != "thorough" or self._advice is Advice.PAGEOUT
+
     def action_thorough(self) -> None:
         """Plan to ask again, or not to."""
-        if self._advice is Advice.PAGEOUT:
-            self._thorough = not self._thorough
-            self._ask()
+        self._thorough = not self._thorough
+        self._ask()
 
     @on(Button.Pressed, "#cancel")
     def action_cancel(self) -> None:
