@@ -298,6 +298,7 @@ class FakeHost:
         self._cancelled = threading.Event()
         self._held: dict[ProcessId, list[FakeVma]] = {}
         self._reports: dict[str, TargetReport] = {}
+        self._put_back: set[str] = set()
 
     # Reading
 
@@ -432,6 +433,7 @@ class FakeHost:
             freeze=target.freeze,
             ranges=ranges,
             moved_bytes=moved,
+            pages_seen=bool(moved),
             calls=len(ranges),
             holds=1,
             elapsed_ms=48.0,
@@ -465,9 +467,6 @@ class FakeHost:
         report.reason = None if report.outcome is Outcome.DONE else item.verdict.main_reason
         return report
 
-    def unrecorded(self) -> str | None:
-        return self.unrecorded_now
-
     def cancel(self) -> None:
         self.calls.append("cancel")
         self._cancelled.set()
@@ -483,9 +482,10 @@ class FakeHost:
 
     def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
         self.looks.append((report_id, record))
-        if report_id not in self._reports:
+        if report_id not in self._reports or report_id in self._put_back:
             return None
-        return Back(float(len(self.looks)), self.back_now, 3, 0.4)
+        warning = self.unrecorded_now if record else None
+        return Back(float(len(self.looks)), self.back_now, 3, 0.4, warning)
 
     def plan_restore(self, action: str | None = None) -> tuple[RestorePlan, ...]:
         self.calls.append(f"plan_restore {action}")
@@ -529,6 +529,18 @@ class FakeHost:
     def _restore_target(
         self, plan: RestorePlan, on_progress: Callable[[Progress], None] | None
     ) -> RestoreReport:
+        if plan.blocked is not None:
+            return RestoreReport(
+                planned=plan,
+                time="2026-01-02T03:05:06Z",
+                wanted_bytes=plan.wanted_bytes,
+                restored_bytes=0,
+                also_back_bytes=0,
+                still_out_bytes=plan.wanted_bytes,
+                outcome=Outcome.REFUSED,
+                reason=plan.blocked,
+            )
+        self._put_back.add(plan.id)
         wanted, done = plan.wanted_bytes or 0, 0
         for step in range(4):
             if on_progress is not None:
@@ -554,6 +566,7 @@ class FakeHost:
             outcome=Outcome.DONE if done == wanted else Outcome.CANCELLED,
             reason=None if done == wanted else Reason.CANCELLED,
             told=("made-up words of what was put back",),
+            warning=self.unrecorded_now,
         )
 
     def mappers(self, target: FakeTarget, row: MappedVma) -> Mappers:  # type: ignore[override]

@@ -25,7 +25,6 @@ def run(arguments: argparse.Namespace) -> int:
         except MemtuiError as error:
             return complain(str(error), _code_of_error(error, arguments.id))
         reports = host.restore(plans, signals.cancel_again)
-        unrecorded = host.unrecorded()
     with reader_may_leave():
         if arguments.json:
             print_json(map(wire.restore_report, reports))
@@ -37,8 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
         reason = report.reason or Reason.FAILED
         words = with_step(report.reason_text or reason.text, reason)
         complain(f"restore of {report.planned.id}: process {report.planned.process.pid}: {words}")
-    if unrecorded:
-        complain(unrecorded)
+    for warning in dict.fromkeys(report.warning for report in reports if report.warning):
+        complain(warning)
     return _code_of(reports)
 
 

@@ -20,6 +20,9 @@ from memtui.model.vma import AddressSpace, MappedVma
 CHEAP_SMAPS_MS = 100.0
 """Where reading smaps takes longer it is read for a plan only: it stalls the target meanwhile."""
 
+KEPT_LOOKS_S = (1, 10, 60)
+"""When a look back goes into the ledger, in seconds after the action."""
+
 
 class Target(Protocol):
     """A chosen process, held by a pidfd and by its open map, so that it cannot be mistaken for another.
@@ -174,7 +177,8 @@ class Host(Protocol):
     def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
         """Look how much of what a report moved has come back; None where it is no longer watched.
 
-        A report is watched for a minute. With ``record`` the answer goes into the ledger.
+        A report is watched for a minute, and longer if the last look to be recorded comes late. With
+        ``record`` the answer goes into the ledger, or has a ``warning``.
         """
 
     def plan_restore(self, action: str | None = None) -> tuple[RestorePlan, ...]:
@@ -193,9 +197,6 @@ class Host(Protocol):
         on_target: Callable[[RestoreReport], None] | None = None,
     ) -> tuple[RestoreReport, ...]:
         """Put it back, and report. Ends early, at a step's edge, after :meth:`cancel`."""
-
-    def unrecorded(self) -> str | None:
-        """Return why the last look back or restore is not in the ledger, in words; None if it is."""
 
     def mappers(self, target: Target, row: MappedVma) -> Mappers:
         """Find the other processes that map the file or shared memory behind a VMA. Looks at all maps."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from dataclasses import dataclass, field, replace
 
-from memtui.advise.ledger import Action, Ledger, actions, operator
+from memtui.advise.ledger import Action, Ledger, actions, now, operator
 from memtui.advise.pages_file import MovedPages
 from memtui.advise.restore import Restorer
 from memtui.advise.watch import Watch
+from memtui.host import KEPT_LOOKS_S
 from memtui.host.target import LocalTarget
 from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle
@@ -20,53 +21,96 @@ from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.process import ProcessId
 from memtui.model.ranges import total_bytes
 from memtui.model.reasons import Reason
-from memtui.model.report import Back, Outcome, Progress, TargetReport
+from memtui.model.report import Back, Outcome, Progress, TargetReport, outcome_of_refusal
 from memtui.model.restore import RestorePlan, RestoreReport, outcome_of, told_of
 
-WATCH_S = 60.0
-"""How long a report is watched."""
+WATCH_S = float(KEPT_LOOKS_S[-1])
+"""How long a report is watched; up to twice as long, until a look after that time is on record."""
 
 _GRACE_S = 5.0
 _MOST_WATCHED = 256
 _LOOK_FOR_LAST = 2000
-_GONE = frozenset({Reason.EXITED, Reason.EXECED, Reason.ZOMBIE, Reason.NO_SUCH_PROCESS, Reason.LEADER_EXITED})
 _NOTHING_TO_DO = frozenset({Reason.ALL_BACK, Reason.NOTHING_MOVED})
 
 
-class Aftermath:
-    """Watches what actions moved, and puts it back."""
+@dataclass(slots=True)
+class _Watched:
+    """A report that is watched. All but ``looking`` is under the lock of the Aftermath.
 
-    def __init__(self, ledger: Ledger, cancelled: threading.Event) -> None:
+    ``looking`` is held over a look, which may be slow. ``lookers`` are those that are at it or wait for
+    it: the last of them lets go of the target where the watch has ended meanwhile.
+    """
+
+    watch: Watch
+    target: LocalTarget
+    looking: threading.Lock = field(default_factory=threading.Lock)
+    lookers: int = 0
+    has_ended: bool = False
+    saw_the_last: bool = False
+
+    def left_s(self) -> float:
+        """Return how long it is to be watched still."""
+        age_s = self.watch.age_s
+        over_s = WATCH_S + _GRACE_S - age_s
+        return over_s if over_s > 0 or self.saw_the_last else 2 * WATCH_S + _GRACE_S - age_s
+
+
+class Aftermath:
+    """Watches what actions moved, and puts it back. ``unwatch`` lets go of a target that was watched."""
+
+    def __init__(
+        self, ledger: Ledger, cancelled: threading.Event, unwatch: Callable[[LocalTarget], None]
+    ) -> None:
         self._ledger = ledger
         self._cancelled = cancelled
+        self._unwatch = unwatch
         self._lock = threading.Lock()
-        self._watched: dict[str, tuple[Watch, LocalTarget]] = {}
+        self._watched: dict[str, _Watched] = {}
         self._timer: threading.Timer | None = None
         self._closed = False
-        self.warning: str | None = None
-        """Why the last look back or restore could not be recorded, in words."""
 
     def watch(self, report: TargetReport, target: LocalTarget) -> None:
         """Begin to watch what an action moved; right after it. Lets go of the target when it ends."""
+        watch = Watch(report, target.handle) if report.moved_pages else None
         with self._lock:
-            if self._closed or not report.moved_pages:
-                target.close()
+            if self._closed or watch is None:
+                self._unwatch(target)
                 return
-            self._watched[report.id] = Watch(report, target.handle), target
+            self._watched[report.id] = _Watched(watch, target)
             while len(self._watched) > _MOST_WATCHED:
                 self._let_go(next(iter(self._watched)))
             self._set_timer()
 
     def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
-        """Look how much of what a report moved has come back. What cannot be recorded is a ``warning``."""
+        """Look how much of what a report moved has come back; None if it is watched no more."""
         with self._lock:
             watched = self._watched.get(report_id)
             if watched is None:
                 return None
-            back = watched[0].look()
-        if record:
-            self._record("back", report_id, wire.back(back))
-        return back
+            watched.lookers += 1
+        back = None
+        try:
+            with watched.looking:
+                back = None if watched.has_ended else watched.watch.look()
+        finally:
+            is_of_the_advice = self._end_look(report_id, watched, back if record else None)
+        if back is None or not is_of_the_advice:
+            return None
+        return replace(back, warning=self._record("back", report_id, wire.back(back))) if record else back
+
+    def _end_look(self, report_id: str, watched: _Watched, kept: Back | None) -> bool:
+        """Count a look as over; return False where the watch has ended meanwhile, by a restore, say."""
+        with self._lock:
+            watched.lookers -= 1
+            if watched.has_ended:
+                if not watched.lookers:
+                    self._unwatch(watched.target)
+                return False
+            if kept is not None and kept.after_s >= WATCH_S:
+                watched.saw_the_last = True
+                if watched.left_s() <= 0:
+                    self._let_go(report_id)
+            return True
 
     def plan_restore(self, action: str | None = None) -> tuple[RestorePlan, ...]:
         """Say what could be put back. Touches nothing.
@@ -96,7 +140,7 @@ class Aftermath:
         return tuple(reports)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Let go of everything, without waiting: of what is being looked at just now the look lets go."""
         with self._lock:
             self._closed = True
             if self._timer is not None:
@@ -105,14 +149,18 @@ class Aftermath:
                 self._let_go(report_id)
 
     def _let_go(self, report_id: str) -> None:
-        self._watched.pop(report_id)[1].close()
+        """End a watch; under the lock."""
+        watched = self._watched.pop(report_id)
+        watched.has_ended = True
+        if not watched.lookers:
+            self._unwatch(watched.target)
 
     def _set_timer(self) -> None:
-        """Have the oldest watch end in time, if nothing else will."""
+        """Have the first watch end in time, if nothing else will."""
         if self._timer is not None or not self._watched:
             return
-        oldest = next(iter(self._watched.values()))[0]
-        self._timer = threading.Timer(max(0.1, WATCH_S + _GRACE_S - oldest.age_s), self._end_old)
+        left_s = min(watched.left_s() for watched in self._watched.values())
+        self._timer = threading.Timer(max(0.1, left_s), self._end_old)
         self._timer.daemon = True
         self._timer.start()
 
@@ -121,17 +169,18 @@ class Aftermath:
             self._timer = None
             if self._closed:
                 return
-            for report_id, (watch, _target) in list(self._watched.items()):
-                if watch.age_s >= WATCH_S + _GRACE_S:
+            for report_id, watched in list(self._watched.items()):
+                if watched.left_s() <= 0:
                     self._let_go(report_id)
             self._set_timer()
 
-    def _record(self, kind: str, report_id: str, fields: wire.Json) -> None:
+    def _record(self, kind: str, report_id: str, fields: wire.Json) -> str | None:
+        """Put it on record; return what went wrong, in words."""
         try:
-            self._ledger.write(kind, {"id": report_id, "time": _now(), **fields})
-            self.warning = None
+            self._ledger.write(kind, {"id": report_id, "time": now(), **fields})
         except MemtuiError as error:
-            self.warning = str(error)
+            return str(error)
+        return None
 
     def _last_that_moved(self) -> list[Action]:
         """Return the targets of the last action that moved something out of RAM."""
@@ -161,7 +210,7 @@ class Aftermath:
         moved_bytes = None if done is None else done.number("moved_bytes")
         if moved is not None:
             process = moved.process
-            moved_bytes = total_bytes(moved.pages)
+            moved_bytes = total_bytes(moved.pages) or moved_bytes
         else:
             process = ProcessId(
                 pid if isinstance(pid, int) else 0, start_time if isinstance(start_time, int) else 0, ""
@@ -169,10 +218,11 @@ class Aftermath:
         blocked: Reason | None = None
         text = wanted_bytes = None
         try:
-            if moved is None:
+            if moved is None or not moved.pages:
                 _require_process(process).close()
                 nothing = start.text("advice") != Advice.PAGEOUT.value or moved_bytes == 0
-                raise MemtuiError(Reason.NOTHING_MOVED if nothing else Reason.PAGES_UNKNOWN)
+                unseen = Reason.PAGES_UNKNOWN if moved is None else Reason.PAGES_UNSEEN
+                raise MemtuiError(Reason.NOTHING_MOVED if nothing else unseen)
             wanted_bytes = _look_at(moved)
         except MemtuiError as error:
             blocked, text = error.reason, error.words
@@ -210,25 +260,20 @@ class Aftermath:
         except MemtuiError as error:
             return _refused(planned, error.reason, error.words)
         outcome, reason = outcome_of(seen)
-        still_out = None if seen.restored_bytes is None else max(0, seen.wanted_bytes - seen.restored_bytes)
         report = RestoreReport(
             planned=planned,
-            time=_now(),
+            time=now(),
             wanted_bytes=seen.wanted_bytes,
             restored_bytes=seen.restored_bytes,
             also_back_bytes=seen.also_back_bytes,
-            still_out_bytes=still_out,
+            still_out_bytes=seen.still_out_bytes,
             outcome=outcome,
             reason=reason,
             reason_text=reason.text if reason else None,
             told=told_of(seen),
         )
-        self._record("restored", planned.id, {"operator": operator(), **wire.restore_totals(report)})
-        return report
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        fields = {"operator": operator(), **wire.restore_totals(report)}
+        return replace(report, warning=self._record("restored", planned.id, fields))
 
 
 def _require_process(process: ProcessId) -> ProcessHandle:
@@ -283,16 +328,7 @@ def _look_at(moved: MovedPages) -> int:
 
 def _refused(planned: RestorePlan, reason: Reason, text: str | None) -> RestoreReport:
     """Report a target on which nothing was tried."""
-    outcome = Outcome.REFUSED
-    wanted_bytes, still_out = planned.wanted_bytes, planned.wanted_bytes
-    if reason in _GONE:
-        outcome = Outcome.GONE
-        wanted_bytes = still_out = None
-    elif reason in _NOTHING_TO_DO:
-        outcome = Outcome.NO_EFFECT
-    elif reason is Reason.CANCELLED:
-        outcome = Outcome.CANCELLED
+    outcome = Outcome.NO_EFFECT if reason in _NOTHING_TO_DO else outcome_of_refusal(reason)
+    wanted_bytes = still_out = None if outcome is Outcome.GONE else planned.wanted_bytes
     words = text or reason.text
-    return RestoreReport(
-        planned, _now(), wanted_bytes, 0, 0, still_out, outcome, reason, words, told=(words,)
-    )
+    return RestoreReport(planned, now(), wanted_bytes, 0, 0, still_out, outcome, reason, words, told=(words,))

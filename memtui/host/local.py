@@ -72,7 +72,7 @@ class LocalHost:
         self._lock = threading.Lock()
         self._applying = threading.Lock()
         self._cancelled = threading.Event()
-        self.aftermath = Aftermath(self._ledger, self._cancelled)
+        self.aftermath = Aftermath(self._ledger, self._cancelled, self._unwatch)
         self._guard: Guard | None = None
         self._released = False
 
@@ -84,16 +84,7 @@ class LocalHost:
 
     def machine(self) -> MachineState:
         """Return the numbers of the system line."""
-        memory = machine.memory()
-        return MachineState(
-            mem_total_bytes=memory.total_bytes,
-            mem_available_bytes=memory.available_bytes,
-            mem_free_bytes=memory.free_bytes,
-            swap_total_bytes=memory.swap_total_bytes,
-            swap_free_bytes=memory.swap_free_bytes,
-            swap_cached_bytes=memory.swap_cached_bytes,
-            psi_some_avg10=machine.pressure_some_avg10(),
-        )
+        return _machine_state()
 
     def facts(self) -> MachineFacts:
         """Return what verdicts need to know of the machine."""
@@ -177,7 +168,10 @@ class LocalHost:
                 return
             # It is closed again when the watch ends.
             target.users += 1
+            target.watches += 1
         self.aftermath.watch(report, target)
+        # They are on record and in the watch: who keeps reports need not keep them.
+        report.moved_pages = ()
 
     def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
         """Look how much of what a report moved has come back; None where it is no longer watched."""
@@ -203,10 +197,6 @@ class LocalHost:
             if self._released:
                 self._cancelled.set()
             return self.aftermath.restore(plans, on_progress, on_target)
-
-    def unrecorded(self) -> str | None:
-        """Return why the last look back or restore is not in the ledger, in words; None if it is."""
-        return self.aftermath.warning
 
     def mappers(self, target: Target, row: MappedVma) -> Mappers:
         """Find the other processes that map the file or shared memory behind a VMA."""
@@ -263,17 +253,25 @@ class LocalHost:
         self.aftermath.close()
         with self._lock:
             guard, self._guard = self._guard, None
-            targets = list(self._opened.values())
+            for target in self._opened.values():
+                # What is being looked at just now is closed by the look: else another file might get
+                # the number of the one that it reads.
+                target.users = 0
+                if not target.watches:
+                    target.handle.close()
             self._opened.clear()
         if guard is not None:
             guard.close()
-        for target in targets:
-            target.handle.close()
+
+    def _unwatch(self, target: LocalTarget) -> None:
+        with self._lock:
+            target.watches -= 1
+        self._forget(target)
 
     def _forget(self, target: LocalTarget) -> None:
         with self._lock:
             target.users -= 1
-            if target.users > 0:
+            if target.users > 0 or target.watches:
                 return
             self._opened.pop(target.generation, None)
             target.handle.close()
@@ -345,6 +343,19 @@ class LocalHost:
             assert self._practice is not None
             adviser = _self_adviser(self._practice)
         return Subject(target.handle, target.smaps_is_cheap, adviser)
+
+
+def _machine_state() -> MachineState:
+    memory = machine.memory()
+    return MachineState(
+        mem_total_bytes=memory.total_bytes,
+        mem_available_bytes=memory.available_bytes,
+        mem_free_bytes=memory.free_bytes,
+        swap_total_bytes=memory.swap_total_bytes,
+        swap_free_bytes=memory.swap_free_bytes,
+        swap_cached_bytes=memory.swap_cached_bytes,
+        psi_some_avg10=machine.pressure_some_avg10(),
+    )
 
 
 def _target_of(wanted: Wanted) -> LocalTarget:

@@ -35,6 +35,8 @@ _GENERATIONS = itertools.count(1)
 class LocalTarget:
     """A process of this machine. ``users`` counts who has it open; the host closes it at none.
 
+    ``watches`` counts those of them that watch what came back.
+
     Raises:
         MemtuiError: if it is not there, has no memory of its own, or may not be seen.
     """
@@ -48,6 +50,7 @@ class LocalTarget:
     ) -> None:
         self.handle = ProcessHandle(pid)
         self.users = 1
+        self.watches = 0
         self.generation = next(_GENERATIONS)
         self._facts = facts
         self._known_facts: tuple[float, MachineFacts] | None = None

@@ -22,6 +22,7 @@ from memtui.ui.messages import (
     TargetDone,
 )
 from memtui.ui.sampler import words_of
+from memtui.ui.watcher import Watcher
 
 
 @dataclass(slots=True)
@@ -39,13 +40,17 @@ class Job:
 
 
 class Operator(threading.Thread):
-    """Runs plans and restores. Public methods may be called from any thread and return at once."""
+    """Runs plans and restores. Public methods may be called from any thread and return at once.
 
-    def __init__(self, host: Host, shelf: Shelf, post: Post) -> None:
+    ``watcher`` is told what to look back at, at the moment when it is done.
+    """
+
+    def __init__(self, host: Host, shelf: Shelf, post: Post, watcher: Watcher | None = None) -> None:
         super().__init__(name="memtui-operator", daemon=True)
         self._host = host
         self._shelf = shelf
         self._post = post
+        self.watcher = watcher
         self._jobs: queue.Queue[Job | None] = queue.Queue()
         self._running: Job | None = None
         self._lock = threading.Lock()
@@ -67,8 +72,9 @@ class Operator(threading.Thread):
             self._host.cancel()
 
     def empty(self) -> int:
-        """Throw away what waits, and cancel what runs; return how many plans never began."""
-        thrown = 0
+        """Throw away what waits, and cancel what runs; return how many plans that ended."""
+        with self._lock:
+            thrown = int(self._running is not None)
         while True:
             try:
                 job = self._jobs.get_nowait()
@@ -113,9 +119,16 @@ class Operator(threading.Thread):
 
         def on_target(report: TargetReport) -> None:
             assert isinstance(work, Plan)
+            if report.pages_seen and self.watcher is not None:
+                # Here, not where the message is read: the screen may be late.
+                self.watcher.watch(report.id)
             self._post(TargetDone(work.advice, report))
 
         def on_restored(report: RestoreReport) -> None:
+            if report.restored_bytes != 0:
+                # What is back says nothing of the advice any more. Where nothing could be tried, the
+                # looks go on.
+                self._forget(report.planned.id)
             self._post(RestoreDone(report))
 
         if job.cancelled.is_set():
@@ -124,11 +137,15 @@ class Operator(threading.Thread):
             if isinstance(work, Plan):
                 self._host.apply(work, on_progress, on_target)
             else:
-                self._host.restore(work, on_progress, on_restored)
-                return self._host.unrecorded() or ""
+                reports = self._host.restore(work, on_progress, on_restored)
+                return "; ".join(dict.fromkeys(report.warning for report in reports if report.warning))
         except Exception as error:  # The thread must live on; the operator is told.
             return words_of(error)
         return ""
+
+    def _forget(self, report_id: str) -> None:
+        if self.watcher is not None:
+            self.watcher.forget(report_id)
 
     def _give_back(self, job: Job) -> None:
         for target in job.targets:

@@ -59,8 +59,8 @@ class Session:
         self.facts = MachineFacts(swap_free_bytes=None, huge_page_bytes=None)
         self.machine: MachineState | None = None
         self.sampler = Sampler(host, self.shelf, post, options.interval_s) if sampling else None
-        self.operator = None if options.read_only else Operator(host, self.shelf, post)
         self.watcher = Watcher(host, post) if sampling and not options.read_only else None
+        self.operator = None if options.read_only else Operator(host, self.shelf, post, self.watcher)
         self.clerk = Clerk(post)
 
     def start(self) -> None:
@@ -218,7 +218,7 @@ class Session:
         """
         if self.operator is None:
             return None
-        self.operator.empty()
+        ended = self.operator.empty()
 
         def thaw_now() -> None:
             try:
@@ -226,7 +226,10 @@ class Session:
             except Exception as error:
                 self.post(Said(f"thaw: {words_of(error)}", bad=True))
             else:
-                self.post(Said("Thaw: the plan is cancelled, and the guard was told to let everything go"))
+                plans = "the plan is cancelled" if ended == 1 else f"{ended} plans are cancelled"
+                if not ended:
+                    plans = "nothing was running"
+                self.post(Said(f"Thaw: {plans}, and the guard was told to let everything go"))
 
         thread = threading.Thread(target=thaw_now, name="memtui-thaw", daemon=True)
         thread.start()

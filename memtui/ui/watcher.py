@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from memtui.host import Host
+from memtui.host import KEPT_LOOKS_S, Host
 from memtui.model.errors import MemtuiError
 from memtui.ui.messages import LookedBack, Post, Said
 from memtui.ui.sampler import words_of
 
 LOOKS_S: tuple[int, ...] = (*range(1, 11), *range(15, 61, 5))
 """When a report is looked back at, in seconds after it: often at first, when most comes back."""
-KEPT_S = frozenset({1, 10, 60})
+KEPT_S = frozenset(KEPT_LOOKS_S)
 """Which of the looks go into the ledger."""
 
 
@@ -111,4 +111,6 @@ class Watcher(threading.Thread):
             return False
         if back is not None:
             self._post(LookedBack(report_id, back, kept=kept))
+            if back.warning is not None:
+                self._post(Said(f"looking what came back: {back.warning}", bad=True))
         return back is not None

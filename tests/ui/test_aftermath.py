@@ -85,6 +85,8 @@ async def test_what_is_applied_is_watched_until_it_is_put_back(make_app: MakeApp
     watcher = Watcher(host, app.post_to_main, lambda: now[0])
     async with app.run_test(size=WIDE) as pilot:
         app.session.watcher = watcher
+        assert app.session.operator is not None
+        app.session.operator.watcher = watcher
         result = await paged_out(app, pilot)
         now[0] = 1.0
         watcher.look_at_due()

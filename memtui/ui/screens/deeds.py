@@ -138,9 +138,6 @@ class DeedsScreen(ThreePanes):
                 # Its progress, and the key that cancels it, are on the main screen.
                 while self.app.screen is not self:
                     self.app.pop_screen()
-                for plan in plans:
-                    if self.session.watcher is not None:
-                        self.session.watcher.forget(plan.id)
                 self.session.submit_restore(plans)
                 self.bottom.plan_waits()
 
@@ -222,10 +219,8 @@ class DeedsScreen(ThreePanes):
         self.bottom.run_progressed(message.progress)
 
     def on_target_done(self, message: told.TargetDone) -> None:
-        """It is done with one target, which is looked back at from now on."""
+        """It is done with one target."""
         self._add_result(Result(message.advice, message.report))
-        if self.session.watcher is not None and message.report.moved_bytes:
-            self.session.watcher.watch(message.report.id)
 
     def on_restore_done(self, message: told.RestoreDone) -> None:
         """A restore is done with one target."""
