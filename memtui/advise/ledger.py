@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -181,23 +181,29 @@ class Ledger:
                 break
         return list(actions(reversed(events)))
 
-    def stream(self) -> Iterator[Action]:
+    def stream(self, tell_torn: Callable[[int], None] | None = None) -> Iterator[Action]:
         """Yield all actions, oldest first, with no more in memory than where their lines stand.
 
-        Lines that cannot be read are left out.
+        Lines that cannot be read are left out; ``tell_torn`` is called with their number at the end.
 
         Raises:
             MemtuiError: if the file is there and may not be read.
         """
         places: dict[bytes, list[tuple[int, int]]] = {}
+        torn = 0
         for at, line in self._lines():
             key = _key_of(line)
-            if key is not None:
+            if key is None:
+                torn += 1
+            else:
                 places.setdefault(key, []).append((at, len(line)))
         with self._open() as fd:
             for spots in places.values():
-                lines = (os.pread(fd, length, at) for at, length in spots)
-                yield from actions(event for line in lines if (event := _event(line)) is not None)
+                events = [_event(os.pread(fd, length, at)) for at, length in spots]
+                torn += events.count(None)
+                yield from actions(event for event in events if event is not None)
+        if tell_torn is not None:
+            tell_torn(torn)
 
     def _open(self) -> _Opened:
         return _Opened(self.path)

@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print what was done, oldest first; the last of it, unless all is asked for."""
     with LocalHost(arguments.state_dir) as host:
         if arguments.all and arguments.json:
-            print_json(map(_json, host.stream_history()))
+            print_json(map(_json, host.stream_history(_complain_of_torn)))
             return 0
         history = host.history(None if arguments.all else arguments.last)
     if arguments.json:
@@ -28,9 +28,14 @@ def run(arguments: argparse.Namespace) -> int:
         print_table(_HEADINGS, map(_row, history.entries), left=5)
     if not history.is_whole:
         complain(f"older entries are not shown: these are the last {len(history.entries)}; --all shows all")
-    if history.torn_lines:
-        complain(f"{count(history.torn_lines, 'line')} of the ledger could not be read and was skipped")
+    _complain_of_torn(history.torn_lines)
     return 0
+
+
+def _complain_of_torn(torn_lines: int) -> None:
+    if torn_lines:
+        were = "was" if torn_lines == 1 else "were"
+        complain(f"{count(torn_lines, 'line')} of the ledger could not be read and {were} skipped")
 
 
 def _json(entry: HistoryEntry) -> Json:

@@ -239,9 +239,12 @@ class LocalHost:
         """
         return history_of(self._ledger, last)
 
-    def stream_history(self) -> Iterator[HistoryEntry]:
-        """Yield the whole ledger, oldest first, without keeping it in memory. See :meth:`history`."""
-        return map(entry_of, self._ledger.stream())
+    def stream_history(self, tell_torn: Callable[[int], None]) -> Iterator[HistoryEntry]:
+        """Yield the whole ledger, oldest first, without keeping it in memory. See :meth:`history`.
+
+        ``tell_torn`` is called at the end with how many lines could not be read.
+        """
+        return map(entry_of, self._ledger.stream(tell_torn))
 
     def doctor(self, pid: int | None = None) -> list[Finding]:
         """Say what works here and what does not, and what mends it."""

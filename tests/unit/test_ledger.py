@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from memtui.advise import ledger as ledger_module
 from memtui.advise.ledger import Action, Ledger, actions, operator
+from memtui.cli import main
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
 
@@ -159,6 +160,22 @@ def test_read_from_the_end_or_in_a_stream_it_is_the_same_ledger(
         "a",
     ):
         assert shown(found) == [item for item in shown(actions(whole.events)) if item[0] == "a"]
+
+
+@pytest.mark.parametrize("how", [[], ["--all"]])
+def test_a_line_that_cannot_be_read_is_told_of_however_the_ledger_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], how: list[str]
+) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.write("start", {"id": "a.1", "action_id": "a"})
+    with ledger.path.open("ab") as file:
+        # One has no id, the other an id and no end.
+        file.write(b'{"event":"start"\n{"event":"done","id":"a.1","moved\n')
+    ledger.write("start", {"id": "b.1", "action_id": "b"})
+    assert main(["--state-dir", str(tmp_path), "history", "--json", *how]) == 0
+    said = capsys.readouterr()
+    assert [json.loads(line)["id"] for line in said.out.splitlines()] == ["a.1", "b.1"]
+    assert said.err == "memtui: 2 lines of the ledger could not be read and were skipped\n"
 
 
 def test_an_action_is_found_by_its_id_and_by_that_of_one_of_its_targets(tmp_path: Path) -> None:
