@@ -6,26 +6,20 @@ that it dropped must not be made again by our reading it. What came is seen by a
 
 from __future__ import annotations
 
-import os
 import threading
-from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby
 
-from memtui.advise.cutting import Piece
 from memtui.advise.pages_file import MovedPages
-from memtui.advise.recheck import Checked, Recheck
+from memtui.advise.remains import Look, PagesByReason, Remains, note
 from memtui.linux import machine
-from memtui.linux.filecache import open_mapped
 from memtui.linux.handle import ProcessHandle
-from memtui.linux.memory_file import MemoryFile, data_within
+from memtui.linux.memory_file import MemoryFile, SharedFile
 from memtui.linux.memory_limit import MemoryLimits
-from memtui.linux.pagemap import PageReader
-from memtui.linux.procfs import parse_maps
 from memtui.model.errors import MemtuiError
-from memtui.model.pages import RawRun, resident, swapped
 from memtui.model.ranges import (
     PAGE_BYTES,
     Range,
@@ -38,11 +32,14 @@ from memtui.model.ranges import (
 )
 from memtui.model.reasons import Reason, reason_of_call
 from memtui.model.report import Progress
-from memtui.model.restore import Restored
-from memtui.model.vma import ANONYMOUS_KINDS, Kind, Vma
+from memtui.model.restore import LOST, Restored
+from memtui.model.vma import Vma
 
 STEP_BYTES = 1 << 20
 """How much is read between two looks at the target, at free memory and at Cancel."""
+
+SERVED_EVERY_S = 0.5
+"""How long a look for userfaultfd holds; it also takes no more than a tenth of the time."""
 
 FLOOR_SHARE = 0.05
 FLOOR_LEAST_BYTES = 64 << 20
@@ -51,22 +48,23 @@ FLOOR_LEAST_BYTES = 64 << 20
 The share holds for the limits of the target's cgroups too.
 """
 
-_USERFAULTFD_FLAGS = frozenset({"um", "uw", "ui"})
+_GROUP_BYTES = 16 * PAGE_BYTES
+"""What the kernel maps around a fault in shared memory (fault_around_bytes, mm/memory.c)."""
 
 OnProgress = Callable[[Progress], None]
 
 
 @dataclass(slots=True)
 class Survey:
-    """What is still out of what was moved. ``lost`` exists no more, ``left`` is wanted, not read (bytes)."""
+    """What is still out of what was moved. ``lost`` exists no more (bytes), ``left`` is not to be read."""
 
     standing: RangeSet
     before: RangeSet
     already_back_bytes: int
     wanted: RangeSet
     readable: RangeSet
-    lost: dict[Reason, int] = field(default_factory=dict)
-    left: dict[Reason, int] = field(default_factory=dict)
+    lost: dict[Reason, int]
+    left: PagesByReason = field(default_factory=dict)
 
 
 class Restorer:
@@ -75,12 +73,13 @@ class Restorer:
     def __init__(self, handle: ProcessHandle, moved: MovedPages) -> None:
         self._handle = handle
         self._moved = moved
-        self._reader = PageReader(handle)
-        self._recheck = Recheck(handle)
-        self._identities = [item.identity for item in moved.stretches]
-        self._starts = [item.range.start for item in moved.stretches]
+        self._remains = Remains(handle, moved)
         self._limits = MemoryLimits(handle.pid)
-        self._vmas: tuple[Vma, ...] = ()
+        self._served: RangeSet = ()
+        self._look_for_servers_at = 0.0
+        self._left: PagesByReason = {}
+        self._vanished: PagesByReason = {}
+        self._reached: list[Range] = []
         self._stopped: Reason | None = None
 
     def survey(self) -> Survey:
@@ -89,30 +88,22 @@ class Restorer:
         Raises:
             MemtuiError: if the target is gone, or its pages may not be looked at.
         """
-        handle, moved = self._handle, self._moved
-        self._vmas = parse_maps(handle.read_maps(), machine.shmem_devices(handle.pid))
-        checked = self._check([item.range for item in moved.stretches])
-        standing = _ranges(checked.standing)
-        runs = self._runs(standing)
-        before = resident(runs)
-        here = intersect(moved.pages, standing)
-        missing = subtract(here, before)
-        lost = {
-            Reason.GONE: total_bytes(intersect(moved.pages, _ranges(checked.gone))),
-            Reason.CHANGED: total_bytes(intersect(moved.pages, _ranges(checked.changed))),
-        }
-        readable, dropped, left = self._readable(missing, runs)
-        lost[Reason.PAGE_GONE] = total_bytes(dropped)
-        served = intersect(readable, self._served())
-        left[Reason.USERFAULTFD] = total_bytes(served)
+        pages = self._moved.pages
+        self._remains.read_layout()
+        look = self._remains.look(pages, [item.range for item in self._moved.stretches])
+        here = intersect(pages, look.standing)
+        missing = subtract(here, look.resident)
+        self._look_for_servers()
+        left = dict(look.left)
+        note(left, Reason.USERFAULTFD, intersect(look.readable, self._served))
         return Survey(
-            standing=standing,
-            before=before,
+            standing=look.standing,
+            before=look.resident,
             already_back_bytes=total_bytes(here) - total_bytes(missing),
-            wanted=subtract(missing, dropped),
-            readable=subtract(readable, served),
-            lost={reason: count for reason, count in lost.items() if count},
-            left={reason: count for reason, count in left.items() if count},
+            wanted=subtract(missing, normalise(look.vanished.get(Reason.PAGE_GONE, ()))),
+            readable=subtract(look.readable, self._served),
+            lost={reason: total_bytes(parts) for reason, parts in look.vanished.items()},
+            left=left,
         )
 
     def run(self, name: str, cancelled: threading.Event, on_progress: OnProgress | None) -> Restored:
@@ -122,7 +113,7 @@ class Restorer:
             MemtuiError: if nothing could be begun: NO_ATTACH, or the target is gone.
         """
         found = self.survey()
-        wanted_bytes = total_bytes(found.wanted)
+        self._left = found.left
         done = 0
         with MemoryFile(self._handle.pid) as memory:
             # Only now is it certain whose memory was opened.
@@ -131,24 +122,18 @@ class Restorer:
                 count = total_bytes(step)
                 self._stopped = self._why_stop(count, cancelled)
                 if self._stopped is None:
-                    self._bring(memory, step, found)
+                    self._bring(memory, step)
                 if self._stopped is not None:
                     break
+                self._reached += step
                 done += count
-                if on_progress is not None:
-                    with suppress(RuntimeError):  # a screen that is closing must not end a restore
-                        on_progress(Progress(name, done, wanted_bytes, 0, holding=False))
-        restored, also = self._look_after(found)
-        return Restored(
-            moved_bytes=total_bytes(self._moved.pages),
-            already_back_bytes=found.already_back_bytes,
-            wanted_bytes=wanted_bytes,
-            restored_bytes=restored,
-            also_back_bytes=also,
-            lost=found.lost,
-            left=found.left,
-            stopped=self._stopped,
-        )
+                self._tell(on_progress, name, done, found)
+        return self._look_after(found)
+
+    def _tell(self, on_progress: OnProgress | None, name: str, done: int, found: Survey) -> None:
+        if on_progress is not None:
+            with suppress(RuntimeError):  # a screen that is closing must not end a restore
+                on_progress(Progress(name, done, total_bytes(found.wanted), 0, holding=False))
 
     def _why_stop(self, next_bytes: int, cancelled: threading.Event) -> Reason | None:
         if cancelled.is_set():
@@ -159,108 +144,123 @@ class Restorer:
             return Reason.MEMORY_LOW
         return None if self._limits.allow(next_bytes, FLOOR_SHARE) else Reason.MEMORY_LIMIT
 
-    def _bring(self, memory: MemoryFile, step: RangeSet, found: Survey) -> None:
+    def _look_for_servers(self) -> None:
+        """Look where a userfaultfd serves pages, now and then: smaps takes its time."""
+        began = time.monotonic()
+        if began < self._look_for_servers_at:
+            return
+        self._served = self._remains.served()
+        took_s = time.monotonic() - began
+        self._look_for_servers_at = began + took_s + max(SERVED_EVERY_S, 9 * took_s)
+
+    def _bring(self, memory: MemoryFile, step: RangeSet) -> None:
         """Read one step's pages, those of them that still are what they were."""
         try:
-            checked = self._check(step)
-            standing = intersect(_ranges(checked.standing), step)
-            runs = self._runs(standing)
-            readable, dropped, left = self._readable(subtract(standing, resident(runs)), runs)
+            look = self._remains.look(step)
         except MemtuiError as error:
             self._stopped = error.reason
             return
-        _add(found.left, Reason.GONE, total_bytes(_ranges(checked.gone)))
-        _add(found.left, Reason.CHANGED, total_bytes(_ranges(checked.changed)))
-        _add(found.left, Reason.PAGE_GONE, total_bytes(dropped))
-        for reason, count in left.items():
-            _add(found.left, reason, count)
-        for part in readable:
-            try:
-                failed = memory.bring(part)
-            except OSError as error:
-                self._stopped = reason_of_call("/proc/PID/mem", error.errno or 0)
-                return
-            if failed is None:
-                self._stopped = self._handle.lost_error().reason
-                return
-            _add(found.left, Reason.PAGE_UNREADABLE, failed)
-
-    def _look_after(self, found: Survey) -> tuple[int | None, int | None]:
-        """Return the bytes that were wanted and came, and those that came besides."""
+        self._note(look)
         try:
-            same = _ranges(self._check(found.standing).standing)
-            now = intersect(resident(self._runs(same)), same)
+            self._stopped = self._read(memory, look.private)
+            for vma, pages in look.shared:
+                if self._stopped is None:
+                    self._stopped = self._read_shared(memory, vma, pages)
+        except OSError as error:
+            self._stopped = reason_of_call("/proc/PID/mem", error.errno or 0)
+
+    def _note(self, look: Look) -> None:
+        for reason, pages in look.vanished.items():
+            note(self._vanished, reason, normalise(pages))
+        for reason, pages in look.left.items():
+            note(self._left, reason, normalise(pages))
+
+    def _read(self, memory: MemoryFile, pages: RangeSet) -> Reason | None:
+        """Read pages by the mapping; return why that had to end, or None.
+
+        Raises:
+            OSError: as of the read.
+        """
+        failed = memory.bring(pages)
+        if failed is None:
+            return self._handle.lost_error().reason
+        note(self._left, Reason.PAGE_UNREADABLE, failed)
+        return None
+
+    def _read_shared(self, memory: MemoryFile, vma: Vma, pages: RangeSet) -> Reason | None:
+        """Read pages of shared memory, and make none where there is a hole by now.
+
+        What takes time, bringing them into RAM, is done by the file, which makes no page. Only the
+        moment between the look for holes and the mapping of a few pages is left.
+
+        Raises:
+            OSError: as of the read.
+        """
+        try:
+            file = SharedFile(self._handle.pid, vma)
+        except OSError:
+            note(self._left, Reason.HOLES_UNKNOWN, pages)
+            return None
+        with file:
+            failed = file.read_in(pages)
+            note(self._left, Reason.PAGE_UNREADABLE, failed)
+            for group in _groups(subtract(pages, failed)):
+                held = file.data(group)
+                note(self._vanished, Reason.PAGE_GONE, subtract(group, held))
+                stop = self._read(memory, held)
+                if stop is not None:
+                    return stop
+        return None
+
+    def _look_after(self, found: Survey) -> Restored:
+        """Look what became of what was wanted, and what came besides."""
+        try:
+            self._remains.read_layout()
+            look = self._remains.look(found.wanted, found.standing)
         except MemtuiError as error:
             self._stopped = error.reason
-            return None, None
-        besides = subtract(subtract(now, found.before), found.wanted)
-        return total_bytes(intersect(now, found.wanted)), total_bytes(besides)
+            return self._restored(found, None, None)
+        self._note(Look((), (), vanished=look.vanished))
+        # A page that was seen to vanish is another one if it is there again.
+        same = subtract(found.wanted, normalise(_all(self._vanished)))
+        now = intersect(look.resident, same)
+        besides = subtract(subtract(look.resident, found.before), same)
+        self._left = self._why_out(subtract(same, now), look)
+        return self._restored(found, total_bytes(now), total_bytes(besides))
 
-    def _check(self, parts: Sequence[Range]) -> Checked:
-        """Ask what stands in ascending parts of the record's stretches."""
-        pieces = []
-        for part in parts:
-            start = part.start
-            while start < part.end:
-                owner = bisect_right(self._starts, start) - 1
-                end = min(part.end, self._moved.stretches[owner].range.end)
-                pieces.append(Piece(start, end, owner))
-                start = end
-        return self._recheck.check(pieces, self._identities)
+    def _why_out(self, out: RangeSet, look: Look) -> PagesByReason:
+        """Return why pages are out that still exist, but for those that a stop left; each page once."""
+        why: PagesByReason = {}
+        for reasons in (self._left, look.left):
+            for reason, parts in reasons.items():
+                pages = intersect(normalise(parts), out)
+                note(why, reason, pages)
+                out = subtract(out, pages)
+        # These were in RAM, or read, when their step was over.
+        note(why, Reason.WENT_AGAIN, intersect(out, normalise(self._reached)))
+        return why
 
-    def _runs(self, within: RangeSet) -> list[RawRun]:
-        runs = self._reader.raw_runs(within)
-        if runs is None:
-            words = "which of its pages are out cannot be seen: you may not read its pagemap"
-            raise MemtuiError(Reason.NO_ATTACH, f"process {self._handle.pid}", words)
-        return runs
+    def _restored(self, found: Survey, restored_bytes: int | None, also_bytes: int | None) -> Restored:
+        return Restored(
+            moved_bytes=total_bytes(self._moved.pages),
+            already_back_bytes=found.already_back_bytes,
+            wanted_bytes=total_bytes(found.wanted),
+            restored_bytes=restored_bytes,
+            also_back_bytes=also_bytes,
+            lost=found.lost,
+            left=_bytes_of(self._left) | _bytes_of(self._vanished_once()),
+            stopped=self._stopped,
+        )
 
-    def _readable(
-        self, missing: RangeSet, runs: Sequence[RawRun]
-    ) -> tuple[RangeSet, RangeSet, dict[Reason, int]]:
-        """Sort pages that are not in RAM: to be read, dropped, and the bytes left alone by reason."""
-        private = intersect(missing, swapped(runs))
-        readable, dropped = list(private), list[Range]()
-        left: dict[Reason, int] = {}
-        for vma, pages in _by_vma(self._vmas, subtract(missing, private)):
-            if vma.kind in ANONYMOUS_KINDS:
-                dropped += pages
-                continue
-            held = self._held_by_file(vma, pages)
-            if held is None:
-                reason = Reason.HOLES_UNKNOWN if vma.kind is Kind.SHMEM else Reason.PAGE_UNREADABLE
-                _add(left, reason, total_bytes(pages))
-                continue
-            readable += held
-            dropped += subtract(pages, held)
-        return normalise(readable), normalise(dropped), left
-
-    def _held_by_file(self, vma: Vma, pages: RangeSet) -> RangeSet | None:
-        """Return which pages the file or shared memory behind a mapping has; None where unknown."""
-        if vma.kind is Kind.SHMEM:
-            data = data_within(self._handle.pid, vma, Range(pages[0].start, pages[-1].end))
-            return None if data is None else intersect(pages, data)
-        if vma.kind is not Kind.FILE:
-            return None
-        fd = open_mapped(self._handle.pid, vma)
-        if fd is None:
-            # Past the end of the file the read will fail, and nothing be made.
-            return pages
-        try:
-            size = os.fstat(fd).st_size
-        finally:
-            os.close(fd)
-        end = vma.start + -(-(size - vma.offset) // PAGE_BYTES) * PAGE_BYTES
-        return intersect(pages, (Range(vma.start, end),)) if end > vma.start else ()
-
-    def _served(self) -> RangeSet:
-        """Return where a userfaultfd serves the pages: reading there would wait for its server."""
-        starts = {
-            start
-            for start, row in self._reader.details().items()
-            if not _USERFAULTFD_FLAGS.isdisjoint(row.flags)
-        }
-        return normalise(vma.range for vma in self._vmas if vma.start in starts)
+    def _vanished_once(self) -> PagesByReason:
+        """Return what vanished, each page with the first of the reasons that hold for it."""
+        once: PagesByReason = {}
+        counted: RangeSet = ()
+        for reason in LOST:
+            pages = normalise(self._vanished.get(reason, ()))
+            note(once, reason, subtract(pages, counted))
+            counted = normalise((*counted, *pages))
+        return once
 
 
 def memory_allows(next_bytes: int) -> bool:
@@ -272,13 +272,20 @@ def memory_allows(next_bytes: int) -> bool:
     return memory.available_bytes - next_bytes >= floor
 
 
-def _add(into: dict[Reason, int], reason: Reason, count: int) -> None:
-    if count:
-        into[reason] = into.get(reason, 0) + count
+def _all(pages: PagesByReason) -> Iterator[Range]:
+    return (part for parts in pages.values() for part in parts)
 
 
-def _ranges(pieces: Sequence[Piece]) -> RangeSet:
-    return normalise(Range(piece.start, piece.end) for piece in pieces)
+def _bytes_of(pages: PagesByReason) -> dict[Reason, int]:
+    counts = {reason: total_bytes(normalise(parts)) for reason, parts in pages.items()}
+    return {reason: count for reason, count in counts.items() if count}
+
+
+def _groups(pages: RangeSet) -> Iterator[RangeSet]:
+    """Cut pages at the addresses at which the kernel cuts what it maps around a fault."""
+    parts = (part for item in pages for part in split(item, _GROUP_BYTES, _GROUP_BYTES))
+    for _number, group in groupby(parts, key=lambda part: part.start // _GROUP_BYTES):
+        yield tuple(group)
 
 
 def _steps(pages: RangeSet) -> Iterator[RangeSet]:
@@ -294,23 +301,3 @@ def _steps(pages: RangeSet) -> Iterator[RangeSet]:
             size += part.size_bytes
     if step:
         yield tuple(step)
-
-
-def _by_vma(vmas: Sequence[Vma], pages: RangeSet) -> Iterator[tuple[Vma, RangeSet]]:
-    """Yield each VMA that holds some of the pages, with them."""
-    if not pages:
-        return
-    at = 0
-    first = max(0, bisect_right(vmas, pages[0].start, key=lambda vma: vma.start) - 1)
-    for vma in islice(vmas, first, None):
-        while at < len(pages) and pages[at].end <= vma.start:
-            at += 1
-        upto = at
-        while upto < len(pages) and pages[upto].start < vma.end:
-            upto += 1
-        if upto > at:
-            yield vma, intersect(pages[at:upto], (vma.range,))
-            # The last run may reach into the next one.
-            at = upto - 1
-        elif upto == len(pages):
-            return

@@ -43,49 +43,84 @@ class MemoryFile:
     ) -> None:
         os.close(self._fd)
 
-    def bring(self, part: Range) -> int | None:
-        """Read one byte of each page; return the bytes of pages that could not be read.
+    def bring(self, pages: RangeSet) -> RangeSet | None:
+        """Read one byte of each page; return the pages that could not be read.
 
         None where the address space is no longer there.
 
         Raises:
             OSError: what is neither of these (ENOMEM, say).
         """
-        failed = 0
+        failed = []
         fd = self._fd
-        for address in range(part.start, part.end, PAGE_BYTES):
-            try:
-                if not os.pread(fd, 1, address):
-                    return None
-            except OSError as error:
-                if error.errno not in (errno.EIO, errno.EFAULT):
-                    raise
-                # Beyond the end of a file, or forbidden: this page only.
-                failed += PAGE_BYTES
-        return failed
+        for part in pages:
+            for address in range(part.start, part.end, PAGE_BYTES):
+                try:
+                    if not os.pread(fd, 1, address):
+                        return None
+                except OSError as error:
+                    if error.errno not in (errno.EIO, errno.EFAULT):
+                        raise
+                    # Beyond the end of a file, or forbidden: this page only.
+                    failed.append(Range(address, address + PAGE_BYTES))
+        return normalise(failed)
 
 
-def data_within(pid: int, vma: Vma, part: Range) -> RangeSet | None:
-    """Return the parts of a shared memory's stretch where there are pages, in RAM or in swap.
+class SharedFile:
+    """The shared memory behind a VMA, opened: which pages of it there are, and having them in RAM.
 
-    A hole would be allocated by a read. None where it cannot be known: the file behind the mapping
-    may not be opened. SEEK_DATA takes swapped pages for data (mapping_seek_hole_data(), mm/filemap.c).
+    Raises:
+        OSError: where it may not be opened.
     """
-    fd = open_mapped(pid, vma)
-    if fd is None:
-        return None
-    try:
-        first = vma.offset + part.start - vma.start
-        found = [
-            Range(start - first + part.start, end - first + part.start)
-            for start, end in _data(fd, first, first + part.size_bytes)
-        ]
-    except OSError:
-        # A file system without SEEK_DATA: not known.
-        return None
-    finally:
-        os.close(fd)
-    return intersect(normalise(found), (part,))
+
+    def __init__(self, pid: int, vma: Vma) -> None:
+        fd = open_mapped(pid, vma)
+        if fd is None:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        self._fd = fd
+        self._delta = vma.offset - vma.start
+
+    def __enter__(self) -> SharedFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._fd)
+
+    def data(self, pages: RangeSet) -> RangeSet:
+        """Return which pages there are, in RAM or in swap. A read of the mapping would make the others.
+
+        SEEK_DATA takes swapped pages for data (mapping_seek_hole_data(), mm/filemap.c).
+
+        Raises:
+            OSError: a file system without SEEK_DATA.
+        """
+        if not pages:
+            return ()
+        delta = self._delta
+        found = _data(self._fd, pages[0].start + delta, pages[-1].end + delta)
+        return intersect(pages, normalise(Range(start - delta, end - delta) for start, end in found))
+
+    def read_in(self, pages: RangeSet) -> RangeSet:
+        """Read one byte of each page by the file; return the pages that could not be read.
+
+        Unlike a read of the mapping this makes no page where there is none: to shmem_file_read_iter()
+        a hole is the zero page, and what is in swap comes into RAM (mm/shmem.c; measured on 6.18).
+
+        Raises:
+            OSError: what is not of one page (ENOMEM, say).
+        """
+        failed = []
+        for part in pages:
+            for address in range(part.start, part.end, PAGE_BYTES):
+                try:
+                    os.pread(self._fd, 1, address + self._delta)
+                except OSError as error:
+                    if error.errno != errno.EIO:
+                        raise
+                    failed.append(Range(address, address + PAGE_BYTES))
+        return normalise(failed)
 
 
 def _data(fd: int, at: int, end: int) -> Iterator[tuple[int, int]]:

@@ -70,11 +70,13 @@ class Mappers:
     unreadable: int
 
 
-_LOST = (Reason.GONE, Reason.CHANGED, Reason.PAGE_GONE)
+LOST = (Reason.GONE, Reason.CHANGED, Reason.PAGE_GONE)
+"""Why a page that was moved is no more what it was: not out, and nothing that could be brought back."""
+
 _LOST_WORDS = {
-    Reason.GONE: "were unmapped since",
-    Reason.CHANGED: "are another mapping now",
-    Reason.PAGE_GONE: "were dropped, punched out or cut off since",
+    Reason.GONE: "were unmapped",
+    Reason.CHANGED: "became another mapping",
+    Reason.PAGE_GONE: "were dropped, punched out or cut off",
 }
 
 
@@ -83,9 +85,9 @@ class Restored:
     """What was seen of a restore; bytes.
 
     ``already_back_bytes`` were in RAM again before it began. ``lost`` are moved pages that exist no
-    more, by reason; ``left`` are wanted ones that were not brought back, by reason. ``wanted_bytes``
-    counts the latter, and not the former. ``restored_bytes`` and ``also_back_bytes`` are None where
-    nobody could look afterwards.
+    more, by reason; ``left`` are wanted ones that were not brought back, by reason, also those that
+    were lost while it ran. ``wanted_bytes`` counts the latter, and not the former. ``restored_bytes``
+    and ``also_back_bytes`` are None where nobody could look afterwards.
     """
 
     moved_bytes: int
@@ -96,6 +98,14 @@ class Restored:
     lost: Mapping[Reason, int]
     left: Mapping[Reason, int]
     stopped: Reason | None = None
+
+    @property
+    def still_out_bytes(self) -> int | None:
+        """What was wanted, still exists and did not come; None where nobody could look."""
+        if self.restored_bytes is None:
+            return None
+        vanished = sum(self.left.get(reason, 0) for reason in LOST)
+        return max(0, self.wanted_bytes - self.restored_bytes - vanished)
 
 
 def outcome_of(seen: Restored) -> tuple[Outcome, Reason | None]:
@@ -110,9 +120,11 @@ def outcome_of(seen: Restored) -> tuple[Outcome, Reason | None]:
         return Outcome.UNVERIFIED, Reason.CANNOT_SHOW
     if seen.restored_bytes >= seen.wanted_bytes:
         return Outcome.DONE, None
-    reason = seen.stopped or _main(seen.left) or Reason.WENT_AGAIN
+    reason = seen.stopped or _main(seen.left) or Reason.FAILED
     if seen.restored_bytes:
         return Outcome.PARTIAL, reason
+    if not seen.still_out_bytes:
+        return Outcome.NO_EFFECT, reason
     return (Outcome.FAILED if reason is Reason.FAILED else Outcome.REFUSED), reason
 
 
@@ -125,9 +137,12 @@ def told_of(seen: Restored) -> tuple[str, ...]:
     lines = [f"of {size(seen.moved_bytes)} moved, {size(seen.already_back_bytes)} were in RAM already"]
     if seen.wanted_bytes:
         lines.append(f"{size(seen.wanted_bytes)} were out, and {size(seen.restored_bytes)} of them came back")
-    lines += [f"{size(seen.lost[reason])} {_LOST_WORDS[reason]}" for reason in _LOST if seen.lost.get(reason)]
+    for lost, when in ((seen.lost, "since"), (seen.left, "meanwhile")):
+        lines += [f"{size(lost[reason])} {_LOST_WORDS[reason]} {when}" for reason in LOST if lost.get(reason)]
     lines += [
-        f"{size(count)} not brought back: {reason.text}" for reason, count in seen.left.items() if count
+        f"{size(count)} not brought back: {reason.text}"
+        for reason, count in seen.left.items()
+        if count and reason not in LOST
     ]
     rest = seen.wanted_bytes - (seen.restored_bytes or 0) - sum(seen.left.values())
     if seen.stopped is not None and seen.restored_bytes is not None and rest > 0:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.advise import restore as restoring
-from memtui.advise.restore import _by_vma, _steps
+from memtui.advise.remains import _by_vma
+from memtui.advise.restore import _steps
 from memtui.cli.restore import _code_of
 from memtui.model.process import ProcessId
 from memtui.model.ranges import PAGE_BYTES, Range, intersect, normalise, total_bytes
@@ -90,6 +91,21 @@ def test_what_did_not_come_is_told_with_its_reason() -> None:
         "1M came along that were not asked for: neighbours that the kernel maps with them, and what the"
         " target touched meanwhile",
     )
+
+
+def test_what_is_no_more_is_not_out_and_did_not_leave_again() -> None:
+    left = {Reason.PAGE_GONE: MIB, Reason.GONE: 2 * MIB, Reason.CHANGED: 3 * MIB}
+    seen = Restored(9 * MIB, 0, 9 * MIB, 2 * MIB, 0, {}, {**left, Reason.WENT_AGAIN: MIB})
+    assert seen.still_out_bytes == MIB
+    assert told_of(seen)[2:] == (
+        "2M were unmapped meanwhile",
+        "3M became another mapping meanwhile",
+        "1M were dropped, punched out or cut off meanwhile",
+        f"1M not brought back: {Reason.WENT_AGAIN.text}",
+    )
+    gone = Restored(MIB, 0, MIB, 0, 0, {}, {Reason.GONE: MIB})
+    assert outcome_of(gone) == (Outcome.NO_EFFECT, Reason.GONE), "there was nothing left to refuse"
+    assert outcome_of(Restored(MIB, 0, MIB, 0, 0, {}, {}))[1] is not Reason.WENT_AGAIN
 
 
 def report_of(outcome: Outcome, reason: Reason | None = None) -> RestoreReport:
