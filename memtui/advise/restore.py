@@ -89,11 +89,10 @@ class Restorer:
             MemtuiError: if the target is gone, or its pages may not be looked at.
         """
         pages = self._moved.pages
-        self._remains.read_layout()
+        self._look_for_servers()
         look = self._remains.look(pages, [item.range for item in self._moved.stretches])
         here = intersect(pages, look.standing)
         missing = subtract(here, look.resident)
-        self._look_for_servers()
         left = dict(look.left)
         note(left, Reason.USERFAULTFD, intersect(look.readable, self._served))
         return Survey(
@@ -145,10 +144,11 @@ class Restorer:
         return None if self._limits.allow(next_bytes, FLOOR_SHARE) else Reason.MEMORY_LIMIT
 
     def _look_for_servers(self) -> None:
-        """Look where a userfaultfd serves pages, now and then: smaps takes its time."""
+        """Look where a userfaultfd serves pages, and what lies where, now and then: smaps takes its time."""
         began = time.monotonic()
         if began < self._look_for_servers_at:
             return
+        self._remains.read_layout()
         self._served = self._remains.served()
         took_s = time.monotonic() - began
         self._look_for_servers_at = began + took_s + max(SERVED_EVERY_S, 9 * took_s)
@@ -156,16 +156,18 @@ class Restorer:
     def _bring(self, memory: MemoryFile, step: RangeSet) -> None:
         """Read one step's pages, those of them that still are what they were."""
         try:
+            self._look_for_servers()
             look = self._remains.look(step)
         except MemtuiError as error:
             self._stopped = error.reason
             return
         self._note(look)
+        note(self._left, Reason.USERFAULTFD, intersect(look.readable, self._served))
         try:
-            self._stopped = self._read(memory, look.private)
+            self._stopped = self._read(memory, subtract(look.private, self._served))
             for vma, pages in look.shared:
                 if self._stopped is None:
-                    self._stopped = self._read_shared(memory, vma, pages)
+                    self._stopped = self._read_shared(memory, vma, subtract(pages, self._served))
         except OSError as error:
             self._stopped = reason_of_call("/proc/PID/mem", error.errno or 0)
 

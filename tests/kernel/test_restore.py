@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -365,6 +366,34 @@ def test_memory_that_a_userfaultfd_serves_is_left_alone(host: LocalHost, child: 
     assert at(child.pid, start).rss == left_behind <= RESIDUE_BYTES
     assert at(child.pid, beside).rss == MIB
     assert restored.still_out_bytes == MIB - left_behind
+
+
+@pytest.mark.usefixtures("swap_file")
+@pytest.mark.parametrize("shared", [False, True])
+def test_memory_that_a_userfaultfd_serves_meanwhile_is_left_alone(
+    host: LocalHost, child: Child, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """It begins to serve when the first step is over."""
+    monkeypatch.setattr(restoring, "SERVED_EVERY_S", 0)
+    start = child.map(SIZE, shared=shared, fill=3)
+    page_out(host, child, (start, SIZE))
+    half = start + SIZE // 2
+    left_behind = len(present(child.pid, half, SIZE // 2)) * PAGE
+    begun = threading.Event()
+
+    def serve(_progress: object) -> None:
+        if not begun.is_set():
+            begun.set()
+            child.do("serve_faults", address=half, size=SIZE // 2)
+            # However long the look took, the next step is after the next look.
+            monkeypatch.setattr(time, "monotonic", lambda: clock() + 60)
+
+    clock = time.monotonic
+    (restored,) = host.restore(host.plan_restore(), serve)
+    assert begun.is_set()
+    assert len(present(child.pid, half, SIZE // 2)) * PAGE == left_behind <= RESIDUE_BYTES
+    assert (restored.outcome, restored.reason) == (Outcome.PARTIAL, Reason.USERFAULTFD)
+    assert restored.still_out_bytes == SIZE // 2 - left_behind
 
 
 @pytest.mark.usefixtures("swap_file")
