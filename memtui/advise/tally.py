@@ -15,6 +15,7 @@ from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, subtract
 from memtui.model.reasons import Reason, reason_of_errno
 from memtui.model.report import Outcome, RangeReport
 from memtui.model.vma import ANONYMOUS_KINDS, Kind, VmaDetails
+from memtui.text import size
 
 _BATCH_PAGES = 31
 """Pages that a CPU keeps in a batch before they stand in an LRU list (PAGEVEC_SIZE, Linux 6.10)."""
@@ -30,6 +31,8 @@ _KEEPS = frozenset(
     }
 )
 """What keeps resident pages where they are."""
+
+_REST_EMPTY = "the rest holds no whole huge page with anything in it"
 
 _SWAP_LEFT_BYTES = 1 << 20
 """With less swap free than this it is as good as full: clusters of it are kept for other CPUs."""
@@ -200,6 +203,9 @@ def _outcome(tally: RangeTally, report: RangeReport, about: Circumstances) -> _E
         return Outcome.RACED, Reason.RACED, None
     if tally.advised_bytes >= planned.requested_bytes:
         return _effect(tally, report, about)
+    if tally.advised_bytes and tally.advised_bytes + tally.empty_bytes >= planned.requested_bytes:
+        # The kernel took all that it was asked for: of COLLAPSE what holds nothing is not asked.
+        return _effect(tally, report, about)
     shortfall = _shortfall(tally, about)
     if tally.advised_bytes or tally.moved_bytes > 0:
         return Outcome.PARTIAL, shortfall[1], shortfall[2]
@@ -232,8 +238,7 @@ def _shortfall(tally: RangeTally, about: Circumstances) -> _Ending:
     if about.stopped is not None and about.stopped is not Reason.CANCELLED:
         return Outcome.REFUSED, about.stopped, None
     if tally.empty_bytes:
-        rest = "the rest holds no whole huge page with anything in it" if tally.advised_bytes else None
-        return Outcome.REFUSED, Reason.NOTHING_TO_COLLAPSE, rest
+        return Outcome.REFUSED, Reason.NOTHING_TO_COLLAPSE, None
     middle = "cancelled in the middle" if tally.advised_bytes else None
     return Outcome.CANCELLED, Reason.CANCELLED, middle
 
@@ -258,7 +263,11 @@ def _effect(tally: RangeTally, report: RangeReport, about: Circumstances) -> _En
 
 def _collapse_effect(tally: RangeTally) -> _Ending:
     if tally.moved_bytes > 0:
-        return Outcome.DONE, None, None
+        return (
+            (Outcome.DONE, Reason.NOTHING_TO_COLLAPSE, _REST_EMPTY)
+            if tally.empty_bytes
+            else (Outcome.DONE, None, None)
+        )
     if tally.huge_before_bytes and tally.huge_before_bytes == tally.rss_before_bytes:
         return Outcome.NO_EFFECT, Reason.ALL_HUGE, None
     main = tally.planned.verdict.main_reason
@@ -317,7 +326,7 @@ def _willneed_effect(tally: RangeTally, about: Circumstances) -> _Ending:
     if tally.cache_came_bytes is None:
         return Outcome.UNVERIFIED, Reason.CANNOT_SHOW, None
     if tally.cache_came_bytes > 0:
-        words = f"{tally.cache_came_bytes // 1024} KiB came into the page cache"
+        words = f"{size(tally.cache_came_bytes)} came into the page cache"
         return Outcome.DONE, None, words
     if kind is Kind.SHMEM:
         return _swap_in_effect(about)
@@ -330,7 +339,7 @@ def _swap_in_effect(about: Circumstances) -> _Ending:
         return Outcome.UNVERIFIED, Reason.CANNOT_SHOW, None
     if about.swapped_in_bytes == 0:
         return Outcome.NO_EFFECT, Reason.NOTHING_CAME, None
-    words = f"{about.swapped_in_bytes // 1024} KiB were read in from swap meanwhile, by the whole machine"
+    words = f"{size(about.swapped_in_bytes)} were read in from swap meanwhile, by the whole machine"
     return Outcome.UNVERIFIED, Reason.CANNOT_SHOW, words
 
 

@@ -215,7 +215,7 @@ def test_willneed_of_a_file_reads_all_of_it_into_the_page_cache(
     assert at(child.pid, start).rss == 0
     assert report.outcome is Outcome.DONE
     assert report.moved_bytes is None
-    assert report.ranges[0].reason_text == f"{size // 1024} KiB came into the page cache"
+    assert report.ranges[0].reason_text == f"{size // MIB}M came into the page cache"
     again = give(host, child, Advice.WILLNEED, start, size)
     assert again.outcome is Outcome.NO_EFFECT
     assert again.reason is Reason.NOTHING_CAME
@@ -292,8 +292,10 @@ def test_collapse_leaves_out_what_is_empty_and_says_so(host: LocalHost, child: C
     report = give(host, child, Advice.COLLAPSE, start, 4 * HUGE)
     assert at(child.pid, start).huge == HUGE
     assert report.moved_bytes == report.advised_bytes == HUGE
-    assert report.outcome is Outcome.PARTIAL
+    assert report.outcome is Outcome.DONE
     assert report.reason is Reason.NOTHING_TO_COLLAPSE
+    again = give(host, child, Advice.COLLAPSE, start, 4 * HUGE)
+    assert (again.outcome, again.reason, again.moved_bytes) == (Outcome.NO_EFFECT, Reason.ALL_HUGE, 0)
 
 
 def test_pageout_of_a_huge_page(host: LocalHost, child: Child) -> None:

@@ -84,7 +84,8 @@ def test_no_effect_is_claimed_that_was_not_seen(tally: RangeTally, around: Circu
     if not tally.seen:
         assert report.rss_before_bytes is report.rss_after_bytes is None
     if report.outcome is Outcome.DONE:
-        assert tally.advised_bytes >= SIZE
+        assert tally.advised_bytes
+        assert tally.advised_bytes + tally.empty_bytes >= SIZE
         assert not tally.raced_bytes
         assert not tally.lost_bytes
         seen = {
@@ -95,7 +96,7 @@ def test_no_effect_is_claimed_that_was_not_seen(tally: RangeTally, around: Circu
         }
         assert seen[around.advice]
     if report.outcome in (Outcome.DONE, Outcome.NO_EFFECT, Outcome.UNVERIFIED):
-        assert tally.advised_bytes >= SIZE
+        assert tally.advised_bytes + tally.empty_bytes >= SIZE
     else:
         assert report.reason is not None
         assert report.reason_text
@@ -199,6 +200,34 @@ def test_swap_of_shared_memory_is_unknown_where_only_the_page_table_was_read() -
 def test_a_collapse_of_nothing_is_refused() -> None:
     report = settle(RangeTally(planned(), empty_bytes=SIZE), about(Advice.COLLAPSE))
     assert (report.outcome, report.reason) == (Outcome.REFUSED, Reason.NOTHING_TO_COLLAPSE)
+
+
+def test_a_collapse_is_partial_only_where_something_asked_for_was_refused() -> None:
+    half = SIZE // 2
+    huge = RangeTally(
+        planned(),
+        advised_bytes=half,
+        empty_bytes=half,
+        rss_before_bytes=half,
+        huge_before_bytes=half,
+        huge_after_bytes=half,
+        seen=True,
+    )
+    report = settle(huge, about(Advice.COLLAPSE))
+    assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, Reason.ALL_HUGE)
+    assert settle(replace(huge, moved_bytes=half), about(Advice.COLLAPSE)).outcome is Outcome.DONE
+    failed = replace(huge, advised_bytes=half // 2, errno=errno.EINVAL)
+    assert settle(failed, about(Advice.COLLAPSE)).outcome is Outcome.PARTIAL
+
+
+def test_sizes_read_alike_everywhere() -> None:
+    came = RangeTally(planned(kind=Kind.FILE), advised_bytes=SIZE, cache_came_bytes=16 << 20)
+    assert settle(came, about(Advice.WILLNEED)).reason_text == "16M came into the page cache"
+    swapped = settle(
+        RangeTally(planned(), SIZE, swap_before_bytes=SIZE, seen=True),
+        about(Advice.WILLNEED, swapped_in_bytes=3 << 20),
+    )
+    assert (swapped.reason_text or "").startswith("3M were read in")
 
 
 @given(
