@@ -389,6 +389,24 @@ def test_a_hold_that_ends_early_is_told(
     assert child.checksum(start, 4 * MIB)
 
 
+@pytest.mark.parametrize("way", ["thaw_now", "release"])
+def test_a_hold_that_we_were_told_to_end_is_cancelled(
+    host: LocalHost, child: Child, behind_call: Callable[[Callable[[], object]], Once], way: str
+) -> None:
+    start = child.map(4 * MIB, fill=1)
+
+    def end() -> None:
+        getattr(host, way)()
+        wait_until(lambda: _is_free(child.pid), "it runs on", 4)
+
+    once = behind_call(end)
+    report = give(host, child, Advice.COLD, [(start, 4 * MIB)], Freeze.SIGSTOP)
+    assert once.done
+    assert (report.outcome, report.reason) == (Outcome.CANCELLED, Reason.CANCELLED)
+    assert "let go in the middle of a hold" in (report.reason_text or "")
+    assert child.checksum(start, 4 * MIB)
+
+
 def assert_nothing_is_claimed(report: TargetReport) -> None:
     """Check that a report of a target that ended behind the call claims no effect."""
     (item,) = report.ranges

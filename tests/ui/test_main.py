@@ -394,7 +394,7 @@ async def test_thaw_works_on_the_main_screen_in_the_help_and_in_the_palette(make
             await until(lambda before=before: host.calls.count("thaw_now") == before + 1, pilot)
             if keys:
                 await pilot.press("escape")
-        assert "Thaw: " in screen_text(app)
+        assert "Thaw: nothing was running, and the guard was told to let everything go" in screen_text(app)
 
 
 async def test_quitting_releases(make_app: MakeApp) -> None:

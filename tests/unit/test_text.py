@@ -152,3 +152,7 @@ def test_counts() -> None:
     assert text.count(0, "range") == "0 ranges"
     assert text.count(2000, "range") == "2,000 ranges"
     assert text.count(2, "process", "processes") == "2 processes"
+
+
+def test_a_difference_has_its_sign_also_where_there_is_none() -> None:
+    assert [text.signed_size(value) for value in (None, 0, 4096, -4096)] == ["?", "+0", "+4K", "-4K"]
