@@ -113,6 +113,17 @@ class Restorer:
         """
         found = self.survey()
         self._left = found.left
+        # Whoever listens may cancel before anything is read.
+        self._tell(on_progress, name, 0, found)
+        if cancelled.is_set():
+            self._stopped = Reason.CANCELLED
+        else:
+            self._bring_all(found, name, cancelled, on_progress)
+        return self._look_after(found)
+
+    def _bring_all(
+        self, found: Survey, name: str, cancelled: threading.Event, on_progress: OnProgress | None
+    ) -> None:
         done = 0
         with MemoryFile(self._handle.pid) as memory:
             # Only now is it certain whose memory was opened.
@@ -127,7 +138,6 @@ class Restorer:
                 self._reached += step
                 done += count
                 self._tell(on_progress, name, done, found)
-        return self._look_after(found)
 
     def _tell(self, on_progress: OnProgress | None, name: str, done: int, found: Survey) -> None:
         if on_progress is not None:

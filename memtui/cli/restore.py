@@ -24,6 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
             plans = host.plan_restore(arguments.id)
         except MemtuiError as error:
             return complain(str(error), _code_of_error(error, arguments.id))
+        if signals.came:
+            return complain("cancelled: nothing was read back", exitcode.CANCELLED)
         reports = host.restore(plans, signals.cancel_again)
     with reader_may_leave():
         if arguments.json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from memtui.advise import restore as restoring
+from memtui.cli import restore as restore_command
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import memory_file
@@ -381,8 +383,8 @@ def test_memory_that_a_userfaultfd_serves_meanwhile_is_left_alone(
     left_behind = len(present(child.pid, half, SIZE // 2)) * PAGE
     begun = threading.Event()
 
-    def serve(_progress: object) -> None:
-        if not begun.is_set():
+    def serve(progress: Progress) -> None:
+        if progress.done_bytes and not begun.is_set():
             begun.set()
             child.do("serve_faults", address=half, size=SIZE // 2)
             # However long the look took, the next step is after the next look.
@@ -453,9 +455,10 @@ def test_cancel_ends_it_at_a_steps_edge(host: LocalHost, child: Child) -> None:
     page_out(host, child, (start, SIZE))
     seen: list[int] = []
 
-    def cancel(progress: object) -> None:
-        seen.append(at(child.pid, start).rss)
-        host.cancel()
+    def cancel(progress: Progress) -> None:
+        if progress.done_bytes:
+            seen.append(at(child.pid, start).rss)
+            host.cancel()
 
     (restored,) = host.restore(host.plan_restore(), cancel)
     assert restored.outcome is Outcome.CANCELLED
@@ -481,8 +484,9 @@ def test_one_that_exits_in_the_middle_is_told(host: LocalHost, child: Child) -> 
     start = child.map(SIZE, fill=3)
     page_out(host, child, (start, SIZE))
 
-    def end(_progress: object) -> None:
-        child.end()
+    def end(progress: Progress) -> None:
+        if progress.done_bytes:
+            child.end()
 
     (restored,) = host.restore(host.plan_restore(), end)
     assert (restored.outcome, restored.reason) == (Outcome.GONE, Reason.EXITED)
@@ -610,14 +614,50 @@ def test_an_interrupt_ends_it_and_says_how_far_it_came(child: Child, tmp_path: P
 
 
 @pytest.mark.usefixtures("swap_file")
+@pytest.mark.parametrize("when", ["plan_restore", "restore"])
+def test_an_interrupt_before_the_first_page_is_not_forgotten(
+    child: Child,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    when: str,
+) -> None:
+    """It comes when all was planned, or when the restore is just to begin."""
+    start = child.map(SIZE, fill=3)
+    part = ("--range", span(start, SIZE), "--freeze", "off")
+    memtui("advise", "pageout", child.pid, *part, state_dir=tmp_path)
+    rss = at(child.pid, start).rss
+    cancelled = threading.Event()
+    original, cancel = getattr(LocalHost, when), LocalHost.cancel
+
+    def interrupt(host: LocalHost, *arguments: object) -> object:
+        found = original(host, *arguments) if when == "plan_restore" else None
+        os.kill(os.getpid(), signal.SIGINT)
+        assert cancelled.wait(20), "the signal was heard"
+        return found or original(host, *arguments)
+
+    def heard(host: LocalHost) -> None:
+        cancel(host)
+        cancelled.set()
+
+    monkeypatch.setattr(LocalHost, when, interrupt)
+    monkeypatch.setattr(LocalHost, "cancel", heard)
+    code = restore_command.run(argparse.Namespace(id=None, json=False, state_dir=tmp_path))
+    assert code == 5
+    assert at(child.pid, start).rss == rss, "nothing was touched"
+    told = capsys.readouterr()
+    assert "cancelled" in told.out + told.err
+
+
+@pytest.mark.usefixtures("swap_file")
 def test_a_target_that_drops_pages_meanwhile_gets_none_of_them_back(host: LocalHost, child: Child) -> None:
     """The pages are looked at again before each step, not only at the beginning."""
     start = child.map(SIZE, fill=3)
     page_out(host, child, (start, SIZE))
     dropped = threading.Event()
 
-    def drop(_progress: object) -> None:
-        if not dropped.is_set():
+    def drop(progress: Progress) -> None:
+        if progress.done_bytes and not dropped.is_set():
             dropped.set()
             child.do("madvise", address=start + SIZE // 2, size=SIZE // 2, advice=4)
 
