@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from memtui.host.local import LocalHost
 from tests.conftest import need
 from tests.kernel import swaps
 from tests.kernel.children import FreezeTarget
-from tests.kernel.toolkit import Child
+from tests.kernel.toolkit import NOBODY, Child
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -78,3 +79,11 @@ def host(tmp_path: Path) -> Iterator[LocalHost]:
     """This machine, with a ledger of the test's own."""
     with LocalHost(tmp_path / "state", journal_dir=tmp_path / "holds") as opened:
         yield opened
+
+
+@pytest.fixture
+def nobodys_dir() -> Iterator[Path]:
+    """A state directory of the user nobody."""
+    with tempfile.TemporaryDirectory(prefix="memtui-test-") as folder:
+        os.chown(folder, NOBODY, NOBODY)
+        yield Path(folder)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,15 +65,6 @@ HISTORY_KEYS = {
     "restored_bytes",
 }
 DOCTOR_KEYS = {"schema", "check", "ok", "finding", "consequence", "remedy"}
-
-
-@pytest.fixture
-def nobodys_dir() -> Iterator[Path]:
-    """A state directory of the user nobody."""
-    folder = Path(tempfile.mkdtemp(prefix="memtui-test-"))
-    os.chown(folder, NOBODY, NOBODY)
-    yield folder
-    shutil.rmtree(folder)
 
 
 def test_the_keys_of_json_are_those_of_the_design(child: Child, tmp_path: Path) -> None:

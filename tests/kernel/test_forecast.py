@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -65,14 +64,6 @@ FEW = "+sys_nice,+sys_ptrace,+dac_read_search"
 def stage() -> Iterator[Stage]:
     with Stage() as made:
         yield made
-
-
-@pytest.fixture
-def nobodys_dir() -> Iterator[Path]:
-    """A state directory of the user nobody."""
-    with tempfile.TemporaryDirectory(prefix="memtui-test-") as folder:
-        os.chown(folder, NOBODY, NOBODY)
-        yield Path(folder)
 
 
 def plan(host: LocalHost, advice: Advice, *spots: Spot) -> list[PlannedRange]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from memtui.cli.watching import Watching
 from memtui.host import Wanted, aftermath
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
@@ -18,10 +19,12 @@ from memtui.model.ranges import Range
 from memtui.model.report import Stayed, TargetReport, stayed
 from tests.kernel.toolkit import (
     MIB,
+    NOBODY,
     PAGE,
     REPOSITORY,
     RESIDUE_BYTES,
     Child,
+    as_user,
     at,
     command,
     memtui,
@@ -64,6 +67,8 @@ def _is_open(fd: str) -> bool:
 def test_half_that_is_touched_is_half_that_came_back(host: LocalHost, child: Child) -> None:
     start = child.map(SIZE, fill=3)
     report = advise(host, child, start)
+    assert report.pages_seen
+    assert report.moved_pages == (), "whoever keeps the report does not keep them"
     faults = major_faults(child.pid)
     first = host.look_back(report.id)
     assert first is not None
@@ -209,3 +214,53 @@ def test_what_cannot_come_back_is_said(child: Child, tmp_path: Path) -> None:
     wrong = memtui("advise", "pageout", child.pid, "--watch", "61", state_dir=tmp_path)
     assert wrong.returncode == 2
     assert "between 1 and 60" in wrong.stderr
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_pages_that_cannot_be_seen_are_not_said_to_have_stayed(child: Child, nobodys_dir: Path) -> None:
+    """CAP_SYS_NICE and CAP_SYS_PTRACE reach another's map, but not its pagemap."""
+    start = child.map(SIZE, fill=3)
+    part = ("--range", span(start, SIZE), "--freeze", "off", "--watch", "1")
+
+    def as_nobody(*arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            as_user(NOBODY, command("--state-dir", nobodys_dir, *arguments), "+sys_nice,+sys_ptrace"),
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            encoding="utf-8",
+            cwd=REPOSITORY,
+            check=False,
+        )
+
+    done = as_nobody("advise", "pageout", child.pid, *part)
+    assert at(child.pid, start).rss <= RESIDUE_BYTES
+    unseen = "which pages left RAM could not be seen"
+    assert f"  {unseen}" in done.stdout
+    assert f"--watch: process {child.pid}: {unseen}" in done.stderr
+    assert "nothing left RAM" not in done.stderr
+    restored = as_nobody("restore")
+    assert restored.returncode == 1
+    assert f"process {child.pid}: {unseen}" in restored.stderr
+    assert "missing" not in restored.stderr
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_of_two_targets_the_first_is_looked_at_in_time(child: Child, tmp_path: Path) -> None:
+    """The second takes longer than the first look may wait."""
+    start = child.map(SIZE, fill=3)
+    with Child() as other, LocalHost(tmp_path) as host:
+        second = other.map(SIZE, fill=3)
+        opened = [host.open(child.pid), host.open(other.pid)]
+        marks = [(Mark(Range(at_, at_ + SIZE), None),) for at_ in (start, second)]
+        plan = host.plan(Advice.PAGEOUT, list(map(Wanted, opened, marks)), Freeze.OFF)
+        watching = Watching(host, 1.0, opened)
+        reports: list[TargetReport] = []
+
+        def on_target(report: TargetReport) -> None:
+            watching.begin(report)
+            reports.append(report)
+            if len(reports) == 1:
+                wait_until(lambda: bool(report.back), "it is looked at")
+
+        host.apply(plan, None, on_target)
+        assert 1 <= reports[0].back[0].after_s < 2

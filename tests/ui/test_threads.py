@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -359,6 +360,52 @@ def test_a_look_that_breaks_is_told_once_and_does_not_end_the_watcher(
         watcher.look_at_due()
     assert len(inbox.of(Said)) == 1
     assert inbox.of(Said)[0].bad
+
+
+def test_a_look_that_could_not_be_recorded_is_told(
+    watcher: Watcher, host: FakeHost, clock: Clock, inbox: Inbox
+) -> None:
+    host.unrecorded_now = "the ledger cannot be written: No space left on device"
+    for _ in range(3):
+        clock.now += 1
+        watcher.look_at_due()
+    said = [item.words for item in inbox.of(Said)]
+    assert said == [f"looking what came back: {host.unrecorded_now}"], "only the first was to be recorded"
+
+
+def test_the_clock_of_the_looks_begins_where_the_plan_runs(
+    host: FakeHost, shelf: Shelf, inbox: Inbox, clock: Clock
+) -> None:
+    """Not where a message is read: the screen may be busy."""
+    watcher = Watcher(host, inbox.post, clock)
+    operator = Operator(host, shelf, inbox.post, watcher)
+    operator.start()
+    operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    inbox.wait(lambda: inbox.of(RunEnded))
+    clock.now += 1
+    watcher.look_at_due()
+    assert host.looks == [("1-0", True)]
+    operator.stop()
+    operator.join(WAIT_S)
+
+
+def test_the_looks_go_on_until_something_was_put_back(
+    host: FakeHost, shelf: Shelf, inbox: Inbox, clock: Clock
+) -> None:
+    watcher = Watcher(host, inbox.post, clock)
+    operator = Operator(host, shelf, inbox.post, watcher)
+    operator.start()
+    operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    inbox.wait(lambda: len(inbox.of(RunEnded)) == 1)
+    (plan,) = host.plan_restore("1-0")
+    for number, blocked in enumerate((Reason.NO_ATTACH, None), 2):
+        operator.submit_restore((replace(plan, blocked=blocked),))
+        inbox.wait(lambda count=number: len(inbox.of(RunEnded)) == count)
+        clock.now += 1
+        watcher.look_at_due()
+        assert len(host.looks) == 1, "where nothing could be put back, it is looked on"
+    operator.stop()
+    operator.join(WAIT_S)
 
 
 def test_the_watcher_wakes_by_itself_and_ends_at_once(host: FakeHost, shelf: Shelf, inbox: Inbox) -> None:

@@ -1,0 +1,257 @@
+"""Looks back at what was moved: when they are made, what they hold up, and what is told of them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from memtui.advise.ledger import Ledger
+from memtui.cli import watching as watching_module
+from memtui.cli.signals import Signals
+from memtui.cli.watching import Watching
+from memtui.host import Wanted, aftermath
+from memtui.host.aftermath import Aftermath
+from memtui.host.local import LocalHost
+from memtui.host.target import LocalTarget
+from memtui.model.advice import Advice
+from memtui.model.errors import MemtuiError
+from memtui.model.ranges import Range
+from memtui.model.reasons import Reason
+from memtui.model.report import Back, TargetReport
+from tests.fakes import FakeHost
+
+WAIT_S = 10.0
+
+
+def reports_of(*pids: int) -> tuple[TargetReport, ...]:
+    """Return made-up reports of a pageout that moved something."""
+    host = FakeHost()
+    return host.apply(host.plan(Advice.PAGEOUT, [Wanted(host.open(pid)) for pid in pids]))
+
+
+class Looking:
+    """A host that only looks back. ``gate`` holds the looks."""
+
+    def __init__(self) -> None:
+        self.looked: list[str] = []
+        self.gate: threading.Event | None = None
+        self.error: MemtuiError | None = None
+        self.warning: str | None = None
+        self.came = threading.Condition()
+
+    def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
+        assert record
+        with self.came:
+            self.looked.append(report_id)
+            self.came.notify_all()
+        if self.gate is not None:
+            assert self.gate.wait(WAIT_S)
+        if self.error is not None:
+            raise self.error
+        return Back(1.0, 0, 0, 0.0, self.warning)
+
+    def wait(self, count: int) -> None:
+        with self.came:
+            assert self.came.wait_for(lambda: len(self.looked) >= count, WAIT_S)
+
+
+def watching(host: Looking, for_s: float) -> Watching:
+    return Watching(cast(LocalHost, host), for_s, [])
+
+
+def run(watch: Watching, reports: tuple[TargetReport, ...], *, came: bool = False) -> None:
+    signals = cast(Signals, SimpleNamespace(came=came))
+    watch.run(Advice.PAGEOUT, reports, signals, quiet=False)
+
+
+def test_the_command_looks_at_the_first_target_while_the_plan_goes_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    host = Looking()
+    reports = reports_of(4242, 811)
+    watch = watching(host, 0.01)
+    watch.begin(reports[0])
+    host.wait(1)
+    assert host.looked == [reports[0].id]
+    assert capsys.readouterr().out == "", "the reports are printed first"
+    watch.begin(reports[1])
+    run(watch, reports)
+    assert host.looked == [report.id for report in reports]
+    assert [len(report.back) for report in reports] == [1, 1]
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in told] == ["4242", "811"]
+
+
+def test_a_look_that_comes_when_the_next_is_due_counts_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching_module, "KEPT_LOOKS_S", (0.01, 0.02))
+    host, (report,) = Looking(), reports_of(4242)
+    watch = watching(host, 0.05)
+    with watch._wake:
+        watch.begin(report)
+        time.sleep(0.06)  # All three are due before the thread comes to look.
+    run(watch, (report,))
+    assert len(report.back) == 1
+
+
+def test_a_signal_ends_the_looks_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    host, (report,) = Looking(), reports_of(4242)
+    watch = watching(host, 60.0)
+    watch.begin(report)
+    before = time.monotonic()
+    run(watch, (report,), came=True)
+    assert time.monotonic() - before < 0.8
+    assert capsys.readouterr().err == "memtui: --watch was ended early\n"
+    assert (report.back, host.looked) == ([], [])
+
+
+def test_an_error_of_a_look_and_what_is_not_on_record_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    host, reports = Looking(), reports_of(4242, 811)
+    host.warning = "the ledger cannot be written: No space left on device"
+    watch = watching(host, 0.01)
+    for report in reports:
+        watch.begin(report)
+    run(watch, reports)
+    assert capsys.readouterr().err == "memtui: the ledger cannot be written: No space left on device\n"
+    host.error = MemtuiError(Reason.FAILED, "process 4242")
+    watch = watching(host, 0.01)
+    watch.begin(reports[0])
+    with pytest.raises(MemtuiError, match="process 4242"):
+        run(watch, reports)
+
+
+def test_what_moved_unseen_is_not_said_to_have_stayed(capsys: pytest.CaptureFixture[str]) -> None:
+    host, (report,) = Looking(), reports_of(4242)
+    report.pages_seen = False
+    watch = watching(host, 0.01)
+    watch.begin(report)
+    run(watch, (report,))
+    assert "process 4242: which pages left RAM could not be seen" in capsys.readouterr().err
+    report.moved_bytes = 0
+    run(watch, (report,))
+    assert "nothing left RAM" in capsys.readouterr().err
+
+
+class SlowWatch:
+    """A watch whose look takes as long as the test wants."""
+
+    def __init__(self, report: TargetReport, _handle: object) -> None:
+        self.report = report
+        self.age_s = 1.0
+        self.in_look = threading.Event()
+        self.go_on = threading.Event()
+
+    def look(self) -> Back:
+        self.in_look.set()
+        assert self.go_on.wait(WAIT_S)
+        return Back(self.age_s, 4096, 0)
+
+
+class Stage:
+    """An Aftermath whose watches are slow, and what it let go of."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ledger = Ledger(folder / "state")
+        self.let_go: list[object] = []
+        self.under_test = Aftermath(self.ledger, threading.Event(), self.let_go.append)
+        self.reports = reports_of(4242, 811)
+        for report in self.reports:
+            report.moved_pages = (Range(0, 4096),)
+        self.targets = [SimpleNamespace(handle=None) for _ in self.reports]
+
+    def watch(self, number: int) -> SlowWatch:
+        self.under_test.watch(self.reports[number], cast(LocalTarget, self.targets[number]))
+        return self.under_test._watched[self.reports[number].id].watch  # type: ignore[return-value]
+
+    def begin_look(self, number: int) -> tuple[threading.Thread, list[Back | None]]:
+        found: list[Back | None] = []
+
+        def look() -> None:
+            found.append(self.under_test.look_back(self.reports[number].id, record=True))
+
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        return thread, found
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    monkeypatch.setattr(aftermath, "Watch", SlowWatch)
+    return Stage(tmp_path)
+
+
+def at_once(what: Callable[[], object]) -> None:
+    """Fail if something waits."""
+    thread = threading.Thread(target=what, daemon=True)
+    thread.start()
+    thread.join(2.0)
+    assert not thread.is_alive(), "it waits for the look"
+
+
+def test_a_slow_look_holds_up_neither_the_next_target_nor_the_end(stage: Stage) -> None:
+    slow = stage.watch(0)
+    thread, found = stage.begin_look(0)
+    assert slow.in_look.wait(WAIT_S)
+    at_once(lambda: stage.watch(1))
+    at_once(stage.under_test.close)
+    assert stage.let_go == [stage.targets[1]], "the one that is being looked at is in use"
+    slow.go_on.set()
+    thread.join(WAIT_S)
+    assert stage.let_go == [stage.targets[1], stage.targets[0]]
+    assert found == [None]
+    assert stage.ledger.read() == ([], 0)
+
+
+def test_a_look_during_which_a_restore_began_says_nothing(stage: Stage) -> None:
+    slow = stage.watch(0)
+    thread, found = stage.begin_look(0)
+    assert slow.in_look.wait(WAIT_S)
+    with stage.under_test._lock:
+        stage.under_test._let_go(stage.reports[0].id)
+    slow.go_on.set()
+    thread.join(WAIT_S)
+    assert found == [None]
+    assert stage.let_go == [stage.targets[0]]
+    assert stage.ledger.read() == ([], 0)
+
+
+def test_each_look_has_its_own_warning(stage: Stage) -> None:
+    stage.watch(0).go_on.set()
+    look, of = stage.under_test.look_back, stage.reports[0].id
+    stage.ledger.path.mkdir(parents=True)
+    first = look(of, record=True)
+    assert look(of) == Back(1.0, 4096, 0), "what was not to be recorded was recorded"
+    stage.ledger.path.rmdir()
+    second = look(of, record=True)
+    assert first is not None
+    assert second is not None
+    assert first.warning is not None
+    assert first.warning.startswith("the ledger cannot be written: ")
+    assert second.warning is None
+    assert [event.kind for event in stage.ledger.read()[0]] == ["back"]
+
+
+def test_the_watch_ends_after_the_last_look_that_is_kept_or_twice_the_time(stage: Stage) -> None:
+    slow = stage.watch(0)
+    slow.go_on.set()
+    watched = stage.under_test._watched[stage.reports[0].id]
+    look, of = stage.under_test.look_back, stage.reports[0].id
+    slow.age_s = 60.0
+    assert watched.left_s() == 5
+    slow.age_s = 70.0
+    assert watched.left_s() == 55, "no look after 60 s is on record"
+    assert look(of) is not None
+    assert watched.left_s() == 55
+    assert look(of, record=True) is not None
+    assert look(of) is None
+    assert stage.let_go == [stage.targets[0]]
+    slow = stage.watch(1)
+    slow.age_s = 126.0
+    stage.under_test._end_old()
+    assert stage.let_go == stage.targets
+    stage.under_test.close()
