@@ -14,7 +14,7 @@ from memtui.model.plan import PlannedRange
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, subtract
 from memtui.model.reasons import Reason, reason_of_errno
 from memtui.model.report import Outcome, RangeReport
-from memtui.model.vma import ANONYMOUS_KINDS, Kind, VmaDetails
+from memtui.model.vma import ANONYMOUS_KINDS, CACHED_KINDS, Kind, VmaDetails
 from memtui.text import size
 
 _BATCH_PAGES = 31
@@ -278,7 +278,9 @@ def _why_nothing(tally: RangeTally) -> Reason:
     """Return why there was nothing in RAM to be taken."""
     if tally.swap_is_known and tally.swap_before_bytes:
         return Reason.ALREADY_OUT
-    return Reason.ZERO_PAGE if tally.zero_bytes else Reason.NOTHING_RESIDENT
+    if tally.zero_bytes:
+        return Reason.ZERO_PAGE
+    return Reason.UNMAPPED_HERE if tally.planned.kind in CACHED_KINDS else Reason.NOTHING_RESIDENT
 
 
 def _why_stayed(tally: RangeTally, about: Circumstances, stays_bytes: int) -> Reason:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from memtui.model.advice import Advice
 from memtui.model.plan import Plan, TargetPlan
 from memtui.model.reasons import Reason
-from memtui.model.verdict import WhyBytes
+from memtui.model.verdict import Verdict, WhyBytes
 from memtui.text import SafeText, size
 
 FORECAST_MEANS = {
@@ -31,11 +31,18 @@ _IN_SHORT: dict[Reason, str] = {
     Reason.NOTHING_RESIDENT: "not in RAM",
     Reason.NOTHING_SWAPPED: "not in swap",
     Reason.UNTOUCHED: "untouched",
+    Reason.UNMAPPED_HERE: "not mapped in",
     Reason.ZERO_PAGE: "of the zero page",
     Reason.CACHE_UNKNOWN: "perhaps in the page cache",
     Reason.CACHED_ALREADY: "in the page cache already",
     Reason.SKIPPED: "that the kernel skips",
 }
+
+
+def forecast_size(verdict: Verdict) -> SafeText:
+    """Return a forecast with ``~`` before what is but an estimate; ``?`` where it is not known."""
+    amount = size(verdict.forecast_bytes)
+    return SafeText(f"~{amount}") if verdict.is_estimate and verdict.forecast_bytes is not None else amount
 
 
 def reason_in_short(reason: Reason) -> str:

@@ -31,6 +31,7 @@ class Reason(str, Enum):
     NOTHING_SWAPPED = "nothing_swapped"
     ALREADY_OUT = "already_out"
     UNTOUCHED = "untouched"
+    UNMAPPED_HERE = "unmapped_here"
     SHARED_PAGES = "shared_pages"
     NO_SWAP = "no_swap"
     SWAP_LIMIT = "swap_limit"
@@ -93,6 +94,7 @@ class Reason(str, Enum):
     ALL_BACK = "all_back"
     PAGES_UNKNOWN = "pages_unknown"
     PAGES_UNSEEN = "pages_unseen"
+    PROGRAM_UNKNOWN = "program_unknown"
     NO_ATTACH = "no_attach"
     MEMORY_LOW = "memory_low"
     MEMORY_LIMIT = "memory_limit"
@@ -142,6 +144,7 @@ _TABLE: dict[Reason, _Words] = {
     Reason.NOTHING_SWAPPED: _Words("nothing of it is in swap"),
     Reason.ALREADY_OUT: _Words("in swap already"),
     Reason.UNTOUCHED: _Words("never touched, or dropped: no page stands there"),
+    Reason.UNMAPPED_HERE: _Words("not mapped in by this process now (it may be in the page cache)"),
     Reason.SHARED_PAGES: _Words(
         "pages that other processes map too are skipped", "they can go once only one process maps them"
     ),
@@ -235,6 +238,9 @@ _TABLE: dict[Reason, _Words] = {
     Reason.PAGES_UNSEEN: _Words(
         "which pages left RAM could not be seen: its pagemap may not be read",
         "run as root: see `memtui doctor`",
+    ),
+    Reason.PROGRAM_UNKNOWN: _Words(
+        "what told its program when it was moved cannot be seen now: it may be another one"
     ),
     Reason.NO_ATTACH: _Words(
         "reading the pages back needs the right to trace it (CAP_SYS_PTRACE)",

@@ -10,7 +10,7 @@ from memtui.model.advice import Advice
 from memtui.model.pages import PageFacts
 from memtui.model.ranges import PAGE_BYTES, inner_aligned
 from memtui.model.reasons import Reason
-from memtui.model.vma import ANONYMOUS_KINDS, Kind, MappedVma
+from memtui.model.vma import ANONYMOUS_KINDS, CACHED_KINDS, Kind, MappedVma
 
 
 class Will(str, Enum):
@@ -156,7 +156,7 @@ def _judge_collapse(row: MappedVma, machine: MachineFacts) -> Verdict:
         gain = row.blocks.fillable_bytes
         reasons = (
             WhyBytes(Reason.ALL_HUGE, row.blocks.huge_bytes),
-            WhyBytes(Reason.UNTOUCHED, row.blocks.empty_bytes),
+            WhyBytes(_absent(row), row.blocks.empty_bytes),
             WhyBytes(Reason.RSS_GROWS, gain - row.blocks.filled_bytes),
         )
         return Verdict(Will.YES if gain else Will.NO, gain, _weighty(reasons))
@@ -175,7 +175,8 @@ def _judge_reclaim(
     if pages is None:
         return Verdict(Will.PARTLY, None)
     if row.pages is None and not pages.resident_bytes:
-        return Verdict(Will.NO, 0, (WhyBytes(Reason.NOTHING_RESIDENT, row.vma.size_bytes),))
+        nothing = Reason.UNMAPPED_HERE if row.kind in CACHED_KINDS else Reason.NOTHING_RESIDENT
+        return Verdict(Will.NO, 0, (WhyBytes(nothing, row.vma.size_bytes),))
     stays, to_swap = _stays(row, pages, advice, machine, may_write)
     left = pages.resident_bytes - sum(why.count_bytes or 0 for why in stays)
     will = Will.NO if left < PAGE_BYTES else Will.PARTLY if stays else Will.YES
@@ -220,9 +221,14 @@ def _elsewhere(row: MappedVma, pages: PageFacts) -> tuple[WhyBytes, ...]:
         (
             WhyBytes(Reason.ALREADY_OUT, out),
             WhyBytes(Reason.ZERO_PAGE, zero),
-            WhyBytes(Reason.UNTOUCHED, gone - out - zero),
+            WhyBytes(_absent(row), gone - out - zero),
         )
     )
+
+
+def _absent(row: MappedVma) -> Reason:
+    """Return why no page stands there: what this process does not map may be in RAM all the same."""
+    return Reason.UNMAPPED_HERE if row.kind in CACHED_KINDS else Reason.UNTOUCHED
 
 
 def _stays(

@@ -31,6 +31,9 @@ class Kind(str, Enum):
 ANONYMOUS_KINDS = frozenset({Kind.HEAP, Kind.STACK, Kind.ANON})
 """Kinds whose pages have no file behind them and go to swap."""
 
+CACHED_KINDS = frozenset({Kind.FILE, Kind.SHMEM})
+"""Kinds whose pages stand in the page cache, whether or not a process maps them."""
+
 FLAG_WORDS: Mapping[str, str] = {
     # Documentation/filesystems/proc.rst, "VmFlags", and fs/proc/task_mmu.c.
     "rd": "readable",

@@ -352,7 +352,9 @@ def test_fact_3_3_read_ahead_pages_are_not_touched(host: LocalHost, child: Child
     report = give(host, child, Advice.PAGEOUT, start, SIZE)
     assert cached(path) == was
     assert (report.advised_bytes, report.moved_bytes) == (SIZE, 0)
-    assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, Reason.NOTHING_RESIDENT)
+    assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, Reason.UNMAPPED_HERE)
+    (why,) = report.ranges[0].planned.verdict.reasons
+    assert (why.reason, why.count_bytes) == (Reason.UNMAPPED_HERE, SIZE)
     tells_nothing_of(report, "page cache")
 
 

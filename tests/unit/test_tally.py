@@ -178,6 +178,13 @@ def test_many_pages_that_stay_wait_in_no_batch() -> None:
     assert settle(tally, about(Advice.PAGEOUT, swap_free_bytes=size)).reason is Reason.SKIPPED
 
 
+@pytest.mark.parametrize("advice", [Advice.PAGEOUT, Advice.COLD])
+@pytest.mark.parametrize("kind", [Kind.FILE, Kind.SHMEM])
+def test_a_file_that_is_not_mapped_in_may_be_in_ram(advice: Advice, kind: Kind) -> None:
+    report = settle(RangeTally(planned(kind=kind), advised_bytes=SIZE, seen=True), about(advice))
+    assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, Reason.UNMAPPED_HERE)
+
+
 @pytest.mark.parametrize(
     ("swapped", "zero", "reason"),
     [(SIZE, 0, Reason.ALREADY_OUT), (0, SIZE, Reason.ZERO_PAGE), (0, 0, Reason.NOTHING_RESIDENT)],

@@ -7,12 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.model.advice import Advice
+from memtui.model.foretold import forecast_size
 from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
+from memtui.model.plan import Freeze, Plan, PlannedRange, TargetPlan
 from memtui.model.ranges import PAGE_BYTES
 from memtui.model.reasons import Reason
 from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
 from memtui.model.vma import ANONYMOUS_KINDS, Kind, MappedVma
-from tests.unit.make import BASE, details, row, vma
+from memtui.ui.lists.explain import explain_verdicts
+from memtui.ui.lists.verdicts import VerdictRows
+from tests.unit.make import BASE, details, process, row, vma
 
 HUGE = 2 << 20
 MIB = 1 << 20
@@ -109,6 +113,16 @@ def test_nothing_resident(advice: Advice) -> None:
 
 
 @pytest.mark.parametrize("advice", RECLAIM)
+@pytest.mark.parametrize("kind", [Kind.FILE, Kind.SHMEM])
+@pytest.mark.parametrize("pages", [None, PageFacts(0, 0, 0, 0)])
+def test_what_is_not_mapped_in_may_be_in_the_page_cache(
+    advice: Advice, kind: Kind, pages: PageFacts | None
+) -> None:
+    verdict = judge(row(vma(kind, name="/x", inode=7), rss=0, pages=pages), advice, MACHINE)
+    assert verdict == Verdict(Will.NO, 0, (WhyBytes(Reason.UNMAPPED_HERE, MIB),))
+
+
+@pytest.mark.parametrize("advice", RECLAIM)
 def test_unknown_stays_unknown(advice: Advice) -> None:
     assert judge(row(rss=None), advice, MACHINE) == Verdict(Will.PARTLY, None)
 
@@ -164,7 +178,7 @@ def test_the_page_table_is_preferred_to_smaps() -> None:
             WhyBytes(Reason.NO_SWAP, 4 * 4096),
             WhyBytes(Reason.SWAP_LIMIT, 31 * 4096),
             WhyBytes(Reason.ALREADY_OUT, 10 * 4096),
-            WhyBytes(Reason.UNTOUCHED, MIB - 102 * 4096),
+            WhyBytes(Reason.UNMAPPED_HERE, MIB - 102 * 4096),
         ),
     )
     assert verdict.swap_bytes == 5 * 4096
@@ -286,6 +300,22 @@ def test_collapse_fills_what_is_not_huge_yet() -> None:
     assert some == Verdict(Will.YES, HUGE * 2)
     full = judge(row(of, rss=HUGE * 3, more=details(huge=HUGE * 3)), Advice.COLLAPSE, MACHINE)
     assert (full.will, full.main_reason) == (Will.NO, Reason.ALL_HUGE)
+
+
+def test_an_estimate_is_marked_wherever_it_is_shown() -> None:
+    """``plan`` has the same mark: see memtui/cli/plan.py."""
+    for verdict, words in (
+        (Verdict(Will.YES, MIB, is_estimate=True), "~1M"),
+        (Verdict(Will.YES, MIB), "1M"),
+        (Verdict(Will.PARTLY, None, is_estimate=True), "?"),
+    ):
+        assert forecast_size(verdict) == words
+        (said,) = (line for line in explain_verdicts([(Advice.PAGEOUT, verdict)]) if "PAGEOUT" in line)
+        assert said.split()[3] == words
+        of = vma()
+        item = PlannedRange(of.range, "", of.identity, Kind.ANON, verdict)
+        plan = Plan(Advice.PAGEOUT, (TargetPlan(process().id, "cat", (item,), Freeze.OFF),))
+        assert VerdictRows(plan).line(0).cells[0].text == words
 
 
 def test_every_reason_has_words_and_a_code_of_its_own() -> None:

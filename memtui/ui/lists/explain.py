@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from memtui.model.advice import Advice
 from memtui.model.errors import with_step
-from memtui.model.foretold import FORECAST_MEANS
+from memtui.model.foretold import FORECAST_MEANS, forecast_size
 from memtui.model.plan import sum_reasons
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, RangeReport
@@ -84,9 +84,7 @@ def explain_verdicts(verdicts: Sequence[tuple[Advice, Verdict]] | None) -> list[
         lines.append("  looking ...")
     for advice, verdict in verdicts or ():
         will = "refused" if verdict.refused else verdict.will.value
-        forecast = (
-            "? (not known how much)" if verdict.forecast_bytes is None else size(verdict.forecast_bytes)
-        )
+        forecast = forecast_size(verdict) if verdict.forecast_bytes is not None else "? (not known how much)"
         expected = "" if verdict.refused else f"{forecast} {FORECAST_MEANS[advice]}"
         lines.append(f"{will_glyph(verdict)} {advice.value.upper():<9} {will:<8} {expected}".rstrip())
         for why in verdict.reasons:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 
+from memtui.model.foretold import forecast_size
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.text import SafeText, address, safe, size
 from memtui.ui.lists.words import reasons_in_words, will_cell, will_glyph
@@ -48,7 +49,7 @@ class VerdictRows:
         target, item = self.ranges[index]
         kind = item.kind.value if item.kind is not None else "-"
         cells = (
-            Cell(size(item.verdict.forecast_bytes)),
+            Cell(forecast_size(item.verdict)),
             Cell(size(item.requested_bytes)),
             will_cell(item.verdict),
             Cell(SafeText(kind)),
