@@ -18,7 +18,6 @@ from pathlib import Path
 
 from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle
-from memtui.linux.memory_file import program_of
 from memtui.model.process import ProcessId, Standing
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalise
 from memtui.model.report import TargetReport
@@ -62,7 +61,7 @@ def moved_of(report: TargetReport, handle: ProcessHandle) -> MovedPages | None:
         return None
     if not report.moved_pages:
         return MovedPages(handle.process, "", (), ())
-    program = program_of(handle.pid)
+    program = handle.program().text
     if handle.standing() is not Standing.ALIVE:
         return None
     stretches = tuple(

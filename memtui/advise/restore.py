@@ -19,7 +19,8 @@ from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.memory_file import MemoryFile, SharedFile
 from memtui.linux.memory_limit import MemoryLimits
-from memtui.model.errors import MemtuiError
+from memtui.linux.program import Program, places_of, random_address, random_at
+from memtui.model.errors import MemtuiError, Unusable
 from memtui.model.ranges import (
     PAGE_BYTES,
     Range,
@@ -126,8 +127,7 @@ class Restorer:
     ) -> None:
         done = 0
         with MemoryFile(self._handle.pid) as memory:
-            # Only now is it certain whose memory was opened.
-            self._handle.read_maps()
+            self._require_program(memory)
             for step in _steps(found.readable):
                 count = total_bytes(step)
                 self._stopped = self._why_stop(count, cancelled)
@@ -138,6 +138,28 @@ class Restorer:
                 self._reached += step
                 done += count
                 self._tell(on_progress, name, done, found)
+
+    def _require_program(self, memory: MemoryFile) -> None:
+        """Make certain whose memory was opened.
+
+        Raises:
+            MemtuiError: EXECED; PROGRAM_UNKNOWN where what told it then cannot be seen now; EXITED.
+        """
+        pid = self._handle.pid
+        then = Program.of_text(self._moved.program)
+        random = None
+        if then.random:
+            # Their page may be out: it comes in, since without it nothing may be read.
+            address = random_address(pid)
+            if address is not None and not any(item.contains(address) for item in self._served):
+                random = random_at(memory, address)
+        now = Program(places_of(pid), random)
+        # An exec since the look shows here.
+        self._handle.read_maps()
+        if then.is_another(now):
+            raise Unusable(Reason.EXECED, f"process {pid}")
+        if not then.is_all_in(now):
+            raise MemtuiError(Reason.PROGRAM_UNKNOWN, f"process {pid}")
 
     def _tell(self, on_progress: OnProgress | None, name: str, done: int, found: Survey) -> None:
         if on_progress is not None:
@@ -262,6 +284,7 @@ class Restorer:
             lost=found.lost,
             left=_bytes_of(self._left) | _bytes_of(self._vanished_once()),
             stopped=self._stopped,
+            program_is_certain=Program.of_text(self._moved.program).random is not None,
         )
 
     def _vanished_once(self) -> PagesByReason:

@@ -57,6 +57,9 @@ class Survey:
     def before(self) -> None:
         """Look for the first time. Raises MemtuiError if the target has gone."""
         handle = self._handle
+        # A record of what it moved needs it, and after the action it may be out of RAM.
+        if self._advice is Advice.PAGEOUT:
+            handle.program()
         if filed := self._with_page_cache():
             self._vmas = parse_maps(handle.read_maps(), machine.shmem_devices(handle.pid))
             for index in filed:

@@ -14,7 +14,8 @@ from memtui.host import KEPT_LOOKS_S
 from memtui.host.target import LocalTarget
 from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle
-from memtui.linux.memory_file import MemoryFile, program_of
+from memtui.linux.memory_file import MemoryFile
+from memtui.linux.program import Program
 from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
@@ -302,10 +303,11 @@ def _open(moved: MovedPages) -> ProcessHandle:
     """
     handle = _require_process(moved.process)
     try:
-        if program_of(handle.pid) != moved.program:
-            raise Unusable(Reason.EXECED, f"process {handle.pid}")
+        then, here = Program.of_text(moved.program), handle.program()
         # An exec between opening it and the look at its program shows here.
         handle.read_maps()
+        if then.is_another(here):
+            raise Unusable(Reason.EXECED, f"process {handle.pid}")
     except MemtuiError:
         handle.close()
         raise

@@ -9,6 +9,7 @@ from types import TracebackType
 
 from memtui.linux import machine
 from memtui.linux.procfs import error_of, read_fd, read_stat
+from memtui.linux.program import Program, program_of
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted, Unusable
 from memtui.model.process import ProcessId, Standing
 from memtui.model.reasons import Reason
@@ -26,6 +27,7 @@ class ProcessHandle:
 
     def __init__(self, pid: int) -> None:
         self._fds: list[int] = []
+        self._program = Program(None, None)
         subject = f"process {pid}"
         try:
             self.pidfd = self._keep(os.pidfd_open(pid))
@@ -84,6 +86,15 @@ class ProcessHandle:
         if not data:
             raise self.lost_error()
         return data
+
+    def program(self) -> Program:
+        """Return what tells its program from the next one; of what was seen once nothing is forgotten.
+
+        Ask before an action: it may have the page go that tells best (see :func:`program_of`).
+        """
+        if self._program.random is None:
+            self._program = program_of(self.pid, self.pagemap_fd)
+        return self._program
 
     def lost_error(self) -> MemtuiError:
         """Return the error for an address space that is no longer there."""

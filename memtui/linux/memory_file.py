@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from memtui.linux.filecache import open_mapped
-from memtui.linux.procfs import error_of, read_process_file
-from memtui.model.errors import MemtuiError, NotPermitted
+from memtui.linux.procfs import error_of
+from memtui.model.errors import NotPermitted
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalise
 from memtui.model.reasons import Reason
 from memtui.model.vma import Vma
@@ -42,6 +42,15 @@ class MemoryFile:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         os.close(self._fd)
+
+    def read(self, address: int, count: int) -> bytes | None:
+        """Return what stands at an address; None where it cannot be read whole."""
+        try:
+            data = os.pread(self._fd, count, address)
+        except OSError:
+            # Not mapped, no memory for it, or past the end of a file.
+            return None
+        return data if len(data) == count else None
 
     def bring(self, pages: RangeSet) -> RangeSet | None:
         """Read one byte of each page; return the pages that could not be read.
@@ -135,17 +144,3 @@ def _data(fd: int, at: int, end: int) -> Iterator[tuple[int, int]]:
             return
         at = os.lseek(fd, start, os.SEEK_HOLE)
         yield start // PAGE_BYTES * PAGE_BYTES, -(-at // PAGE_BYTES) * PAGE_BYTES
-
-
-def program_of(pid: int) -> str:
-    """Return what tells the program a process runs from the next one that it becomes by exec.
-
-    That is where its code, stack and heap begin (fields 26, 28 and 47 of /proc/PID/stat), which
-    address space layout randomisation sees to; where it is off, or may not be seen, all look alike.
-    """
-    try:
-        fields = read_process_file(pid, "stat").rpartition(b") ")[2].split()
-        return " ".join(fields[number - 3].decode("ascii") for number in (26, 28, 47))
-    except (MemtuiError, IndexError):
-        # It has gone, as its handle tells too; or a kernel of other fields.
-        return ""

@@ -95,6 +95,7 @@ class Reason(str, Enum):
     PAGES_UNKNOWN = "pages_unknown"
     PAGES_UNSEEN = "pages_unseen"
     PROGRAM_UNKNOWN = "program_unknown"
+    PROGRAM_UNKNOWN = "program_unknown"
     NO_ATTACH = "no_attach"
     MEMORY_LOW = "memory_low"
     MEMORY_LIMIT = "memory_limit"
@@ -238,6 +239,9 @@ _TABLE: dict[Reason, _Words] = {
     Reason.PAGES_UNSEEN: _Words(
         "which pages left RAM could not be seen: its pagemap may not be read",
         "run as root: see `memtui doctor`",
+    ),
+    Reason.PROGRAM_UNKNOWN: _Words(
+        "what told its program when it was moved cannot be seen now: it may be another one"
     ),
     Reason.PROGRAM_UNKNOWN: _Words(
         "what told its program when it was moved cannot be seen now: it may be another one"

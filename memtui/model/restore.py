@@ -87,7 +87,8 @@ class Restored:
     ``already_back_bytes`` were in RAM again before it began. ``lost`` are moved pages that exist no
     more, by reason; ``left`` are wanted ones that were not brought back, by reason, also those that
     were lost while it ran. ``wanted_bytes`` counts the latter, and not the former. ``restored_bytes``
-    and ``also_back_bytes`` are None where nobody could look afterwards.
+    and ``also_back_bytes`` are None where nobody could look afterwards. ``program_is_certain`` says
+    whether the program could be told from any other that the process might have become by exec.
     """
 
     moved_bytes: int
@@ -98,6 +99,7 @@ class Restored:
     lost: Mapping[Reason, int]
     left: Mapping[Reason, int]
     stopped: Reason | None = None
+    program_is_certain: bool = True
 
     @property
     def still_out_bytes(self) -> int | None:
@@ -147,6 +149,11 @@ def told_of(seen: Restored) -> tuple[str, ...]:
     rest = seen.wanted_bytes - (seen.restored_bytes or 0) - sum(seen.left.values())
     if seen.stopped is not None and seen.restored_bytes is not None and rest > 0:
         lines.append(_not_back(seen.stopped, rest))
+    if not seen.program_is_certain:
+        lines.append(
+            "that it runs the same program still was told by where its code, stack and heap begin alone:"
+            " without address space randomisation another one may have them there too"
+        )
     if seen.also_back_bytes:
         lines.append(
             f"{size(seen.also_back_bytes)} came along that were not asked for: neighbours that the kernel"

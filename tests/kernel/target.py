@@ -174,6 +174,8 @@ def replace_by_exec() -> None:
 
 
 COMMANDS: dict[str, Any] = {
+    # ADDR_NO_RANDOMIZE (personality(2)): from the next exec on.
+    "do_not_randomise": lambda: checked(libc.personality(0x0040000)),
     "map": map_memory,
     "map_pages": map_pages,
     "unmap": lambda address, size: checked(libc.munmap(address, size)),

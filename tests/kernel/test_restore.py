@@ -12,16 +12,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from memtui.advise import restore as restoring
+from memtui.advise.pages_file import PageRecords
 from memtui.cli import restore as restore_command
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import memory_file
 from memtui.linux.memory_file import MemoryFile
+from memtui.linux.program import Program, places_of, random_address
 from memtui.model.advice import Advice
 from memtui.model.plan import Freeze, Mark
 from memtui.model.ranges import Range
@@ -30,6 +33,7 @@ from memtui.model.report import Outcome, Progress, TargetReport
 from memtui.model.restore import RestoreReport
 from tests.conftest import need
 from tests.kernel import swaps
+from tests.kernel.mappings import drain_batches
 from tests.kernel.toolkit import (
     HUGE,
     MIB,
@@ -38,11 +42,13 @@ from tests.kernel.toolkit import (
     REPOSITORY,
     RESIDUE_BYTES,
     Child,
+    Smap,
     at,
     command,
     memtui,
     one_line,
     rows,
+    smaps,
     span,
     wait_until,
 )
@@ -237,6 +243,7 @@ def test_holes_punched_between_the_look_and_the_reads_stay_holes(
 ) -> None:
     """All but the first 16 pages go when the first page of the step is read."""
     start = child.map(MIB, shared=True, fill=3, align=HUGE)
+    drain_batches()
     page_out(host, child, (start, MIB))
     entry = at(child.pid, start)
     need(entry.rss == 0, "some of it waits in an LRU batch")
@@ -477,6 +484,100 @@ def test_a_process_that_is_gone_or_another_program_is_left_alone(host: LocalHost
         assert restore(host, ids[0]).reason is Reason.EXECED
     assert restore(host, ids[1]).reason is Reason.EXITED
     assert {entry.restored_bytes for entry in host.history().entries} == {None}
+
+
+def stack_of(child: Child) -> Smap:
+    return next(entry for entry in smaps(child.pid).values() if entry.name == "[stack]")
+
+
+def has_random_bytes_in_ram(child: Child) -> bool:
+    stack, address = stack_of(child), random_address(child.pid)
+    assert address is not None
+    return (address - stack.start) // PAGE in present(child.pid, stack.start, stack.end - stack.start)
+
+
+def page_out_random_bytes(child: Child) -> None:
+    """Have the page of the bytes that tell one program from another leave RAM."""
+    stack = stack_of(child)
+
+    def is_out() -> bool:
+        drain_batches()
+        child.do("madvise", address=stack.start, size=stack.end - stack.start, advice=21)
+        return not has_random_bytes_in_ram(child)
+
+    wait_until(is_out, "the last page of the stack is out")
+
+
+def without_randomisation(child: Child) -> str:
+    """Have a child start anew with the addresses that it will have after the next exec too."""
+    child.do("do_not_randomise")
+    child.exec()
+    places = places_of(child.pid)
+    assert places is not None
+    return places
+
+
+@pytest.mark.usefixtures("swap_file")
+@pytest.mark.parametrize("stack_is_out", [False, True])
+def test_without_randomisation_the_next_program_is_told_too(
+    host: LocalHost, child: Child, stack_is_out: bool
+) -> None:
+    """The same program once more, at the same addresses, with memory of its own out of RAM there."""
+    places = without_randomisation(child)
+    start = child.map(SIZE, fill=3, at=0x10000000000)
+    stack = stack_of(child)
+    report = page_out(host, child, (start, SIZE), (stack.start, stack.end - stack.start))
+    child.exec()
+    assert places_of(child.pid) == places, "nothing else tells them apart"
+    child.map(SIZE, fill=4, at=0x10000000000)
+    child.do("madvise", address=start, size=SIZE, advice=21)
+    if stack_is_out:
+        page_out_random_bytes(child)
+    rss = at(child.pid, start).rss
+    (planned,) = host.plan_restore(report.id)
+    assert (planned.blocked is Reason.EXECED) is not stack_is_out
+    assert has_random_bytes_in_ram(child) is not stack_is_out, "a plan brings nothing in"
+    (restored,) = host.restore([planned])
+    assert (restored.outcome, restored.reason) == (Outcome.GONE, Reason.EXECED), restored.told
+    assert at(child.pid, start).rss == rss <= RESIDUE_BYTES
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_the_same_program_is_known_with_its_stack_out(host: LocalHost, child: Child) -> None:
+    without_randomisation(child)
+    start, stack = child.map(SIZE, fill=3), stack_of(child)
+    page_out(host, child, (start, SIZE), (stack.start, stack.end - stack.start))
+    page_out_random_bytes(child)
+    restored = restore(host)
+    assert restored.outcome is Outcome.DONE, restored.told
+    assert at(child.pid, start).rss == SIZE
+    assert not any("address space randomisation" in line for line in restored.told)
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_where_the_program_cannot_be_told_it_says_so(
+    host: LocalHost, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = child.map(SIZE, fill=3)
+    report = page_out(host, child, (start, SIZE))
+    records = PageRecords(host.state_dir / "pages")
+    moved = records.read(report.id)
+    assert moved is not None
+    then = Program.of_text(moved.program)
+    assert then.random is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring, "random_address", lambda _pid: None)
+        restored = restore(host)
+        assert (restored.outcome, restored.reason) == (Outcome.REFUSED, Reason.PROGRAM_UNKNOWN)
+        assert at(child.pid, start).rss <= RESIDUE_BYTES
+    with monkeypatch.context() as patch:
+        patch.setattr(restoring, "places_of", lambda _pid: None)
+        assert restore(host).reason is Reason.PROGRAM_UNKNOWN
+    # It never was known: an operator without the right to attach made the record.
+    records.write(report.id, replace(moved, program=Program(then.places, None).text))
+    restored = restore(host)
+    assert restored.outcome is Outcome.DONE
+    assert any("address space randomisation" in line for line in restored.told), restored.told
 
 
 @pytest.mark.usefixtures("swap_file")
