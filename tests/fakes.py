@@ -487,7 +487,9 @@ class FakeHost:
         warning = self.unrecorded_now if record else None
         return Back(float(len(self.looks)), self.back_now, 3, 0.4, warning)
 
-    def plan_restore(self, action: str | None = None) -> tuple[RestorePlan, ...]:
+    def plan_restore(
+        self, action: str | None = None, *, cancelled: threading.Event | None = None
+    ) -> tuple[RestorePlan, ...]:
         self.calls.append(f"plan_restore {action}")
         if self.restore_error is not None:
             raise self.restore_error
@@ -569,10 +571,14 @@ class FakeHost:
             warning=self.unrecorded_now,
         )
 
-    def mappers(self, target: FakeTarget, row: MappedVma) -> Mappers:  # type: ignore[override]
+    def mappers(  # type: ignore[override]
+        self, target: FakeTarget, row: MappedVma, *, cancelled: threading.Event | None = None
+    ) -> Mappers:
         self.calls.append("mappers")
-        if self.mapping is not None:
-            assert self.mapping.wait(10)
+        while self.mapping is not None and not self.mapping.wait(0.005):
+            if cancelled is not None and cancelled.is_set():
+                self.calls.append("mappers cancelled")
+                raise MemtuiError(Reason.CANCELLED)
         return Mappers((Mapper(811, "postgres"), Mapper(7000, HOSTILE[2])), 1)
 
     def history(self, last: int | None = None) -> History:

@@ -181,13 +181,16 @@ class Host(Protocol):
         ``record`` the answer goes into the ledger, or has a ``warning``.
         """
 
-    def plan_restore(self, action: str | None = None) -> tuple[RestorePlan, ...]:
+    def plan_restore(
+        self, action: str | None = None, *, cancelled: threading.Event | None = None
+    ) -> tuple[RestorePlan, ...]:
         """Say what could be put back: of an action, or one target of it, or the last that moved anything.
 
         Touches nothing. What cannot be put back is in it with ``blocked`` set.
 
         Raises:
-            MemtuiError: NO_SUCH_ACTION; LEDGER_UNWRITABLE where the ledger cannot be read.
+            MemtuiError: NO_SUCH_ACTION; LEDGER_UNWRITABLE where the ledger cannot be read; CANCELLED,
+                before the next target, after ``cancelled`` was set.
         """
 
     def restore(
@@ -198,8 +201,12 @@ class Host(Protocol):
     ) -> tuple[RestoreReport, ...]:
         """Put it back, and report. Ends early, at a step's edge, after :meth:`cancel`."""
 
-    def mappers(self, target: Target, row: MappedVma) -> Mappers:
-        """Find the other processes that map the file or shared memory behind a VMA. Looks at all maps."""
+    def mappers(self, target: Target, row: MappedVma, *, cancelled: threading.Event | None = None) -> Mappers:
+        """Find the other processes that map the file or shared memory behind a VMA. Looks at all maps.
+
+        Raises:
+            MemtuiError: CANCELLED, soon after ``cancelled`` was set.
+        """
 
     def thaw_now(self) -> None:
         """Cancel, and have the guard release whatever it holds, at once. From any thread."""

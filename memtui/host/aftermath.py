@@ -113,17 +113,24 @@ class Aftermath:
                     self._let_go(report_id)
             return True
 
-    def plan_restore(self, action: str | None = None) -> tuple[RestorePlan, ...]:
+    def plan_restore(
+        self, action: str | None = None, cancelled: threading.Event | None = None
+    ) -> tuple[RestorePlan, ...]:
         """Say what could be put back. Touches nothing.
 
         Raises:
-            MemtuiError: NO_SUCH_ACTION; LEDGER_UNWRITABLE.
+            MemtuiError: NO_SUCH_ACTION; LEDGER_UNWRITABLE; CANCELLED.
         """
         found = self._last_that_moved() if action is None else self._ledger.find(action)
         if not found:
             detail = "nothing in the ledger has moved anything" if action is None else None
             raise MemtuiError(Reason.NO_SUCH_ACTION, action or "", detail)
-        return tuple(self._plan_one(item) for item in found)
+        plans = []
+        for item in found:
+            if cancelled is not None and cancelled.is_set():
+                raise MemtuiError(Reason.CANCELLED)
+            plans.append(self._plan_one(item))
+        return tuple(plans)
 
     def restore(
         self,

@@ -177,13 +177,11 @@ class LocalHost:
         """Look how much of what a report moved has come back; None where it is no longer watched."""
         return self.aftermath.look_back(report_id, record=record)
 
-    def plan_restore(self, action: str | None = None) -> tuple[RestorePlan, ...]:
-        """Say what could be put back. Touches nothing.
-
-        Raises:
-            MemtuiError: NO_SUCH_ACTION; LEDGER_UNWRITABLE.
-        """
-        return self.aftermath.plan_restore(action)
+    def plan_restore(
+        self, action: str | None = None, *, cancelled: threading.Event | None = None
+    ) -> tuple[RestorePlan, ...]:
+        """Say what could be put back. Touches nothing."""
+        return self.aftermath.plan_restore(action, cancelled)
 
     def restore(
         self,
@@ -198,9 +196,9 @@ class LocalHost:
                 self._cancelled.set()
             return self.aftermath.restore(plans, on_progress, on_target)
 
-    def mappers(self, target: Target, row: MappedVma) -> Mappers:
+    def mappers(self, target: Target, row: MappedVma, *, cancelled: threading.Event | None = None) -> Mappers:
         """Find the other processes that map the file or shared memory behind a VMA."""
-        return mappers_of(row.vma, but=target.process.pid)
+        return mappers_of(row.vma, target.process.pid, cancelled)
 
     def cancel(self) -> None:
         """End the running plan at the next call's edge. From any thread; returns at once."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import threading
 
 from memtui.linux.procfs import read_process_file, read_stat
 from memtui.model.errors import MemtuiError, NotPermitted
+from memtui.model.reasons import Reason
 from memtui.model.restore import Mapper, Mappers
 from memtui.model.vma import Vma
 
 
-def mappers_of(vma: Vma, but: int) -> Mappers:
+def mappers_of(vma: Vma, but: int, cancelled: threading.Event | None = None) -> Mappers:
     """Return the processes, other than ``but``, that map the same file or shared memory.
 
     A file is known by device and inode, as maps shows them; private memory has none, and no mappers.
+
+    Raises:
+        MemtuiError: CANCELLED, before the next process, after ``cancelled`` was set.
     """
     found: list[Mapper] = []
     unreadable = 0
@@ -21,6 +26,8 @@ def mappers_of(vma: Vma, but: int) -> Mappers:
         return Mappers((), 0)
     device, inode = vma.device.encode("ascii"), str(vma.inode).encode("ascii")
     for pid in sorted(int(entry) for entry in os.listdir("/proc") if entry.isdigit()):
+        if cancelled is not None and cancelled.is_set():
+            raise MemtuiError(Reason.CANCELLED)
         if pid == but:
             continue
         try:

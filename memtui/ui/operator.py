@@ -153,10 +153,10 @@ class Operator(threading.Thread):
 
 
 class Clerk(threading.Thread):
-    """Asks the host what the UI thread may not wait for: plans, and what can be marked."""
+    """Asks the host what the UI thread may not wait for: plans, what can be marked, who maps a file."""
 
-    def __init__(self, post: Post) -> None:
-        super().__init__(name="memtui-clerk", daemon=True)
+    def __init__(self, post: Post, name: str = "memtui-clerk") -> None:
+        super().__init__(name=name, daemon=True)
         self._post = post
         self._questions: queue.Queue[Callable[[], None] | None] = queue.Queue()
 

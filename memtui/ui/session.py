@@ -62,16 +62,17 @@ class Session:
         self.watcher = Watcher(host, post) if sampling and not options.read_only else None
         self.operator = None if options.read_only else Operator(host, self.shelf, post, self.watcher)
         self.clerk = Clerk(post)
+        self.searcher = Clerk(post, "memtui-searcher")
 
     def start(self) -> None:
         """Start the threads."""
-        for thread in (self.sampler, self.operator, self.watcher, self.clerk):
+        for thread in (self.sampler, self.operator, self.watcher, self.clerk, self.searcher):
             if thread is not None:
                 thread.start()
 
     def stop(self) -> None:
         """Tell the threads to end; waits for none of them, since each may be stuck in the kernel."""
-        for thread in (self.sampler, self.operator, self.watcher, self.clerk):
+        for thread in (self.sampler, self.operator, self.watcher, self.clerk, self.searcher):
             if thread is not None:
                 thread.stop()
 
@@ -125,16 +126,21 @@ class Session:
 
         self.clerk.ask(question)
 
-    def ask_restore(self, turn: int, action: str | None) -> None:
-        """Have it looked what could be put back; the answer is a RestorePlanned with the same turn."""
+    def ask_restore(self, turn: int, action: str | None, cancelled: threading.Event) -> None:
+        """Have it looked what could be put back, unless ``cancelled``.
+
+        The answer is a RestorePlanned with the same turn. It may take long, and holds up no plan.
+        """
 
         def question() -> None:
+            if cancelled.is_set():
+                return
             try:
-                self.post(RestorePlanned(turn, self.host.plan_restore(action), ""))
+                self.post(RestorePlanned(turn, self.host.plan_restore(action, cancelled=cancelled), ""))
             except Exception as error:  # The dialog waits for an answer, and shows this one.
                 self.post(RestorePlanned(turn, None, words_of(error)))
 
-        self.clerk.ask(question)
+        self.searcher.ask(question)
 
     def ask_ledger(self) -> None:
         """Have the end of the ledger read; the answer is a LedgerRead."""
@@ -147,23 +153,36 @@ class Session:
 
         self.clerk.ask(question)
 
-    def ask_verdicts(self, turn: int, target: Target, row: MappedVma, *, others: bool) -> None:
+    def ask_verdicts(
+        self, turn: int, target: Target, row: MappedVma, *, others: bool, cancelled: threading.Event
+    ) -> None:
         """Have a VMA judged, and with ``others`` looked who else maps its file; gives the handle back.
 
-        The answers are a Judged and a MappersFound with the same turn.
+        The answers are a Judged and a MappersFound with the same turn. The second may take long: it
+        holds up no plan, and is not looked for any more once it is ``cancelled``.
         """
 
-        def question() -> None:
+        def judge() -> None:
             try:
                 self.post(Judged(turn, tuple((advice, target.judge(row, advice)) for advice in Advice)))
-                if others:
-                    self.post(MappersFound(turn, self.host.mappers(target, row), ""))
             except Exception as error:  # The screen waits for an answer, and shows this one.
                 self.post(MappersFound(turn, None, words_of(error)))
             finally:
                 self.shelf.give_back(target)
 
-        self.clerk.ask(question)
+        def search() -> None:
+            try:
+                if not cancelled.is_set():
+                    self.post(MappersFound(turn, self.host.mappers(target, row, cancelled=cancelled), ""))
+            except Exception as error:  # The screen waits for an answer, and shows this one.
+                self.post(MappersFound(turn, None, words_of(error)))
+            finally:
+                self.shelf.give_back(target)
+
+        search_too = others and self.shelf.take(target)
+        self.clerk.ask(judge)
+        if search_too:
+            self.searcher.ask(search)
 
     def ask_marks(self, process: ProcessId) -> None:
         """Have all of a process looked through for what can be marked; answers with a MarksFound."""

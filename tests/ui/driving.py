@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from textual.pilot import Pilot
@@ -98,12 +99,17 @@ async def mark_regions(app: MemtuiApp, pilot: Pilot[Any], *labels: str) -> None:
         await pilot.press("space")
 
 
+def _set_in(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    loop.call_soon_threadsafe(event.set)
+
+
 async def settled(app: MemtuiApp, pilot: Pilot[Any]) -> None:
-    """Wait until the clerk has no question left and its answers are on the screen."""
-    answered = asyncio.Event()
+    """Wait until no question is left and the answers are on the screen."""
     loop = asyncio.get_running_loop()
-    app.session.clerk.ask(lambda: loop.call_soon_threadsafe(answered.set) and None)
-    await asyncio.wait_for(answered.wait(), WAIT_S)
+    for clerk in (app.session.clerk, app.session.searcher):
+        answered = asyncio.Event()
+        clerk.ask(partial(_set_in, loop, answered))
+        await asyncio.wait_for(answered.wait(), WAIT_S)
     await pilot.pause()
 
 

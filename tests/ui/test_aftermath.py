@@ -382,3 +382,22 @@ async def test_collapse_shows_what_it_adds(make_app: MakeApp) -> None:
         text = " ".join(screen_text(app).replace("│", " ").split())
         words = "of 32.1M requested 32M will become huge; 64K without a whole huge page, RSS will grow by 8M"
         assert words in text
+
+
+async def test_a_search_that_takes_long_holds_up_no_plan_and_ends_with_its_screen(make_app: MakeApp) -> None:
+    host = FakeHost()
+    host.mapping = threading.Event()
+    app = make_app(host=host)
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        app.main.map.table.go_to(rows_of(app).key(index_of(app, "file")))
+        await pilot.press("x")
+        await until(lambda: "mappers" in host.calls, pilot)
+        assert isinstance(app.screen, ExplainScreen)
+        await pilot.press("escape")
+        await until(lambda: "mappers cancelled" in host.calls, pilot)
+        await pilot.press("x")
+        await until(lambda: host.calls.count("mappers") == 2, pilot)
+        answered = threading.Event()
+        app.session.clerk.ask(answered.set)
+        assert answered.wait(5), "what is asked for a plan waits for the search"

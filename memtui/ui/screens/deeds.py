@@ -184,7 +184,9 @@ class DeedsScreen(ThreePanes):
         whose = safe(f"VMA of {view.target.process.pid} {view.target.name}")
         screen = ExplainScreen(self._turn, row, whose)
         self.app.push_screen(screen)
-        self.session.ask_verdicts(self._turn, view.target, row, others=screen.has_file)
+        self.session.ask_verdicts(
+            self._turn, view.target, row, others=screen.has_file, cancelled=screen.cancelled
+        )
 
     def on_judged(self, message: told.Judged) -> None:
         """Hand the verdicts to the explanation that asked."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -64,9 +65,14 @@ class ExplainScreen(LinesScreen):
         self._about = [whose, *explain_vma(row)]
         self._flags = explain_flags(row)
         self.has_file = row.kind in _WITH_FILE
+        self.cancelled = threading.Event()
         self._verdicts = explain_verdicts(None)
         self._mappers = explain_mappers(None, "looking ...") if self.has_file else []
         super().__init__(self._all())
+
+    def on_unmount(self) -> None:
+        """Want no more answers."""
+        self.cancelled.set()
 
     def _all(self) -> list[SafeText]:
         # What takes long to find stands last, so that nothing moves away under the reader.

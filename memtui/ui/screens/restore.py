@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import ClassVar
 
 from textual import on
@@ -33,6 +34,7 @@ class RestoreScreen(ModalScreen["tuple[RestorePlan, ...] | None"]):
         self._session = session
         self._turn = turn
         self._action = action
+        self._cancelled = threading.Event()
         self._plans: tuple[RestorePlan, ...] = ()
         self._title = TextLine(id="restore-title")
         self._title.set_reactive(TextLine.text, SafeText("Restore: put back what an action moved"))
@@ -54,7 +56,11 @@ class RestoreScreen(ModalScreen["tuple[RestorePlan, ...] | None"]):
     def on_mount(self) -> None:
         """Ask what could be put back."""
         self._targets.lines = (SafeText("looking what is still out ..."),)
-        self._session.ask_restore(self._turn, self._action)
+        self._session.ask_restore(self._turn, self._action, self._cancelled)
+
+    def on_unmount(self) -> None:
+        """Want no more answers."""
+        self._cancelled.set()
 
     def show_answer(self, message: RestorePlanned) -> None:
         """Show what could be put back, if it was asked for here."""
