@@ -60,16 +60,22 @@ class Remains:
         self._recheck = Recheck(handle)
         self._identities = [item.identity for item in moved.stretches]
         self._starts = [item.range.start for item in moved.stretches]
+        self._maps_text = b""
         self._vmas: tuple[Vma, ...] = ()
 
-    def read_layout(self) -> None:
-        """Read the map anew: it says what kind of memory lies where.
+    def read_layout(self) -> bool:
+        """Read the map anew: it says what kind of memory lies where. Return whether it has changed.
 
         Raises:
             MemtuiError: if the target has exited or exec'ed.
         """
         handle = self._handle
-        self._vmas = parse_maps(handle.read_maps(), machine.shmem_devices(handle.pid))
+        text = handle.read_maps()
+        if text == self._maps_text:
+            return False
+        self._maps_text = text
+        self._vmas = parse_maps(text, machine.shmem_devices(handle.pid))
+        return True
 
     def served(self) -> RangeSet:
         """Return where a userfaultfd serves the pages: reading there would wait for its server.

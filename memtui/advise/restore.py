@@ -190,6 +190,9 @@ class Restorer:
         try:
             self._look_for_servers()
             look = self._remains.look(step)
+            # What is behind a mapping cannot be opened by addresses that it no longer has.
+            if look.left and self._remains.read_layout():
+                look = self._remains.look(step)
         except MemtuiError as error:
             self._stopped = error.reason
             return

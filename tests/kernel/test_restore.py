@@ -296,6 +296,22 @@ def test_what_left_again_is_told_from_what_is_gone(host: LocalHost, child: Child
 
 
 @pytest.mark.usefixtures("swap_file")
+def test_a_mapping_that_is_cut_short_meanwhile_comes_back_all_the_same(host: LocalHost, child: Child) -> None:
+    start = child.map(SIZE, shared=True, fill=3)
+    page_out(host, child, (start, SIZE))
+    cut = threading.Event()
+
+    def unmap_end(progress: Progress) -> None:
+        if progress.done_bytes and not cut.is_set():
+            cut.set()
+            child.do("unmap", address=start + SIZE - MIB, size=MIB)
+
+    (restored,) = host.restore(host.plan_restore(), unmap_end)
+    assert at(child.pid, start).rss == SIZE - MIB, restored.told
+    assert (restored.reason, restored.still_out_bytes) == (Reason.GONE, 0)
+
+
+@pytest.mark.usefixtures("swap_file")
 def test_where_holes_cannot_be_told_nothing_is_read(
     host: LocalHost, child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
