@@ -166,6 +166,7 @@ def _part_of(row: MappedVma, part: Range, measure: Measure) -> MappedVma:
             shared_bytes=_pages(details.shared_bytes * share),
             anonymous_bytes=_pages(details.anonymous_bytes * share),
             huge_bytes=_pages(details.huge_bytes * share),
+            lazy_free_bytes=_pages(details.lazy_free_bytes * share),
         )
     return replace(row, vma=vma, rss_bytes=rss, swap_bytes=swap, details=details)
 

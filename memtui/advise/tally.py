@@ -43,6 +43,7 @@ class RangeTally:
     """Sums over the pieces of one planned range; bytes.
 
     ``swapped_bytes`` of what moved were in swap afterwards, ``came_bytes`` came into RSS meanwhile.
+    ``huge_moved_bytes`` of what moved had stood in huge pages.
     """
 
     planned: PlannedRange
@@ -54,6 +55,7 @@ class RangeTally:
     swap_after_bytes: int = 0
     swapped_bytes: int = 0
     came_bytes: int = 0
+    huge_moved_bytes: int = 0
     zero_bytes: int = 0
     huge_before_bytes: int = 0
     huge_after_bytes: int = 0
@@ -131,13 +133,15 @@ def _add_left(
     out = cut((run for run in after if run[2] & SWAPPED), left)
     left_by_piece = tally_by_span(spans, ((item.start, item.end, PRESENT) for item in left)).rss_bytes
     out_by_piece = tally_by_span(spans, out).swap_bytes
-    for piece, rss_was, rss_now, left_bytes, out_bytes in zip(
-        called, was, now, left_by_piece, out_by_piece, strict=True
+    huge_by_piece = tally_by_span(spans, cut((run for run in before if run[2] & HUGE), left)).rss_bytes
+    for piece, rss_was, rss_now, left_bytes, out_bytes, huge_bytes in zip(
+        called, was, now, left_by_piece, out_by_piece, huge_by_piece, strict=True
     ):
         tally = tallies[piece.owner]
         tally.moved_bytes += left_bytes
         tally.came_bytes += rss_now - rss_was + left_bytes
         tally.swapped_bytes += out_bytes
+        tally.huge_moved_bytes += huge_bytes
     # The looks may show what lies between the pieces too.
     return intersect(left, tuple(Range(start, end) for start, end in spans))
 
@@ -179,6 +183,9 @@ def settle(tally: RangeTally, about: Circumstances) -> RangeReport:
             report.moved_bytes = tally.moved_bytes
         if about.advice is Advice.PAGEOUT and not tally.raced_bytes:
             report.swapped_bytes, report.came_bytes = tally.swapped_bytes, tally.came_bytes
+            report.huge_moved_bytes = tally.huge_moved_bytes
+            nowhere = max(0, tally.moved_bytes - tally.swapped_bytes)
+            report.given_up_bytes = min(nowhere, _bytes_of(Reason.LAZY_FREE, planned))
     if not tally.raced_bytes:
         report.cache_delta_bytes = tally.cache_came_bytes
     start = planned.range.start
@@ -188,6 +195,10 @@ def settle(tally: RangeTally, about: Circumstances) -> RangeReport:
     report.outcome, report.reason = outcome, reason
     report.reason_text = text or (reason.text if reason else None)
     return report
+
+
+def _bytes_of(reason: Reason, planned: PlannedRange) -> int:
+    return sum(why.count_bytes or 0 for why in planned.verdict.reasons if why.reason is reason)
 
 
 _Ending = tuple[Outcome, "Reason | None", "str | None"]

@@ -107,6 +107,7 @@ _SMAPS_FIELDS = {
     b"FilePmdMapped": 5,
     b"Swap": 6,
     b"Locked": 7,
+    b"LazyFree": 8,
 }
 
 
@@ -129,12 +130,12 @@ def parse_smaps(data: bytes) -> dict[int, VmaDetails]:
             flags = flag_sets[flag_line] = tuple(flag_line[8:].decode("ascii", "replace").split())
         addresses = record[0].split(b" ", 1)[0].split(b"-")
         start, end = int(addresses[0], 16), int(addresses[1], 16)
-        rss, pss, shared, referenced, anonymous, huge, swap, locked = (
+        rss, pss, shared, referenced, anonymous, huge, swap, locked, lazy_free = (
             sum(int(record[line][key_length:-4]) for line, key_length in places) * 1024
             for places in shape.fields
         )
         found[start] = VmaDetails(
-            flags, rss, pss, shared, referenced, anonymous, huge, swap, locked, size_bytes=end - start
+            flags, rss, pss, shared, referenced, anonymous, huge, swap, locked, end - start, lazy_free
         )
     return found
 

@@ -98,6 +98,10 @@ def _pageout(report: TargetReport, swaps: Collection[SwapKind]) -> Iterator[str]
     shared_memory = [item for item in seen if item.planned.kind is Kind.SHMEM and item.moved_bytes]
     if (moved and _total(seen, "swapped_bytes")) or _fell(shared_memory):
         yield from _of_swap(swaps)
+    if huge := sum(item.huge_moved_bytes or 0 for item in seen if item.planned.kind in ANONYMOUS_KINDS):
+        yield f"{size(huge)} of it were huge pages; they come back as small ones."
+    if freed := _total(seen, "given_up_bytes"):
+        yield f"{size(freed)} were freed: their owner had given them up (MADV_FREE)."
     yield from _of_shared_memory(shared_memory)
     yield from _of_files([item for item in seen if _is_file(item)])
     if came := _total(seen, "came_bytes"):
@@ -111,13 +115,15 @@ def _pageout(report: TargetReport, swaps: Collection[SwapKind]) -> Iterator[str]
 
 def _where(items: Sequence[RangeReport]) -> list[tuple[int, str]]:
     """Return where what left RSS is, by the page table, with its bytes: in swap, or only unmapped."""
-    swapped = files = shmem = given = 0
+    swapped = files = shmem = given = freed = 0
     for item in items:
         moved = item.moved_bytes or 0
         out = min(moved, item.swapped_bytes or 0)
         swapped += out
         if item.planned.kind in ANONYMOUS_KINDS:
-            given += moved - out if item.swapped_bytes is not None else 0
+            gone = moved - out if item.swapped_bytes is not None else 0
+            free = min(gone, item.given_up_bytes or 0)
+            freed, given = freed + free, given + gone - free
         elif item.planned.kind is Kind.SHMEM:
             shmem += moved - out
         else:
@@ -126,6 +132,7 @@ def _where(items: Sequence[RangeReport]) -> list[tuple[int, str]]:
         (swapped, "in swap"),
         (files, "unmapped pages of files"),
         (shmem, "unmapped shared memory"),
+        (freed, "freed (MADV_FREE)"),
         (given, "neither in RAM nor in swap (the target let go of it)"),
     )
     return [(count, words) for count, words in told if count]

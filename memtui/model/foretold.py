@@ -55,7 +55,12 @@ def rest_in_words(reasons: Sequence[WhyBytes]) -> SafeText:
     parts = [
         f"{size(why.count_bytes)} {reason_in_short(why.reason)}"
         for why in reasons
-        if why.reason is not Reason.RSS_GROWS and why.count_bytes != 0
+        if why.reason not in (Reason.RSS_GROWS, Reason.LAZY_FREE) and why.count_bytes != 0
+    ]
+    parts += [
+        f"{size(why.count_bytes)} of it will be freed (MADV_FREE: its owner gave it up)"
+        for why in reasons
+        if why.reason is Reason.LAZY_FREE and why.count_bytes != 0
     ]
     grows = next((why for why in reasons if why.reason is Reason.RSS_GROWS and why.count_bytes != 0), None)
     if grows is not None:

@@ -32,6 +32,7 @@ class Reason(str, Enum):
     ALREADY_OUT = "already_out"
     UNTOUCHED = "untouched"
     UNMAPPED_HERE = "unmapped_here"
+    LAZY_FREE = "lazy_free"
     SHARED_PAGES = "shared_pages"
     NO_SWAP = "no_swap"
     SWAP_LIMIT = "swap_limit"
@@ -95,7 +96,6 @@ class Reason(str, Enum):
     PAGES_UNKNOWN = "pages_unknown"
     PAGES_UNSEEN = "pages_unseen"
     PROGRAM_UNKNOWN = "program_unknown"
-    PROGRAM_UNKNOWN = "program_unknown"
     NO_ATTACH = "no_attach"
     MEMORY_LOW = "memory_low"
     MEMORY_LIMIT = "memory_limit"
@@ -146,6 +146,7 @@ _TABLE: dict[Reason, _Words] = {
     Reason.ALREADY_OUT: _Words("in swap already"),
     Reason.UNTOUCHED: _Words("never touched, or dropped: no page stands there"),
     Reason.UNMAPPED_HERE: _Words("not mapped in by this process now (it may be in the page cache)"),
+    Reason.LAZY_FREE: _Words("will be freed, not swapped: its owner gave it up (MADV_FREE)"),
     Reason.SHARED_PAGES: _Words(
         "pages that other processes map too are skipped", "they can go once only one process maps them"
     ),
@@ -239,9 +240,6 @@ _TABLE: dict[Reason, _Words] = {
     Reason.PAGES_UNSEEN: _Words(
         "which pages left RAM could not be seen: its pagemap may not be read",
         "run as root: see `memtui doctor`",
-    ),
-    Reason.PROGRAM_UNKNOWN: _Words(
-        "what told its program when it was moved cannot be seen now: it may be another one"
     ),
     Reason.PROGRAM_UNKNOWN: _Words(
         "what told its program when it was moved cannot be seen now: it may be another one"

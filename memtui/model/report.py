@@ -48,8 +48,9 @@ class RangeReport:
 
     ``advised_bytes`` is the kernel's word, ``moved_bytes`` what was seen: see TargetReport. Of what
     moved, ``swapped_bytes`` were in swap afterwards by the page table, which does not tell of shared
-    memory; ``came_bytes`` came into RSS meanwhile. ``cache_delta_bytes`` is of the page cache of its
-    stretch of a file, ``referenced_delta_bytes`` of the whole VMA.
+    memory; ``came_bytes`` came into RSS meanwhile, ``given_up_bytes`` were dropped, as their owner had
+    allowed (MADV_FREE), and ``huge_moved_bytes`` had stood in huge pages. ``cache_delta_bytes`` is of the
+    page cache of its stretch of a file, ``referenced_delta_bytes`` of the whole VMA.
     """
 
     planned: PlannedRange
@@ -61,6 +62,8 @@ class RangeReport:
     swap_after_bytes: int | None = None
     swapped_bytes: int | None = None
     came_bytes: int | None = None
+    given_up_bytes: int | None = None
+    huge_moved_bytes: int | None = None
     huge_delta_bytes: int | None = None
     cache_delta_bytes: int | None = None
     referenced_delta_bytes: int | None = None

@@ -177,11 +177,27 @@ def _judge_reclaim(
     if row.pages is None and not pages.resident_bytes:
         nothing = Reason.UNMAPPED_HERE if row.kind in CACHED_KINDS else Reason.NOTHING_RESIDENT
         return Verdict(Will.NO, 0, (WhyBytes(nothing, row.vma.size_bytes),))
+    given_up = _given_up(row, pages) if advice is Advice.PAGEOUT else 0
     stays, to_swap = _stays(row, pages, advice, machine, may_write)
     left = pages.resident_bytes - sum(why.count_bytes or 0 for why in stays)
     will = Will.NO if left < PAGE_BYTES else Will.PARTLY if stays else Will.YES
     reasons = stays if row.pages is None and row.swap_bytes is None else stays + _elsewhere(row, pages)
-    return Verdict(will, left, reasons, to_swap, is_estimate=_is_estimate(row))
+    # It is of what goes, and no reason for what does not: it stands last.
+    reasons += _weighty((WhyBytes(Reason.LAZY_FREE, min(left, given_up)),))
+    is_estimate = _is_estimate(row) or (given_up > 0 and not _smaps_is_of_these(row, pages))
+    return Verdict(will, left, reasons, to_swap, is_estimate=is_estimate)
+
+
+def _given_up(row: MappedVma, pages: PageFacts) -> int:
+    """Return what its owner gave up with MADV_FREE: it is dropped, and takes no swap (mm/vmscan.c)."""
+    if row.details is None or row.kind not in ANONYMOUS_KINDS or "mm" in row.details.flags:
+        return 0
+    return min(pages.own_anonymous_bytes, row.details.lazy_free_bytes)
+
+
+def _smaps_is_of_these(row: MappedVma, pages: PageFacts) -> bool:
+    """Whether smaps' numbers are of just these pages: of the whole VMA, and of none that others map."""
+    return row.details is not None and row.details.size_bytes == row.vma.size_bytes and not pages.shared_bytes
 
 
 def _is_estimate(row: MappedVma) -> bool:
@@ -253,8 +269,9 @@ def _stays(
         barred = file + (anonymous if row.vma.is_shared else 0)
         anonymous, file = (0 if row.vma.is_shared else anonymous), 0
     free, room = machine.swap_free_bytes, machine.swap_room_bytes
-    no_swap = 0 if free is None else max(0, anonymous - free)
-    over_limit = 0 if room is None else max(0, anonymous - no_swap - room)
+    swappable = anonymous - min(anonymous, _given_up(row, pages))
+    no_swap = 0 if free is None else max(0, swappable - free)
+    over_limit = 0 if room is None else max(0, swappable - no_swap - room)
     reasons = (
         shared,
         stuck,
@@ -264,4 +281,4 @@ def _stays(
     )
     # Shared memory is unmapped before swap is asked for (shrink_folio_list(), mm/vmscan.c): it leaves
     # RSS without swap too, and stays in RAM.
-    return _weighty(reasons), anonymous - no_swap - over_limit + (file if row.kind is Kind.SHMEM else 0)
+    return _weighty(reasons), swappable - no_swap - over_limit + (file if row.kind is Kind.SHMEM else 0)

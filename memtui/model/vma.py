@@ -185,7 +185,8 @@ class VmaDetails:
     """What only smaps tells of a VMA; bytes.
 
     ``shared_bytes`` are resident pages that another mapping maps as well (Shared_Clean plus
-    Shared_Dirty), which COLD and PAGEOUT skip in silence.
+    Shared_Dirty), which COLD and PAGEOUT skip in silence. ``lazy_free_bytes`` are resident pages that
+    their owner gave up with MADV_FREE: reclaim, and so PAGEOUT, drops them.
     """
 
     flags: tuple[str, ...]
@@ -198,6 +199,7 @@ class VmaDetails:
     swap_bytes: int
     locked_bytes: int
     size_bytes: int = 0
+    lazy_free_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

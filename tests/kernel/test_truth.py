@@ -30,6 +30,7 @@ from memtui.model.plan import Freeze, Mark
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason, reason_of_errno
 from memtui.model.report import Outcome, TargetReport
+from memtui.text import size as in_words
 from tests.conftest import need
 from tests.kernel.toolkit import (
     HUGE,
@@ -50,6 +51,7 @@ SIZE = 8 * MIB
 SLACK_BYTES = 4 * MIB
 """What the rest of the machine may do to its counters meanwhile."""
 SYS_CACHESTAT = 451
+MADV_FREE = 8
 
 
 @pytest.fixture
@@ -159,6 +161,37 @@ def test_fact_3_5_unmapped_is_not_freed(host: LocalHost, child: Child) -> None:
     tells(report, "left RSS", "unmapped is not freed", "The whole machine meanwhile")
     tells_nothing_of(report, "zram", "is free")
     the_machine_is_named(report)
+
+
+def test_pageout_drops_what_its_owner_gave_up(host: LocalHost, child: Child) -> None:
+    """MADV_FREE: it takes no swap, its content is gone, and the report says whose word that was."""
+    start = child.map(SIZE, fill=1)
+    child.do("madvise", address=start, size=SIZE // 2, advice=MADV_FREE)
+    given_up = at(child.pid, start).fields["LazyFree"]
+    assert given_up >= SIZE // 2 - RESIDUE_BYTES
+    report = give(host, child, Advice.PAGEOUT, start, SIZE, thorough=True)
+    after = at(child.pid, start)
+    assert after.rss == 0
+    assert abs(after.swap - SIZE // 2) <= RESIDUE_BYTES
+    planned = report.ranges[0].planned.verdict
+    assert (planned.forecast_bytes, planned.swap_bytes) == (SIZE, SIZE - given_up)
+    assert [(why.reason, why.count_bytes) for why in planned.reasons] == [(Reason.LAZY_FREE, given_up)]
+    assert report.ranges[0].given_up_bytes == given_up
+    tells(report, f"{in_words(given_up)} were freed: their owner had given them up (MADV_FREE).")
+    child.do("touch", address=start, size=PAGE)
+    assert at(child.pid, start).rss == 0, "the zero page: what was in it is gone"
+
+
+def test_fact_3_7_huge_pages_come_back_as_small_ones(host: LocalHost, child: Child) -> None:
+    start = child.map(2 * HUGE, align=HUGE, fill=1)
+    give(host, child, Advice.COLLAPSE, start, HUGE)
+    assert at(child.pid, start).huge == HUGE
+    report = give(host, child, Advice.PAGEOUT, start, 2 * HUGE, thorough=True)
+    assert report.moved_bytes == 2 * HUGE
+    tells(report, "2M of it were huge pages; they come back as small ones.")
+    child.do("touch", address=start, size=2 * HUGE)
+    after = at(child.pid, start)
+    assert (after.rss, after.huge) == (2 * HUGE, 0)
 
 
 def test_peers_2_a_second_pageout_does_nothing(host: LocalHost, child: Child) -> None:

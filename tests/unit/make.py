@@ -16,6 +16,8 @@ def details(
     anonymous: int = 0,
     huge: int = 0,
     swap: int = 0,
+    size: int = 0,
+    lazy_free: int = 0,
 ) -> VmaDetails:
     return VmaDetails(
         flags=tuple(flags.split()),
@@ -27,6 +29,8 @@ def details(
         huge_bytes=huge,
         swap_bytes=swap,
         locked_bytes=0,
+        size_bytes=size,
+        lazy_free_bytes=lazy_free,
     )
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.model.advice import Advice
-from memtui.model.foretold import forecast_size
+from memtui.model.foretold import forecast_size, rest_in_words
 from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
 from memtui.model.plan import Freeze, Plan, PlannedRange, TargetPlan
 from memtui.model.ranges import PAGE_BYTES
@@ -146,6 +146,28 @@ def test_without_swap_anonymous_memory_stays(kind: Kind) -> None:
     some = judge(row(vma(kind), rss=MIB), Advice.PAGEOUT, little)
     assert some == Verdict(Will.PARTLY, 4096, (WhyBytes(Reason.NO_SWAP, MIB - 4096),))
     assert judge(row(vma(kind), rss=MIB), Advice.COLD, NO_SWAP).will is Will.YES
+
+
+@pytest.mark.parametrize("pages", [None, PageFacts(MIB, 0, 0, 0)])
+def test_what_its_owner_gave_up_goes_without_swap(pages: PageFacts | None) -> None:
+    """MADV_FREE: shrink_folio_list() drops what is not swap-backed, and asks for no swap."""
+    half = MIB // 2
+    of = row(rss=MIB, swap=0, more=details(rss=MIB, anonymous=MIB, size=MIB, lazy_free=half), pages=pages)
+    freed = WhyBytes(Reason.LAZY_FREE, half)
+    verdict = judge(of, Advice.PAGEOUT, MACHINE)
+    assert (verdict.will, verdict.forecast_bytes, verdict.swap_bytes) == (Will.YES, MIB, half)
+    assert verdict.reasons == (freed,)
+    none = judge(of, Advice.PAGEOUT, NO_SWAP)
+    assert none == Verdict(Will.PARTLY, half, (WhyBytes(Reason.NO_SWAP, half), freed))
+    assert none.swap_bytes == 0
+    assert rest_in_words(none.reasons) == (
+        "512K without free swap, 512K of it will be freed (MADV_FREE: its owner gave it up)"
+    )
+    assert judge(of, Advice.COLD, MACHINE).reasons == ()
+    part = judge(
+        row(vma(size=half), more=of.details, pages=PageFacts(half, 0, 0, 0)), Advice.PAGEOUT, MACHINE
+    )
+    assert part.is_estimate
 
 
 def test_without_swap_shared_memory_leaves_rss_all_the_same() -> None:
