@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 
 from memtui.linux.filecache import open_mapped
 from memtui.linux.procfs import error_of
 from memtui.model.errors import NotPermitted
-from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalise
+from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalise, total_bytes
 from memtui.model.reasons import Reason
 from memtui.model.vma import Vma
+
+_FEW_BYTES = 4 << 20
+"""Up to this much SEEK_DATA is asked page by page: SEEK_HOLE walks on to wherever the next hole is."""
 
 
 class MemoryFile:
@@ -108,6 +111,11 @@ class SharedFile:
         if not pages:
             return ()
         delta = self._delta
+        if total_bytes(pages) <= _FEW_BYTES:
+            asked = (Range(part.start + delta, part.end + delta) for part in pages)
+            return normalise(
+                Range(at - delta, at - delta + PAGE_BYTES) for at in _data_pages(self._fd, asked)
+            )
         found = _data(self._fd, pages[0].start + delta, pages[-1].end + delta)
         return intersect(pages, normalise(Range(start - delta, end - delta) for start, end in found))
 
@@ -130,6 +138,22 @@ class SharedFile:
                         raise
                     failed.append(Range(address, address + PAGE_BYTES))
         return normalise(failed)
+
+
+def _data_pages(fd: int, parts: Iterable[Range]) -> Iterator[int]:
+    """Yield the offset of each page that there is, in ascending parts of a file."""
+    for part in parts:
+        at = part.start
+        while at < part.end:
+            try:
+                found = os.lseek(fd, at, os.SEEK_DATA) // PAGE_BYTES * PAGE_BYTES
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    return
+                raise
+            if found == at:
+                yield at
+            at = max(found, at + PAGE_BYTES)
 
 
 def _data(fd: int, at: int, end: int) -> Iterator[tuple[int, int]]:

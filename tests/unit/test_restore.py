@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from memtui.advise import restore as restoring
 from memtui.advise.remains import _by_vma
 from memtui.advise.restore import _steps
 from memtui.cli.restore import _code_of
+from memtui.linux.memory_file import _data, _data_pages
 from memtui.model.process import ProcessId
 from memtui.model.ranges import PAGE_BYTES, Range, intersect, normalise, total_bytes
 from memtui.model.reasons import Reason
@@ -51,6 +54,24 @@ def test_each_page_belongs_to_the_vma_that_holds_it(
     found = list(_by_vma(vmas, pages))
     assert all(here and here == intersect(pages, (vma.range,)) for vma, here in found)
     assert normalise(part for _, here in found for part in here) == intersect(pages, mapped)
+
+
+@given(page_sets, page_sets)
+def test_page_by_page_or_not_the_same_pages_of_a_file_are_found(
+    written: tuple[Range, ...], asked: tuple[Range, ...]
+) -> None:
+    fd = os.memfd_create("test")
+    try:
+        os.ftruncate(fd, 400 * PAGE_BYTES)
+        for part in written:
+            os.pwrite(fd, b"x" * part.size_bytes, part.start)
+        there = intersect(written, asked)
+        pages = _data_pages(fd, asked)
+        assert normalise(Range(at, at + PAGE_BYTES) for at in pages) == there
+        runs = [Range(*run) for part in asked for run in _data(fd, part.start, part.end)]
+        assert intersect(normalise(runs), asked) == there
+    finally:
+        os.close(fd)
 
 
 counts = st.integers(0, 1000).map(lambda pages: pages * PAGE_BYTES)
