@@ -26,7 +26,6 @@ class Signals:
         self._host = host
         self._told: SimpleQueue[int] = SimpleQueue()
         self._before: dict[int, Any] = {}
-        self._wake = threading.Event()
         self.came = False
 
     def __enter__(self) -> Signals:
@@ -45,17 +44,12 @@ class Signals:
         if self.came:
             self._host.cancel()
 
-    def wait(self, timeout_s: float) -> bool:
-        """Wait; return whether a signal came, which ends it early."""
-        return self._wake.wait(timeout_s)
-
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         self.came = True
         self._told.put(number)
 
     def _act(self) -> None:
         while number := self._told.get():
-            self._wake.set()
             self._host.cancel()
             if number != signal.SIGINT:
                 timer = threading.Timer(_HARD_EXIT_S, os._exit, (128 + number,))

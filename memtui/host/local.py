@@ -88,7 +88,7 @@ class LocalHost:
 
     def facts(self) -> MachineFacts:
         """Return what verdicts need to know of the machine."""
-        return MachineFacts(machine.memory().swap_free_bytes, machine.huge_page_bytes())
+        return machine.facts()
 
     def processes(self) -> list[Process]:
         """Return all processes that can be seen, by pid."""
@@ -156,6 +156,8 @@ class LocalHost:
 
             def done(report: TargetReport) -> None:
                 self._watch(report)
+                # They are on record and in the watch: who keeps reports need not keep them.
+                report.moved_pages = ()
                 if on_target is not None:
                     on_target(report)
 
@@ -170,8 +172,6 @@ class LocalHost:
             target.users += 1
             target.watches += 1
         self.aftermath.watch(report, target)
-        # They are on record and in the watch: who keeps reports need not keep them.
-        report.moved_pages = ()
 
     def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
         """Look how much of what a report moved has come back; None where it is no longer watched."""

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -56,11 +57,12 @@ def age_of(host: LocalHost, report: TargetReport) -> float:
 
 
 def open_files() -> set[str]:
-    return {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_open(fd)}
-
-
-def _is_open(fd: str) -> bool:
-    return os.path.lexists(f"/proc/self/fd/{fd}")
+    found = set()
+    for fd in os.listdir("/proc/self/fd"):
+        # Another thread may close it meanwhile.
+        with suppress(FileNotFoundError):
+            found.add(os.readlink(f"/proc/self/fd/{fd}"))
+    return found
 
 
 @pytest.mark.usefixtures("swap_file")
