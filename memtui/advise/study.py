@@ -16,7 +16,7 @@ from memtui.model.errors import MemtuiError
 from memtui.model.pages import PageFacts, huge_facts
 from memtui.model.ranges import inner_aligned
 from memtui.model.reasons import Reason
-from memtui.model.vma import Kind, MappedVma
+from memtui.model.vma import CACHED_KINDS, Kind, MappedVma
 
 
 class Study:
@@ -72,7 +72,7 @@ class Study:
         for run in runs:
             self._look_up()
             found.append(run)
-        return replace(row, blocks=huge_facts(inner, found, size))
+        return replace(row, blocks=huge_facts(inner, found, size, of_file=row.kind in CACHED_KINDS))
 
     def _with_pages(self, survey: PageSurvey, rows: Sequence[MappedVma]) -> list[MappedVma]:
         usable = [row for row in rows if row.kind not in (Kind.VSYSCALL, Kind.HUGETLB)]

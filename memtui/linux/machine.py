@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import resource
+import zlib
 from dataclasses import dataclass
 from functools import cache
 
 from memtui.linux.procfs import decode, kib_to_bytes, parse_colon_lines, read_file
+from memtui.model.verdict import MachineFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,54 @@ def huge_page_bytes() -> int | None:
     """Return the size of a transparent huge page, or None where the kernel has none."""
     data = _read("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
     return int(data) if data else None
+
+
+def facts() -> MachineFacts:
+    """Return what verdicts need to know of the machine."""
+    now = memory()
+    return MachineFacts(
+        swap_free_bytes=now.swap_free_bytes,
+        huge_page_bytes=huge_page_bytes(),
+        swap_cached_bytes=now.swap_cached_bytes,
+        file_huge_pages=file_huge_pages(),
+        shmem_huge_pages=shmem_huge_pages(),
+    )
+
+
+def shmem_huge_pages() -> bool | None:
+    """Return whether COLLAPSE makes huge pages of shared memory; None where the kernel does not say.
+
+    Measured on Linux 6.18: only ``deny`` refuses it, ``never`` does not.
+    """
+    data = _read("/sys/kernel/mm/transparent_hugepage/shmem_enabled")
+    return None if data is None else b"[deny]" not in data
+
+
+@cache
+def file_huge_pages() -> bool | None:
+    """Return whether COLLAPSE makes huge pages of a file system's files; None where nobody tells.
+
+    The kernel's configuration tells; one that does not name the option is of a kernel that may have
+    another rule.
+    """
+    for line in _kernel_config().split(b"\n"):
+        if line == b"CONFIG_READ_ONLY_THP_FOR_FS=y":
+            return True
+        if line == b"# CONFIG_READ_ONLY_THP_FOR_FS is not set":
+            return False
+    return None
+
+
+def _kernel_config() -> bytes:
+    """Return the configuration of the running kernel; empty where it cannot be read."""
+    packed = _read("/proc/config.gz")
+    if packed is None:
+        return _read(f"/boot/config-{os.uname().release}") or b""
+    try:
+        return gzip.decompress(packed)
+    except (OSError, EOFError, zlib.error):
+        # Not what it says it is: as good as not there.
+        return b""
 
 
 def shmem_devices(pid: int) -> frozenset[str]:

@@ -27,6 +27,10 @@ _IN_SHORT: dict[Reason, str] = {
     Reason.HUGETLB: "hugetlb",
     Reason.NO_HUGE_PAGE: "without a whole huge page",
     Reason.ALL_HUGE: "huge already",
+    Reason.FILE_NOT_HUGE: "of files without huge pages",
+    Reason.SHMEM_NOT_HUGE: "shared memory without huge pages",
+    Reason.FILE_HUGE_UNKNOWN: "of files that may have no huge pages",
+    Reason.OWN_COPIES: "with copies of its own",
     Reason.LOCKED_IN_RAM: "in RAM for good",
     Reason.NOTHING_RESIDENT: "not in RAM",
     Reason.NOTHING_SWAPPED: "not in swap",
@@ -35,6 +39,7 @@ _IN_SHORT: dict[Reason, str] = {
     Reason.ZERO_PAGE: "of the zero page",
     Reason.CACHE_UNKNOWN: "perhaps in the page cache",
     Reason.CACHED_ALREADY: "in the page cache already",
+    Reason.SWAP_CACHED: "perhaps in the swap cache already",
     Reason.SKIPPED: "that the kernel skips",
 }
 
@@ -74,7 +79,11 @@ def forecast_in_words(advice: Advice, of: Plan | TargetPlan) -> SafeText:
     expected = "? (not known how much)" if forecast is None else size(forecast)
     targets = of.targets if isinstance(of, Plan) else (of,)
     if any(item.verdict.is_estimate for target in targets for item in target.ranges):
-        expected = f"about {expected} (estimated: not all of its pages may be seen)"
+        expected = (
+            f"at most {expected} (what of it is in RAM already cannot be seen)"
+            if advice is Advice.WILLNEED
+            else f"about {expected} (estimated: not all of its pages may be seen)"
+        )
     words = f"of {size(of.requested_bytes)} requested {expected} {FORECAST_MEANS[advice]}"
     rest = rest_in_words(of.reasons)
     return SafeText(f"{words}; {rest}" if rest else words)

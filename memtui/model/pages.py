@@ -149,12 +149,15 @@ class HugeFacts:
 
     ``fillable_bytes`` are huge pages that hold something and are not huge yet, of which
     ``filled_bytes`` are resident; ``huge_bytes`` are huge already, ``empty_bytes`` hold nothing.
+    ``copied_bytes`` are those of a file or of shared memory that hold a page copied on write: the kernel
+    makes no huge page of them.
     """
 
     fillable_bytes: int
     filled_bytes: int
     huge_bytes: int
     empty_bytes: int
+    copied_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,12 +168,18 @@ class CacheFacts:
     cached_bytes: int
 
 
-def huge_facts(within: Range, runs: Iterable[RawRun], huge_page_bytes: int) -> HugeFacts:
-    """Sort the huge pages of a range by ascending runs, which may reach beyond it."""
+def huge_facts(
+    within: Range, runs: Iterable[RawRun], huge_page_bytes: int, *, of_file: bool = False
+) -> HugeFacts:
+    """Sort the huge pages of a range by ascending runs, which may reach beyond it.
+
+    ``of_file`` tells that a file or shared memory stands behind it: what is not FILE was copied.
+    """
     inner = inner_aligned(within, huge_page_bytes)
     if inner is None:
         return HugeFacts(0, 0, 0, 0)
     holds: dict[int, int] = {}
+    copied: set[int] = set()
     huge = 0
     for start, end, state in cut(runs, (inner,)):
         if not state & (PRESENT | SWAPPED):
@@ -182,5 +191,9 @@ def huge_facts(within: Range, runs: Iterable[RawRun], huge_page_bytes: int) -> H
         for block in range(start // huge_page_bytes, -(-end // huge_page_bytes)):
             part = min(end, (block + 1) * huge_page_bytes) - max(start, block * huge_page_bytes)
             holds[block] = holds.get(block, 0) + (part if is_resident else 0)
-    fillable = len(holds) * huge_page_bytes
-    return HugeFacts(fillable, sum(holds.values()), huge, inner.size_bytes - fillable - huge)
+            if of_file and not state & FILE:
+                copied.add(block)
+    barred = len(copied) * huge_page_bytes
+    fillable = len(holds) * huge_page_bytes - barred
+    filled = sum(bytes_held for block, bytes_held in holds.items() if block not in copied)
+    return HugeFacts(fillable, filled, huge, inner.size_bytes - fillable - huge - barred, barred)

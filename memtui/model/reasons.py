@@ -26,6 +26,8 @@ class Reason(str, Enum):
     NO_HUGE_PAGE = "no_huge_page"
     HUGE_PAGES_OFF = "huge_pages_off"
     NOTHING_TO_COLLAPSE = "nothing_to_collapse"
+    FILE_NOT_HUGE = "file_not_huge"
+    SHMEM_NOT_HUGE = "shmem_not_huge"
     # Of a VMA: the kernel would say yes and do nothing, or only a part.
     NOTHING_RESIDENT = "nothing_resident"
     NOTHING_SWAPPED = "nothing_swapped"
@@ -40,6 +42,9 @@ class Reason(str, Enum):
     ALL_HUGE = "all_huge"
     CACHE_UNKNOWN = "cache_unknown"
     CACHED_ALREADY = "cached_already"
+    SWAP_CACHED = "swap_cached"
+    FILE_HUGE_UNKNOWN = "file_huge_unknown"
+    OWN_COPIES = "own_copies"
     RSS_GROWS = "rss_grows"
     LOCKED_IN_RAM = "locked_in_ram"
     SKIPPED = "skipped"
@@ -141,6 +146,14 @@ _TABLE: dict[Reason, _Words] = {
     Reason.NO_HUGE_PAGE: _Words("holds no whole, aligned huge page", "choose a larger range"),
     Reason.HUGE_PAGES_OFF: _Words("its owner turned huge pages off (nh)", "leave it out of the plan"),
     Reason.NOTHING_TO_COLLAPSE: _Words("nothing in it that could be collapsed", "leave it out of the plan"),
+    Reason.FILE_NOT_HUGE: _Words(
+        "this kernel makes no huge pages of this file (no CONFIG_READ_ONLY_THP_FOR_FS, or open for writing)",
+        "leave it out of the plan",
+    ),
+    Reason.SHMEM_NOT_HUGE: _Words(
+        "huge pages of shared memory are denied on this machine",
+        "write never to /sys/kernel/mm/transparent_hugepage/shmem_enabled",
+    ),
     Reason.NOTHING_RESIDENT: _Words("nothing of it is in RAM"),
     Reason.NOTHING_SWAPPED: _Words("nothing of it is in swap"),
     Reason.ALREADY_OUT: _Words("in swap already"),
@@ -160,6 +173,9 @@ _TABLE: dict[Reason, _Words] = {
     Reason.ALL_HUGE: _Words("all of it is in huge pages already"),
     Reason.CACHE_UNKNOWN: _Words("how much of the file is in the page cache already is not known"),
     Reason.CACHED_ALREADY: _Words("in the page cache already"),
+    Reason.SWAP_CACHED: _Words("perhaps in the swap cache, and so in RAM already"),
+    Reason.FILE_HUGE_UNKNOWN: _Words("whether the kernel makes huge pages of this file is not known"),
+    Reason.OWN_COPIES: _Words("huge pages with copies of its own in them (copied on write) stay as they are"),
     Reason.RSS_GROWS: _Words("RSS will grow by this: the holes of huge pages are filled"),
     Reason.LOCKED_IN_RAM: _Words("it is in RAM for good: nothing to read in"),
     Reason.SKIPPED: _Words(
@@ -279,6 +295,8 @@ _REFUSALS = frozenset(
         Reason.NO_HUGE_PAGE,
         Reason.HUGE_PAGES_OFF,
         Reason.NOTHING_TO_COLLAPSE,
+        Reason.FILE_NOT_HUGE,
+        Reason.SHMEM_NOT_HUGE,
     }
 )
 

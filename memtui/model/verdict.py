@@ -62,6 +62,8 @@ class MachineFacts:
     """What a verdict must know of the machine; None is unknown.
 
     ``swap_room_bytes`` is what the cgroups of the target let it swap still; None also for no limit.
+    ``swap_cached_bytes`` is what of swap is in RAM too. ``file_huge_pages`` and ``shmem_huge_pages`` tell
+    whether the kernel makes huge pages of files that nobody has open for writing, and of shared memory.
     """
 
     swap_free_bytes: int | None
@@ -69,6 +71,9 @@ class MachineFacts:
     task_limit: int = 0x7FFFFFFFF000
     """Addresses from here on never enter a vector: they fail it as a whole (TASK_SIZE)."""
     swap_room_bytes: int | None = None
+    swap_cached_bytes: int | None = None
+    file_huge_pages: bool | None = None
+    shmem_huge_pages: bool | None = None
 
 
 MayWrite = Callable[[MappedVma], "bool | None"]
@@ -83,7 +88,7 @@ def judge(
     if refusal is not None:
         return Verdict(Will.NO, 0, (WhyBytes(refusal, row.vma.size_bytes),))
     if advice is Advice.WILLNEED:
-        return _judge_willneed(row)
+        return _judge_willneed(row, machine)
     if advice is Advice.COLLAPSE:
         return _judge_collapse(row, machine)
     return _judge_reclaim(row, advice, machine, may_write)
@@ -109,6 +114,13 @@ def _collapse_refusal(row: MappedVma, machine: MachineFacts) -> Reason | None:
         return Reason.HUGE_PAGES_OFF if row.kind not in (Kind.VDSO, Kind.DEVICE) else Reason.PFNMAP
     if machine.huge_page_bytes is None or inner_aligned(row.vma.range, machine.huge_page_bytes) is None:
         return Reason.NO_HUGE_PAGE
+    if row.kind is Kind.FILE:
+        # file_thp_enabled(), mm/huge_memory.c: nobody may have it open for writing, and we would know.
+        written = row.vma.is_shared and "w" in row.vma.perms
+        refused = machine.file_huge_pages is False or (machine.file_huge_pages and written)
+        return Reason.FILE_NOT_HUGE if refused else None
+    if row.kind is Kind.SHMEM and machine.shmem_huge_pages is False:
+        return Reason.SHMEM_NOT_HUGE
     if row.kind not in ANONYMOUS_KINDS:
         return None
     if row.blocks is not None:
@@ -118,15 +130,15 @@ def _collapse_refusal(row: MappedVma, machine: MachineFacts) -> Reason | None:
     return Reason.NOTHING_TO_COLLAPSE if empty else None
 
 
-def _judge_willneed(row: MappedVma) -> Verdict:
+def _judge_willneed(row: MappedVma, machine: MachineFacts) -> Verdict:
     size, flags = row.vma.size_bytes, row.flags or ()
     if row.kind in (Kind.VVAR, Kind.HUGETLB, Kind.DEVICE, Kind.VDSO) or "lo" in flags or "pf" in flags:
         return Verdict(Will.NO, 0, (WhyBytes(Reason.LOCKED_IN_RAM, size),))
     if row.kind in ANONYMOUS_KINDS:
-        return _reads_swap_in(row, row.swap_bytes)
+        return _reads_swap_in(row, row.swap_bytes, machine)
     if row.kind is Kind.SHMEM and row.details is not None and row.details.size_bytes == size:
         # Only smaps knows, and only of a mapping as a whole: swapped shared memory is in no page table.
-        return _reads_swap_in(row, row.details.swap_bytes)
+        return _reads_swap_in(row, row.details.swap_bytes, machine)
     if row.cache is None or row.kind is not Kind.FILE:
         return Verdict(Will.PARTLY, None, (WhyBytes(Reason.CACHE_UNKNOWN, None),))
     comes = max(0, row.cache.in_file_bytes - row.cache.cached_bytes)
@@ -141,11 +153,20 @@ def _weighty(reasons: Iterable[WhyBytes]) -> tuple[WhyBytes, ...]:
     return tuple(why for why in reasons if why.count_bytes)
 
 
-def _reads_swap_in(row: MappedVma, swapped_bytes: int | None) -> Verdict:
+def _reads_swap_in(row: MappedVma, swapped_bytes: int | None, machine: MachineFacts) -> Verdict:
     if swapped_bytes is None:
         return Verdict(Will.PARTLY, None)
-    not_in_swap = _weighty((WhyBytes(Reason.NOTHING_SWAPPED, row.vma.size_bytes - swapped_bytes),))
-    return Verdict(Will.YES if swapped_bytes else Will.NO, swapped_bytes, not_in_swap)
+    # What has just been swapped out, or was read in and not touched, needs no reading. Whose pages the
+    # swap cache holds no file tells.
+    cached = min(swapped_bytes, machine.swap_cached_bytes or 0)
+    reasons = _weighty(
+        (
+            WhyBytes(Reason.SWAP_CACHED, cached),
+            WhyBytes(Reason.NOTHING_SWAPPED, row.vma.size_bytes - swapped_bytes),
+        )
+    )
+    will = Will.YES if swapped_bytes else Will.NO
+    return Verdict(will, swapped_bytes, reasons, is_estimate=cached > 0)
 
 
 def _judge_collapse(row: MappedVma, machine: MachineFacts) -> Verdict:
@@ -155,17 +176,23 @@ def _judge_collapse(row: MappedVma, machine: MachineFacts) -> Verdict:
     if row.blocks is not None:
         gain = row.blocks.fillable_bytes
         reasons = (
+            WhyBytes(Reason.OWN_COPIES, row.blocks.copied_bytes),
             WhyBytes(Reason.ALL_HUGE, row.blocks.huge_bytes),
             WhyBytes(_absent(row), row.blocks.empty_bytes),
             WhyBytes(Reason.RSS_GROWS, gain - row.blocks.filled_bytes),
         )
+        if gain and row.kind is Kind.FILE:
+            reasons = (WhyBytes(Reason.FILE_HUGE_UNKNOWN, gain), *reasons[:-1])
+            return Verdict(Will.PARTLY, None, _weighty(reasons), is_estimate=True)
         return Verdict(Will.YES if gain else Will.NO, gain, _weighty(reasons))
     if row.details is None:
         return Verdict(Will.PARTLY, None)
     gain = inner.size_bytes - row.details.huge_bytes
     if gain <= 0:
         return Verdict(Will.NO, 0, (WhyBytes(Reason.ALL_HUGE, row.details.huge_bytes),))
-    return Verdict(Will.YES, gain)
+    if row.kind is Kind.FILE:
+        return Verdict(Will.PARTLY, None, (WhyBytes(Reason.FILE_HUGE_UNKNOWN, gain),), is_estimate=True)
+    return Verdict(Will.YES, gain, is_estimate=True)
 
 
 def _judge_reclaim(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.model.advice import Advice
-from memtui.model.foretold import forecast_size, rest_in_words
-from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
+from memtui.model.foretold import forecast_in_words, forecast_size, rest_in_words
+from memtui.model.pages import FILE, PRESENT, SWAPPED, CacheFacts, HugeFacts, PageFacts, huge_facts
 from memtui.model.plan import Freeze, Plan, PlannedRange, TargetPlan
 from memtui.model.ranges import PAGE_BYTES
 from memtui.model.reasons import Reason
 from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
-from memtui.model.vma import ANONYMOUS_KINDS, Kind, MappedVma
+from memtui.model.vma import ANONYMOUS_KINDS, Kind, MappedVma, Vma
 from memtui.ui.lists.explain import explain_verdicts
 from memtui.ui.lists.verdicts import VerdictRows
 from tests.unit.make import BASE, details, process, row, vma
@@ -308,6 +310,67 @@ def test_the_file_of_another(perms: str, anonymous: int, may: bool | None, forec
 )
 def test_what_collapse_refuses(of: MappedVma, reason: Reason | None) -> None:
     assert refusal(judge(of, Advice.COLLAPSE, MACHINE)) is reason
+
+
+@pytest.mark.parametrize(
+    ("of", "knows", "reason"),
+    [
+        (vma(Kind.FILE, size=HUGE, name="/x", inode=7), {"file_huge_pages": False}, Reason.FILE_NOT_HUGE),
+        (vma(Kind.FILE, size=HUGE, name="/x", inode=7, perms="r--p"), {"file_huge_pages": True}, None),
+        # file_thp_enabled(), mm/huge_memory.c: whoever maps it so has it open for writing.
+        (
+            vma(Kind.FILE, size=HUGE, name="/x", inode=7, perms="rw-s"),
+            {"file_huge_pages": True},
+            Reason.FILE_NOT_HUGE,
+        ),
+        (vma(Kind.FILE, size=HUGE, name="/x", inode=7, perms="rw-s"), {}, None),
+        (vma(Kind.SHMEM, size=HUGE, name="/memfd:x"), {"shmem_huge_pages": False}, Reason.SHMEM_NOT_HUGE),
+        (vma(Kind.SHMEM, size=HUGE, name="/memfd:x"), {"shmem_huge_pages": True}, None),
+        (vma(size=HUGE), {"file_huge_pages": False, "shmem_huge_pages": False}, None),
+    ],
+)
+def test_of_what_the_kernel_makes_huge_pages(of: Vma, knows: dict[str, bool], reason: Reason | None) -> None:
+    machine = replace(MACHINE, **knows)  # type: ignore[arg-type]
+    assert refusal(judge(row(of, rss=HUGE), Advice.COLLAPSE, machine)) is reason
+
+
+@pytest.mark.parametrize("blocks", [None, HugeFacts(HUGE, HUGE, 0, 0)])
+def test_how_much_of_a_file_becomes_huge_is_not_known(blocks: HugeFacts | None) -> None:
+    of = row(vma(Kind.FILE, size=HUGE, name="/x", inode=7), HUGE, 0, details(rss=HUGE), blocks=blocks)
+    for known in (None, True):
+        verdict = judge(of, Advice.COLLAPSE, replace(MACHINE, file_huge_pages=known))
+        assert verdict == Verdict(Will.PARTLY, None, (WhyBytes(Reason.FILE_HUGE_UNKNOWN, HUGE),))
+        assert verdict.is_estimate
+
+
+def test_copies_of_shared_memory_become_no_huge_page() -> None:
+    start = BASE // HUGE * HUGE
+    of = vma(Kind.SHMEM, size=3 * HUGE, start=start, name="/memfd:x")
+    runs = [
+        (start, start + 4096, PRESENT),
+        (start + 4096, start + 2 * HUGE, PRESENT | FILE),
+        (start + 2 * HUGE, start + 2 * HUGE + 4096, SWAPPED),
+    ]
+    blocks = huge_facts(of.range, runs, HUGE, of_file=True)
+    assert blocks == HugeFacts(HUGE, HUGE, 0, 0, copied_bytes=2 * HUGE)
+    verdict = judge(row(of, blocks=blocks), Advice.COLLAPSE, MACHINE)
+    assert verdict == Verdict(Will.YES, HUGE, (WhyBytes(Reason.OWN_COPIES, 2 * HUGE),))
+    assert not verdict.is_estimate
+    by_smaps = judge(row(of, 3 * HUGE, 0, details(rss=3 * HUGE)), Advice.COLLAPSE, MACHINE)
+    assert by_smaps.is_estimate
+
+
+def test_what_may_be_in_the_swap_cache_makes_an_estimate() -> None:
+    of = row(rss=0, swap=MIB)
+    verdict = judge(of, Advice.WILLNEED, replace(MACHINE, swap_cached_bytes=4096))
+    assert verdict == Verdict(Will.YES, MIB, (WhyBytes(Reason.SWAP_CACHED, 4096),))
+    assert verdict.is_estimate
+    item = PlannedRange(of.vma.range, "", of.vma.identity, Kind.ANON, verdict)
+    plan = Plan(Advice.WILLNEED, (TargetPlan(process().id, "cat", (item,), Freeze.OFF),))
+    words = forecast_in_words(Advice.WILLNEED, plan)
+    assert words.startswith("of 1M requested at most 1M ")
+    assert words.endswith("; 4K perhaps in the swap cache already")
+    assert not judge(of, Advice.WILLNEED, replace(MACHINE, swap_cached_bytes=0)).is_estimate
 
 
 def test_collapse_without_huge_pages() -> None:
