@@ -12,7 +12,7 @@ from memtui.model.plan import Freeze, Mark, Plan
 from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
 from memtui.model.restore import RestorePlan
-from memtui.model.verdict import MachineFacts
+from memtui.model.verdict import MachineFacts, Verdict
 from memtui.model.vma import MappedVma
 from memtui.ui.marks import MarkBook, Shelf
 from memtui.ui.messages import (
@@ -156,7 +156,9 @@ class Session:
     def ask_verdicts(
         self, turn: int, target: Target, row: MappedVma, *, others: bool, cancelled: threading.Event
     ) -> None:
-        """Have a VMA judged, and with ``others`` looked who else maps its file; gives the handle back.
+        """Have a VMA judged as a plan would judge it, and with ``others`` looked who else maps its file.
+
+        Gives the handle back.
 
         The answers are a Judged and a MappersFound with the same turn. The second may take long: it
         holds up no plan, and is not looked for any more once it is ``cancelled``.
@@ -164,7 +166,8 @@ class Session:
 
         def judge() -> None:
             try:
-                self.post(Judged(turn, tuple((advice, target.judge(row, advice)) for advice in Advice)))
+                if not cancelled.is_set():
+                    self.post(Judged(turn, self._verdicts(target, row, cancelled)))
             except Exception as error:  # The screen waits for an answer, and shows this one.
                 self.post(MappersFound(turn, None, words_of(error)))
             finally:
@@ -183,6 +186,20 @@ class Session:
         self.clerk.ask(judge)
         if search_too:
             self.searcher.ask(search)
+
+    def _verdicts(
+        self, target: Target, row: MappedVma, cancelled: threading.Event
+    ) -> tuple[tuple[Advice, Verdict], ...]:
+        """Return what a plan for this VMA alone would expect of each advice."""
+        wanted = (Wanted(target, (Mark(row.vma.range, row.vma.identity),)),)
+        found = []
+        for advice in Advice:
+            plan = self.host.plan(advice, wanted, Freeze.OFF, cancelled=cancelled)
+            ranges = [item for of in plan.targets for item in of.ranges]
+            # None where its pages may not be looked at: what the map tells must do then.
+            verdict = ranges[0].verdict if len(ranges) == 1 else target.judge(row, advice)
+            found.append((advice, verdict))
+        return tuple(found)
 
     def ask_marks(self, process: ProcessId) -> None:
         """Have all of a process looked through for what can be marked; answers with a MarksFound."""

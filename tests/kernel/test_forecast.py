@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import queue
 import subprocess
 import threading
 import time
@@ -26,8 +27,11 @@ from memtui.model.errors import MemtuiError
 from memtui.model.plan import Freeze, Mark, PlannedRange
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
-from memtui.model.verdict import Will
+from memtui.model.verdict import Verdict, Will
 from memtui.model.vma import MappedVma
+from memtui.ui.messages import Judged
+from memtui.ui.options import UiOptions
+from memtui.ui.session import Session
 from tests.conftest import need
 from tests.kernel import swaps
 from tests.kernel.mappings import (
@@ -38,6 +42,7 @@ from tests.kernel.mappings import (
     Spot,
     Stage,
     drain_batches,
+    file_private,
     page_out,
 )
 from tests.kernel.toolkit import (
@@ -400,6 +405,33 @@ def test_whether_files_have_huge_pages_is_the_configurations_word(monkeypatch: p
     for text, may in ((b"always [never] deny\n", True), (b"never [deny] force\n", False), (None, None)):
         monkeypatch.setattr(machine, "_read", {name: text}.get)
         assert machine.shmem_huge_pages() is may
+
+
+def test_the_explanation_of_a_vma_says_what_a_plan_would(host: LocalHost, stage: Stage) -> None:
+    """What smaps alone tells is too much for COLLAPSE, and nothing for WILLNEED of a file."""
+    start = stage.child.map(SIZE, align=HUGE)
+    stage.child.do("dirty", address=start, size=PAGE, step=PAGE)
+    for spot in (stage.spot(start), file_private(stage)):
+        assert explained(host, spot) == {advice: plan(host, advice, spot)[0].verdict for advice in Advice}
+    assert explained(host, stage.spot(start))[Advice.COLLAPSE].forecast_bytes == HUGE
+    assert explained(host, spot)[Advice.WILLNEED].forecast_bytes == 0
+
+
+def explained(host: LocalHost, spot: Spot) -> dict[Advice, Verdict]:
+    """Return what the screen shows of a VMA, asked for as the screen does."""
+    answers: queue.Queue[object] = queue.Queue()
+    session = Session(host, UiOptions(read_only=True), answers.put, sampling=False)
+    target = host.open(spot.pid)
+    session.shelf.put(target)
+    (row,) = (row for row in target.look().rows() if row.vma.start == spot.start)
+    session.start()
+    try:
+        session.ask_verdicts(1, target, row, others=False, cancelled=threading.Event())
+        answer = answers.get(timeout=20)
+    finally:
+        session.stop()
+    assert isinstance(answer, Judged)
+    return dict(answer.verdicts or ())
 
 
 def test_a_plan_is_cancelled_soon(host: LocalHost, stage: Stage) -> None:
