@@ -9,7 +9,7 @@ from memtui.cli.output import print_json, print_table, short_name, shortlist
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import CATALOGUE, Advice
-from memtui.model.foretold import forecast_in_words, rest_in_words
+from memtui.model.foretold import forecast_in_words, forecast_size, rest_in_words
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.text import address_range, safe, size
 
@@ -62,10 +62,9 @@ def _weight(part: PlannedRange) -> tuple[int, int]:
 
 
 def _row(part: PlannedRange) -> tuple[str, ...]:
-    about = "~" if part.verdict.is_estimate else ""
     return (
         size(part.requested_bytes),
-        f"{about}{size(part.verdict.forecast_bytes)}",
+        forecast_size(part.verdict),
         part.verdict.will.value,
         address_range(part.range.start, part.range.end),
         short_name(part.name),

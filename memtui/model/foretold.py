@@ -78,7 +78,7 @@ def forecast_in_words(advice: Advice, of: Plan | TargetPlan) -> SafeText:
     forecast = of.forecast_bytes
     expected = "? (not known how much)" if forecast is None else size(forecast)
     targets = of.targets if isinstance(of, Plan) else (of,)
-    if any(item.verdict.is_estimate for target in targets for item in target.ranges):
+    if forecast is not None and any(item.verdict.is_estimate for target in targets for item in target.ranges):
         expected = (
             f"at most {expected} (what of it is in RAM already cannot be seen)"
             if advice is Advice.WILLNEED

@@ -18,7 +18,7 @@ from memtui.model.ranges import Range
 from tests.kernel.toolkit import HUGE, MIB, PAGE, RESIDUE_BYTES, Child, at, smaps
 
 SIZE = 4 * MIB
-MADV_DONTNEED, MADV_HUGEPAGE, MADV_PAGEOUT = 4, 14, 21
+MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE, MADV_PAGEOUT = 4, 8, 14, 21
 READ, WRITE = 1, 2
 
 

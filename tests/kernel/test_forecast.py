@@ -37,6 +37,7 @@ from tests.kernel import swaps
 from tests.kernel.mappings import (
     CASES,
     MADV_DONTNEED,
+    MADV_FREE,
     MADV_PAGEOUT,
     SIZE,
     Spot,
@@ -170,6 +171,20 @@ def test_pageout_without_swap(host: LocalHost, stage: Stage, no_swap: None) -> N
         (result,) = page_out(host, CASES[name](stage))
         assert result.is_right, name
         assert result.is_close, name
+
+
+def test_pageout_without_swap_frees_what_its_owner_gave_up(
+    host: LocalHost, stage: Stage, no_swap: None
+) -> None:
+    spot = CASES["anonymous"](stage)
+    stage.child.do("madvise", address=spot.start, size=SIZE // 2, advice=MADV_FREE)
+    drain_batches()
+    (item,) = plan(host, Advice.PAGEOUT, spot)
+    assert reasons(item) == {Reason.NO_SWAP: SIZE // 2, Reason.LAZY_FREE: SIZE // 2}
+    (result,) = page_out(host, spot)
+    assert result.forecast == SIZE // 2
+    assert result.is_close
+    assert at(spot.pid, spot.start).rss >= SIZE // 2, "what was not given up stays"
 
 
 def test_swap_that_is_nearly_full_is_spent_once(

@@ -341,6 +341,10 @@ def test_how_much_of_a_file_becomes_huge_is_not_known(blocks: HugeFacts | None) 
         verdict = judge(of, Advice.COLLAPSE, replace(MACHINE, file_huge_pages=known))
         assert verdict == Verdict(Will.PARTLY, None, (WhyBytes(Reason.FILE_HUGE_UNKNOWN, HUGE),))
         assert verdict.is_estimate
+        item = PlannedRange(of.vma.range, "/x", of.vma.identity, Kind.FILE, verdict)
+        plan = Plan(Advice.COLLAPSE, (TargetPlan(process().id, "cat", (item,), Freeze.OFF),))
+        words = forecast_in_words(Advice.COLLAPSE, plan)
+        assert words.startswith("of 2M requested ? (not known how much) will become huge; 2M of files")
 
 
 def test_copies_of_shared_memory_become_no_huge_page() -> None:
