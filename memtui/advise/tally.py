@@ -184,8 +184,7 @@ def settle(tally: RangeTally, about: Circumstances) -> RangeReport:
         if about.advice is Advice.PAGEOUT and not tally.raced_bytes:
             report.swapped_bytes, report.came_bytes = tally.swapped_bytes, tally.came_bytes
             report.huge_moved_bytes = tally.huge_moved_bytes
-            nowhere = max(0, tally.moved_bytes - tally.swapped_bytes)
-            report.given_up_bytes = min(nowhere, _bytes_of(Reason.LAZY_FREE, planned))
+            report.given_up_bytes = _given_up(tally)
     if not tally.raced_bytes:
         report.cache_delta_bytes = tally.cache_came_bytes
     start = planned.range.start
@@ -197,8 +196,19 @@ def settle(tally: RangeTally, about: Circumstances) -> RangeReport:
     return report
 
 
-def _bytes_of(reason: Reason, planned: PlannedRange) -> int:
-    return sum(why.count_bytes or 0 for why in planned.verdict.reasons if why.reason is reason)
+def _given_up(tally: RangeTally) -> int:
+    """Return what went neither to swap nor elsewhere since its owner had given it up (MADV_FREE).
+
+    smaps counts what waits in the LRU batch of a CPU only later.
+    """
+    reasons = tally.planned.verdict.reasons
+    foretold = sum(why.count_bytes or 0 for why in reasons if why.reason is Reason.LAZY_FREE)
+    uncounted = _batch_bytes() if foretold else 0
+    return min(max(0, tally.moved_bytes - tally.swapped_bytes), foretold + uncounted)
+
+
+def _batch_bytes() -> int:
+    return _BATCH_PAGES * PAGE_BYTES * (os.cpu_count() or 1)
 
 
 _Ending = tuple[Outcome, "Reason | None", "str | None"]
@@ -309,8 +319,7 @@ def _why_stayed(tally: RangeTally, about: Circumstances, stays_bytes: int) -> Re
         return others[0]
     if about.batches_were_emptied:
         return Reason.SKIPPED
-    is_batch = stays_bytes <= _BATCH_PAGES * PAGE_BYTES * (os.cpu_count() or 1)
-    return Reason.LRU_BATCH if is_batch else Reason.SKIPPED
+    return Reason.LRU_BATCH if stays_bytes <= _batch_bytes() else Reason.SKIPPED
 
 
 def _cold_effect(tally: RangeTally, about: Circumstances) -> _Ending:

@@ -227,6 +227,21 @@ def test_a_collapse_is_partial_only_where_something_asked_for_was_refused() -> N
     assert settle(failed, about(Advice.COLLAPSE)).outcome is Outcome.PARTIAL
 
 
+def test_what_was_given_up_is_told_from_what_the_target_let_go_of() -> None:
+    size = 64 << 20
+    promised = planned(Reason.LAZY_FREE)
+    for of, gone, given_up in (
+        (promised, SIZE // 2, SIZE // 2),
+        # smaps does not count what waits in a batch.
+        (promised, SIZE + PAGE_BYTES, SIZE + PAGE_BYTES),
+        (planned(), SIZE, 0),
+    ):
+        tally = RangeTally(of, SIZE, moved_bytes=size, swapped_bytes=size - gone, seen=True)
+        assert settle(tally, about(Advice.PAGEOUT)).given_up_bytes == given_up
+    much = RangeTally(promised, SIZE, moved_bytes=size, seen=True)
+    assert SIZE < (settle(much, about(Advice.PAGEOUT)).given_up_bytes or 0) < size
+
+
 def test_sizes_read_alike_everywhere() -> None:
     came = RangeTally(planned(kind=Kind.FILE), advised_bytes=SIZE, cache_came_bytes=16 << 20)
     assert settle(came, about(Advice.WILLNEED)).reason_text == "16M came into the page cache"
