@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from memtui.host import Finding, History, HistoryEntry, MachineState, Wanted
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
+from memtui.model.fate import SwapKind, tell
 from memtui.model.holds import FreezeChoice, Thawed
 from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId, Standing
@@ -425,7 +426,7 @@ class FakeHost:
                 ranges.append(self._advise(plan.advice, target, item))
             done += item.requested_bytes
         moved = sum(item.moved_bytes or 0 for item in ranges) if plan.advice is Advice.PAGEOUT else None
-        return TargetReport(
+        report = TargetReport(
             id=name,
             action_id=name,
             time="2026-01-02T03:04:05Z",
@@ -440,9 +441,10 @@ class FakeHost:
             held_ms=0.0 if target.freeze is Freeze.OFF else 31.4,
             longest_held_ms=0.0 if target.freeze is Freeze.OFF else 31.4,
             effect=_effect(plan.advice, moved),
-            told=_told(plan.advice, target.requested_bytes, moved),
             **_total_outcome(ranges),  # type: ignore[arg-type]
         )
+        report.told = tell(report, plan.advice, frozenset({SwapKind.DISK}))
+        return report
 
     def _advise(self, advice: Advice, target: TargetPlan, item: PlannedRange) -> RangeReport:
         page = next(page for page in self._held[target.process] if page.vma.range == item.range)
@@ -460,6 +462,8 @@ class FakeHost:
         page.rss_bytes = (before or 0) - report.moved_bytes
         page.swap_bytes = (swap_before or 0) + (0 if page.vma.inode else report.moved_bytes)
         report.rss_after_bytes, report.swap_after_bytes = page.rss_bytes, page.swap_bytes
+        report.swapped_bytes = 0 if page.vma.inode else report.moved_bytes
+        report.cache_delta_bytes = -report.moved_bytes if page.vma.inode else None
         full = report.moved_bytes == before
         report.outcome = (
             Outcome.NO_EFFECT if not report.moved_bytes else Outcome.DONE if full else Outcome.PARTIAL
@@ -599,15 +603,6 @@ def _effect(advice: Advice, moved: int | None) -> Effect:
     if advice is Advice.COLD:
         return Effect(0, 0, -31 * MIB, 0, 0)
     return Effect(0, 0, None, -2 * MIB, 2 * MIB)
-
-
-def _told(advice: Advice, requested: int, moved: int | None) -> tuple[str, ...]:
-    if advice is not Advice.PAGEOUT:
-        return ()
-    return (
-        f"{(moved or 0) >> 20}M of {requested >> 20}M left RSS for swap",
-        "its cgroup: memory.current fell",
-    )
 
 
 def _entry(advice: Advice, report: TargetReport) -> HistoryEntry:

@@ -74,5 +74,4 @@ def _moved_cell(entry: HistoryEntry) -> str:
 
 def _back_cell(entry: HistoryEntry) -> SafeText:
     """Return what the last look back saw; a dash where nobody looked."""
-    last = entry.back[-1]["back_bytes"] if entry.back else None
-    return size_or_dash(last if isinstance(last, int) else None, bool(entry.back))
+    return size_or_dash(entry.last_back_bytes, bool(entry.back))

@@ -98,6 +98,15 @@ class HistoryEntry:
     back: list[dict[str, object]]
     restored_bytes: int | None
 
+    @property
+    def last_back_bytes(self) -> int | None:
+        """What the last look back that saw anything saw; None where none did."""
+        for look in reversed(self.back):
+            seen = look.get("back_bytes")
+            if isinstance(seen, int) and not isinstance(seen, bool):
+                return seen
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class History:

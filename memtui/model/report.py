@@ -116,9 +116,14 @@ class Back:
     warning: str | None = None
 
 
+WATCHED_S = 60.0
+"""How long an action is watched: what is still out then stayed out."""
+
+
 class Stayed(str, Enum):
     """What a look back says of an action."""
 
+    SO_FAR = "out so far"
     OUT = "stayed out"
     PARTLY = "partly came back"
     BACK = "came back: the advice was wrong"
@@ -132,7 +137,7 @@ def stayed(moved_bytes: int | None, back: Back) -> Stayed | None:
     if not moved_bytes or back.back_bytes is None:
         return None
     if back.back_bytes * 20 <= moved_bytes:
-        return Stayed.OUT
+        return Stayed.OUT if back.after_s >= WATCHED_S else Stayed.SO_FAR
     return Stayed.BACK if back.back_bytes * 2 >= moved_bytes else Stayed.PARTLY
 
 

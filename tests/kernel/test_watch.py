@@ -75,7 +75,7 @@ def test_half_that_is_touched_is_half_that_came_back(host: LocalHost, child: Chi
     first = host.look_back(report.id)
     assert first is not None
     assert first.back_bytes == 0
-    assert stayed(report.moved_bytes, first) is Stayed.OUT
+    assert stayed(report.moved_bytes, first) is Stayed.SO_FAR
     for number in range(0, SIZE // PAGE, 16):
         child.do("touch", address=start + number * PAGE, size=8 * PAGE)
     seen = [host.look_back(report.id, record=True)]
@@ -180,7 +180,7 @@ def test_an_interrupt_ends_the_watch_and_is_no_error(child: Child, tmp_path: Pat
     lines = iter(process.stdout.readline, "")
     look = next(line for line in lines if re.search(r"after \d+ s:", line))
     assert "0 of 16M are back" in look
-    assert "stayed out" in look
+    assert "out so far" in look
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == 0

@@ -100,7 +100,7 @@ def test_restore_brings_back_what_pageout_moved(demo: Terminal, swap_file: Path)
     demo.send("y")
     demo.wait_for("pageout  done")
     assert toolkit.smaps(pid)[cold].rss < toolkit.RESIDUE_BYTES
-    demo.wait_for("stayed out")
+    demo.wait_for("out so far")
     demo.send("R")
     screen = demo.wait_for("needs ")
     assert re.search(rf"still out  {ABOUT_32M}", screen)

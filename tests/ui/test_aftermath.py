@@ -61,7 +61,7 @@ async def test_the_row_counts_what_comes_back_and_says_what_it_means(
         for after_s, back in enumerate((MIB, 4 * MIB, None, 31 * MIB), 1):
             await look_back(app, pilot, after_s, back)
             seen.append(line_with(app, "pageout  done"))
-        assert "1M stayed out" in seen[0]
+        assert "1M out so far" in seen[0]
         assert "4M partly" in seen[1]
         assert " ? " in seen[2]
         assert "stayed" not in seen[2]
@@ -70,7 +70,7 @@ async def test_the_row_counts_what_comes_back_and_says_what_it_means(
         await pilot.press("enter")
         await pilot.pause()
         text = " ".join(screen_text(app).split())
-        assert "1M after 1 s, 7 major faults, psi 0.4%: stayed out" in text
+        assert "1M after 1 s, 7 major faults, psi 0.4%: out so far" in text
         assert "after 2 s" not in text, "only looks that were kept, and the last"
         assert "31M after 4 s, 7 major faults, psi 0.4%: came back: the advice was wrong" in text
         await look_back(app, pilot, 5, 32 * MIB)
@@ -91,7 +91,7 @@ async def test_what_is_applied_is_watched_until_it_is_put_back(make_app: MakeApp
         now[0] = 1.0
         watcher.look_at_due()
         await pilot.pause()
-        assert "1M stayed out" in line_with(app, "pageout  done")
+        assert "1M out so far" in line_with(app, "pageout  done")
         await pilot.press("R")
         await settled(app, pilot)
         await pilot.press("y")
@@ -319,7 +319,7 @@ async def test_a_result_is_explained_with_its_reasons_and_next_steps(make_app: M
         await pilot.press("tab", "x")
         await pilot.pause()
         text = screen_text(app)
-        assert "32M of 40M left RSS for swap" in text
+        assert "32M left RSS: 32M in swap." in text
         assert "partial: a part of it was done, and a part not" in text
         assert "1 range of 8M: pages that other processes map too are skipped; they can go once" in text
         assert "1 range of 64K: locked in memory (mlock); only its owner can unlock it" in text

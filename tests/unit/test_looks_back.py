@@ -23,7 +23,7 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
-from memtui.model.report import Back, TargetReport
+from memtui.model.report import Back, Stayed, TargetReport, stayed
 from tests.fakes import FakeHost
 
 WAIT_S = 10.0
@@ -255,3 +255,21 @@ def test_the_watch_ends_after_the_last_look_that_is_kept_or_twice_the_time(stage
     stage.under_test._end_old()
     assert stage.let_go == stage.targets
     stage.under_test.close()
+
+
+@pytest.mark.parametrize(
+    ("after_s", "back_bytes", "said"),
+    [
+        (1.0, 0, Stayed.SO_FAR),
+        (59.9, 5, Stayed.SO_FAR),
+        (60.0, 5, Stayed.OUT),
+        (60.0, 6, Stayed.PARTLY),
+        (1.0, 50, Stayed.BACK),
+        (1.0, None, None),
+    ],
+)
+def test_what_is_out_has_stayed_out_only_when_the_watch_is_over(
+    after_s: float, back_bytes: int | None, said: Stayed | None
+) -> None:
+    assert stayed(100, Back(after_s, back_bytes, 0)) is said
+    assert stayed(0, Back(after_s, back_bytes, 0)) is None

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from memtui.host import History, HistoryEntry
 from memtui.model.advice import Advice
 from memtui.model.report import Outcome
-from memtui.text import DOES_NOT_APPLY, SafeText, safe, size, size_or_dash
+from memtui.text import SafeText, safe, size, size_or_dash
 from memtui.ui.lists.words import outcome_cell, outcome_glyph
 from memtui.ui.rows import Cell, Column, Line
 
@@ -109,9 +109,7 @@ def _moved(entry: HistoryEntry) -> SafeText:
 
 
 def _back(entry: HistoryEntry) -> SafeText:
-    if not entry.back:
-        return DOES_NOT_APPLY
-    return size(_number(entry.back[-1].get("back_bytes")))
+    return size_or_dash(entry.last_back_bytes, bool(entry.back))
 
 
 def _number(value: object) -> int | None:
