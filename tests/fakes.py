@@ -440,7 +440,7 @@ class FakeHost:
             elapsed_ms=48.0,
             held_ms=0.0 if target.freeze is Freeze.OFF else 31.4,
             longest_held_ms=0.0 if target.freeze is Freeze.OFF else 31.4,
-            effect=_effect(plan.advice, moved),
+            effect=_effect(plan.advice, moved, sum(item.swapped_bytes or 0 for item in ranges)),
             **_total_outcome(ranges),  # type: ignore[arg-type]
         )
         report.told = tell(report, plan.advice, frozenset({SwapKind.DISK}))
@@ -597,9 +597,9 @@ class FakeHost:
         self.calls.append("close")
 
 
-def _effect(advice: Advice, moved: int | None) -> Effect:
+def _effect(advice: Advice, moved: int | None, swapped: int) -> Effect:
     if advice is Advice.PAGEOUT:
-        return Effect(-(moved or 0), moved, None, moved, 0)
+        return Effect(-(moved or 0), swapped, None, moved, 0)
     if advice is Advice.COLD:
         return Effect(0, 0, -31 * MIB, 0, 0)
     return Effect(0, 0, None, -2 * MIB, 2 * MIB)
