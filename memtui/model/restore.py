@@ -76,7 +76,7 @@ LOST = (Reason.GONE, Reason.CHANGED, Reason.PAGE_GONE)
 _LOST_WORDS = {
     Reason.GONE: "were unmapped",
     Reason.CHANGED: "became another mapping",
-    Reason.PAGE_GONE: "were dropped, punched out or cut off",
+    Reason.PAGE_GONE: "were dropped (by MADV_FREE perhaps at the action itself), punched out or cut off",
 }
 
 

@@ -277,7 +277,7 @@ async def test_cold_and_willneed_move_nothing_and_tell_their_effect(
         if advice is Advice.COLD:
             assert "Referenced -31M" in text
         else:
-            assert "system-wide: MemFree -2M  SwapCached +2M" in text
+            assert "The whole machine meanwhile: MemFree -2M, SwapCached +2M." in text
 
 
 async def test_enter_on_a_result_shows_its_ranges_with_reason_and_errno(make_app: MakeApp) -> None:

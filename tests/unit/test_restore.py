@@ -121,7 +121,7 @@ def test_what_is_no_more_is_not_out_and_did_not_leave_again() -> None:
     assert told_of(seen)[2:] == (
         "2M were unmapped meanwhile",
         "3M became another mapping meanwhile",
-        "1M were dropped, punched out or cut off meanwhile",
+        "1M were dropped (by MADV_FREE perhaps at the action itself), punched out or cut off meanwhile",
         f"1M not brought back: {Reason.WENT_AGAIN.text}",
     )
     gone = Restored(MIB, 0, MIB, 0, 0, {}, {Reason.GONE: MIB})
