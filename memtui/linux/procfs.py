@@ -76,23 +76,30 @@ def decode(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def parse_maps(data: bytes, shmem_devices: frozenset[str]) -> tuple[Vma, ...]:
-    """Return the VMAs of /proc/PID/maps, ascending (proc_pid_maps(5))."""
-    vmas: list[Vma] = []
-    kinds: dict[tuple[str, str, str, bool], Kind] = {}
-    for line in decode(data).split("\n"):
+class MapLines:
+    """Makes VMAs of lines of /proc/PID/maps (proc_pid_maps(5)). Works out each kind but once."""
+
+    def __init__(self, shmem_devices: frozenset[str]) -> None:
+        self._devices = shmem_devices
+        self._kinds: dict[tuple[str, str, str, bool], Kind] = {}
+
+    def vma(self, line: str) -> Vma:
+        """Return the VMA of one line."""
         fields = line.split(None, 5)
-        if len(fields) < 5:
-            continue
         start, _, end = fields[0].partition("-")
         perms, device, inode = fields[1], fields[3], int(fields[4])
         name = fields[5] if len(fields) == 6 else ""
         key = (name, device, perms, inode != 0)
-        kind = kinds.get(key)
+        kind = self._kinds.get(key)
         if kind is None:
-            kind = kinds[key] = kind_of(name, device, inode, perms, shmem_devices)
-        vmas.append(Vma(int(start, 16), int(end, 16), perms, int(fields[2], 16), device, inode, name, kind))
-    return tuple(vmas)
+            kind = self._kinds[key] = kind_of(name, device, inode, perms, self._devices)
+        return Vma(int(start, 16), int(end, 16), perms, int(fields[2], 16), device, inode, name, kind)
+
+
+def parse_maps(data: bytes, shmem_devices: frozenset[str]) -> tuple[Vma, ...]:
+    """Return the VMAs of /proc/PID/maps, ascending."""
+    lines = MapLines(shmem_devices)
+    return tuple([lines.vma(line) for line in decode(data).split("\n") if line])
 
 
 _SMAPS_FIELDS = {
