@@ -6,15 +6,16 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from memtui.host import Finding, History, MachineState, Wanted
+from memtui.host import Finding, History, HistoryEntry, MachineState, Wanted
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.holds import FreezeChoice, Thawed
 from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId, Standing
 from memtui.model.reasons import Reason
-from memtui.model.report import Effect, Outcome, Progress, RangeReport, TargetReport
-from memtui.model.verdict import MachineFacts, Verdict, judge
+from memtui.model.report import Back, Effect, Outcome, Progress, RangeReport, TargetReport
+from memtui.model.restore import Mapper, Mappers, RestorePlan, RestoreReport
+from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
 from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaDetails, kind_of
 
 BOOT_ID = "00000000-0000-4000-8000-000000000001"
@@ -266,7 +267,11 @@ def space_of(who: ProcessId, vmas: Sequence[FakeVma], *, details: bool = True) -
 
 @dataclass
 class FakeHost:
-    """The machine. ``gate`` holds every call of an apply until it is set; ``calls`` is what was asked."""
+    """The machine. ``gate`` holds every call of an apply or a restore; ``calls`` is what was asked.
+
+    ``back_now`` is what each look back finds; ``planning`` holds a plan until it is set or cancelled;
+    ``mapping`` holds the search for mappers.
+    """
 
     processes_now: tuple[Process, ...] = PROCESSES
     maps: dict[int, list[FakeVma]] = field(default_factory=dict)
@@ -278,12 +283,20 @@ class FakeHost:
     calls: list[str] = field(default_factory=list)
     targets: list[FakeTarget] = field(default_factory=list)
     applied: list[Plan] = field(default_factory=list)
+    back_now: int | None = 0
+    planning: threading.Event | None = None
+    mapping: threading.Event | None = None
+    restore_error: MemtuiError | None = None
+    restore_blocked: Reason | None = None
+    entries: list[HistoryEntry] = field(default_factory=list)
+    looks: list[tuple[str, bool]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.maps.setdefault(4242, practice_map())
         self.maps.setdefault(7000, hostile_map())
         self._cancelled = threading.Event()
         self._held: dict[ProcessId, list[FakeVma]] = {}
+        self._reports: dict[str, TargetReport] = {}
 
     # Reading
 
@@ -317,11 +330,19 @@ class FakeHost:
         freeze: Freeze | None = None,
         hold_ms: int = DEFAULT_HOLD_MS,
         override_lockout: bool = False,
+        *,
+        thorough: bool = False,
+        cancelled: threading.Event | None = None,
     ) -> Plan:
         self.calls.append(f"plan {advice.value} {freeze.value if freeze else 'auto'}")
         if self.plan_error is not None:
             raise self.plan_error
-        return Plan(advice, tuple(self._plan_target(advice, item, freeze) for item in wanted), hold_ms)
+        while self.planning is not None and not self.planning.wait(0.005):
+            if cancelled is not None and cancelled.is_set():
+                self.calls.append("plan cancelled")
+                raise MemtuiError(Reason.CANCELLED)
+        targets = tuple(self._plan_target(advice, item, freeze) for item in wanted)
+        return Plan(advice, targets, hold_ms, thorough)
 
     def _plan_target(self, advice: Advice, wanted: Wanted, freeze: Freeze | None) -> TargetPlan:
         target = wanted.target
@@ -333,9 +354,11 @@ class FakeHost:
             ):
                 continue
             name = row.label or row.vma.name
-            planned.append(
-                PlannedRange(row.vma.range, name, row.vma.identity, row.kind, target.judge(row, advice))
-            )
+            verdict = target.judge(row, advice)
+            if advice is Advice.COLLAPSE and verdict.will is Will.YES:
+                holes = row.vma.size_bytes // 4
+                verdict = replace(verdict, reasons=(WhyBytes(Reason.RSS_GROWS, holes),))
+            planned.append(PlannedRange(row.vma.range, name, row.vma.identity, row.kind, verdict))
         return TargetPlan(
             process=target.process,
             name=target.name,
@@ -372,6 +395,8 @@ class FakeHost:
         reports = []
         for number, target in enumerate(plan.targets):
             reports.append(self._apply_target(plan, target, f"{len(self.applied)}-{number}", on_progress))
+            self._reports[reports[-1].id] = reports[-1]
+            self.entries.append(_entry(plan.advice, reports[-1]))
             if on_target is not None:
                 on_target(reports[-1])
         return tuple(reports)
@@ -408,6 +433,7 @@ class FakeHost:
             held_ms=0.0 if target.freeze is Freeze.OFF else 31.4,
             longest_held_ms=0.0 if target.freeze is Freeze.OFF else 31.4,
             effect=_effect(plan.advice, moved),
+            told=_told(plan.advice, target.requested_bytes, moved),
             **_total_outcome(ranges),  # type: ignore[arg-type]
         )
 
@@ -445,8 +471,90 @@ class FakeHost:
     def release(self) -> None:
         self.calls.append("release")
 
-    def history(self) -> History:
-        return History((), 0)
+    # Afterwards
+
+    def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
+        self.looks.append((report_id, record))
+        if report_id not in self._reports:
+            return None
+        return Back(float(len(self.looks)), self.back_now, 3, 0.4)
+
+    def plan_restore(self, action: str | None = None) -> tuple[RestorePlan, ...]:
+        self.calls.append(f"plan_restore {action}")
+        if self.restore_error is not None:
+            raise self.restore_error
+        if action is None:
+            action = next((entry.id for entry in reversed(self.entries) if entry.moved_bytes), None)
+        report = self._reports.get(action or "")
+        if report is None:
+            raise MemtuiError(Reason.NO_SUCH_ACTION, f"action {action}")
+        blocked = self.restore_blocked or (None if report.moved_bytes else Reason.NOTHING_MOVED)
+        planned = report.planned
+        return (
+            RestorePlan(
+                id=report.id,
+                time=report.time,
+                process=planned.process,
+                name=planned.name,
+                advice="pageout" if report.moved_bytes is not None else "cold",
+                moved_bytes=report.moved_bytes,
+                wanted_bytes=0 if blocked else (report.moved_bytes or 0) - (self.back_now or 0),
+                blocked=blocked,
+            ),
+        )
+
+    def restore(
+        self,
+        plans: Sequence[RestorePlan],
+        on_progress: Callable[[Progress], None] | None = None,
+        on_target: Callable[[RestoreReport], None] | None = None,
+    ) -> tuple[RestoreReport, ...]:
+        self._cancelled.clear()
+        self.calls.append("restore " + " ".join(plan.id for plan in plans))
+        reports = []
+        for plan in plans:
+            reports.append(self._restore_target(plan, on_progress))
+            if on_target is not None:
+                on_target(reports[-1])
+        return tuple(reports)
+
+    def _restore_target(
+        self, plan: RestorePlan, on_progress: Callable[[Progress], None] | None
+    ) -> RestoreReport:
+        wanted, done = plan.wanted_bytes or 0, 0
+        for step in range(4):
+            if on_progress is not None:
+                on_progress(Progress(f"{plan.process.pid} {plan.name}", done, wanted, step, False))
+            if self.gate is not None:
+                self.gate.wait(10)
+            if self._cancelled.is_set():
+                break
+            done += wanted // 4
+        for page, moved in zip(self._held[plan.process], self._reports[plan.id].ranges, strict=False):
+            if done == wanted and page.vma.range == moved.planned.range:
+                page.rss_bytes, page.swap_bytes = moved.rss_before_bytes, moved.swap_before_bytes
+        return RestoreReport(
+            planned=plan,
+            time="2026-01-02T03:05:06Z",
+            wanted_bytes=wanted,
+            restored_bytes=done,
+            also_back_bytes=0,
+            still_out_bytes=wanted - done,
+            outcome=Outcome.DONE if done == wanted else Outcome.CANCELLED,
+            reason=None if done == wanted else Reason.CANCELLED,
+            told=("made-up words of what was put back",),
+        )
+
+    def mappers(self, target: FakeTarget, row: MappedVma) -> Mappers:  # type: ignore[override]
+        self.calls.append("mappers")
+        if self.mapping is not None:
+            assert self.mapping.wait(10)
+        return Mappers((Mapper(811, "postgres"), Mapper(7000, HOSTILE[2])), 1)
+
+    def history(self, last: int | None = None) -> History:
+        self.calls.append(f"history {last}")
+        entries = tuple(self.entries if last is None else self.entries[-last:])
+        return History(entries, 0, len(entries) == len(self.entries))
 
     def doctor(self, pid: int | None = None) -> list[Finding]:
         return []
@@ -461,6 +569,44 @@ def _effect(advice: Advice, moved: int | None) -> Effect:
     if advice is Advice.COLD:
         return Effect(0, 0, -31 * MIB, 0, 0)
     return Effect(0, 0, None, -2 * MIB, 2 * MIB)
+
+
+def _told(advice: Advice, requested: int, moved: int | None) -> tuple[str, ...]:
+    if advice is not Advice.PAGEOUT:
+        return ()
+    return (
+        f"{(moved or 0) >> 20}M of {requested >> 20}M left RSS for swap",
+        "its cgroup: memory.current fell",
+    )
+
+
+def _entry(advice: Advice, report: TargetReport) -> HistoryEntry:
+    return HistoryEntry(
+        id=report.id,
+        action_id=report.action_id,
+        time=report.time,
+        operator={
+            "uid": 0,
+            "login_uid": 1000,
+            "sudo_user": HOSTILE[0],
+            "tty": "/dev/pts/1",
+            "ssh_connection": None,
+        },
+        target={
+            "pid": report.planned.process.pid,
+            "start_time": report.planned.process.start_time,
+            "name": report.planned.name,
+        },
+        advice=advice.value,
+        freeze=report.freeze.value,
+        requested_bytes=report.requested_bytes,
+        forecast_bytes=report.planned.forecast_bytes,
+        advised_bytes=report.advised_bytes,
+        moved_bytes=report.moved_bytes,
+        outcome=report.outcome.value,
+        back=[],
+        restored_bytes=None,
+    )
 
 
 def _total_outcome(ranges: Sequence[RangeReport]) -> dict[str, object]:

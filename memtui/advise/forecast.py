@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from memtui.model.advice import Advice
@@ -11,49 +11,102 @@ from memtui.model.plan import Mark, PlannedRange
 from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.reasons import Reason
 from memtui.model.select import Filter
-from memtui.model.verdict import Verdict, WhyBytes, Will
-from memtui.model.vma import AddressSpace, MappedVma, VmaIdentity
+from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will
+from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaIdentity
 
 Judge = Callable[[MappedVma, Advice], Verdict]
-"""The verdict for one VMA, or for a part of one made to look like a VMA."""
+"""The verdict for one VMA, from what a look at the map tells."""
+
+Assess = Callable[[MappedVma, MachineFacts], Verdict]
+"""The verdict for one VMA, or for a part of one made to look like a VMA, from all that was looked up."""
 
 Measure = Callable[[Range], "tuple[int, int] | None"]
 """RSS and swap of a part of a VMA, in bytes; None where it cannot be read."""
 
 
-def plan_rows(
-    space: AddressSpace, advice: Advice, judge: Judge, select: Filter | None
-) -> tuple[PlannedRange, ...]:
-    """Plan whole VMAs: those that ``select`` takes, or else all that the kernel will not refuse."""
-    chosen = []
-    for row in space.rows():
-        verdict = judge(row, advice)
-        if select is None:
-            if verdict.refused:
-                continue
-        elif not select.matches_vma(row, partial(judge, row)):
-            continue
-        chosen.append(_planned(row, row.vma.range, verdict))
-    return tuple(chosen)
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A VMA, or a part of one made to look like a VMA, and the VMA that it belongs to."""
+
+    row: MappedVma
+    whole: Vma
 
 
-def plan_marks(
-    space: AddressSpace, advice: Advice, marks: Sequence[Mark], judge: Judge, measure: Measure
-) -> tuple[PlannedRange, ...]:
-    """Plan marked ranges: each cut to the VMAs that stand there now; the rest is in it with its reason."""
-    planned: list[PlannedRange] = []
+class SwapPurse:
+    """Free swap, spent as the kernel will walk: ascending, target by target. One for a whole plan.
+
+    Beside what the machine has free, each cgroup with a limit has a purse of its own.
+    """
+
+    def __init__(self, machine: MachineFacts) -> None:
+        self._machine = machine
+        self._rooms: dict[str, int] = {}
+
+    def facts(self, groups: Mapping[str, int] | None = None) -> MachineFacts:
+        """Return the machine as the next range will find it.
+
+        ``groups`` are the cgroups that the target stands in, by folder, with the swap that each may
+        still use as it was before the plan.
+        """
+        rooms = [self._rooms.get(folder, room) for folder, room in (groups or {}).items()]
+        return replace(self._machine, swap_room_bytes=min(rooms, default=None))
+
+    def spend(self, count_bytes: int, groups: Mapping[str, int] | None = None) -> None:
+        """Take out what a range will use."""
+        free = self._machine.swap_free_bytes
+        if free is not None:
+            self._machine = replace(self._machine, swap_free_bytes=max(0, free - count_bytes))
+        for folder, room in (groups or {}).items():
+            self._rooms[folder] = max(0, self._rooms.get(folder, room) - count_bytes)
+
+
+def choose_rows(space: AddressSpace, advice: Advice, judge: Judge, select: Filter | None) -> list[Part]:
+    """Choose whole VMAs: those that ``select`` takes, or else all that the kernel will not refuse."""
+    return [
+        Part(row, row.vma)
+        for row in space.rows()
+        if (
+            not judge(row, advice).refused if select is None else select.matches_vma(row, partial(judge, row))
+        )
+    ]
+
+
+def choose_marks(space: AddressSpace, marks: Sequence[Mark], measure: Measure) -> list[Part | PlannedRange]:
+    """Choose marked ranges: each cut to the VMAs that stand there now; the rest has its reason."""
+    chosen: list[Part | PlannedRange] = []
     for wanted, identity in _disjoint(marks):
         at = wanted.start
         for index in _overlapping(space, wanted):
             row = space.row(index)
             if row.vma.start > at:
-                planned.append(_missing(Range(at, row.vma.start), identity))
+                chosen.append(_missing(Range(at, row.vma.start), identity))
             part = Range(max(at, row.vma.start), min(wanted.end, row.vma.end))
-            planned.append(_planned_part(row, part, identity, lambda some: judge(some, advice), measure))
+            chosen.append(_marked(row, part, identity, measure))
             at = part.end
         if at < wanted.end:
-            planned.append(_missing(Range(at, wanted.end), identity))
-    return tuple(planned)
+            chosen.append(_missing(Range(at, wanted.end), identity))
+    return chosen
+
+
+def planned(row: MappedVma, whole: Vma, verdict: Verdict) -> PlannedRange:
+    """Return a part of a VMA with what is expected of it."""
+    return PlannedRange(row.vma.range, row.label or whole.name, whole.identity, row.kind, verdict)
+
+
+def forecast(
+    rows: Sequence[MappedVma],
+    wholes: Sequence[Vma],
+    assess: Assess,
+    purse: SwapPurse,
+    groups: Mapping[str, int] | None = None,
+) -> list[PlannedRange]:
+    """Say of each row, ascending, what will come of it, and spend the swap that it takes."""
+    found = []
+    for row, whole in zip(rows, wholes, strict=True):
+        verdict = assess(row, purse.facts(groups))
+        purse.spend(verdict.swap_bytes, groups)
+        found.append(planned(row, whole, verdict))
+    return found
 
 
 def _disjoint(marks: Sequence[Mark]) -> Iterator[tuple[Range, VmaIdentity | None]]:
@@ -79,30 +132,19 @@ def _overlapping(space: AddressSpace, wanted: Range) -> Iterator[int]:
         low += 1
 
 
-def _planned(row: MappedVma, part: Range, verdict: Verdict) -> PlannedRange:
-    name = row.label or row.vma.name
-    return PlannedRange(part, name, row.vma.identity, row.kind, verdict)
-
-
 def _missing(part: Range, identity: VmaIdentity | None) -> PlannedRange:
     reason = Reason.NOT_MAPPED if identity is None else Reason.GONE
     verdict = Verdict(Will.NO, 0, (WhyBytes(reason, part.size_bytes),))
     return PlannedRange(part, identity.name if identity else "", None, None, verdict)
 
 
-def _planned_part(
-    row: MappedVma,
-    part: Range,
-    identity: VmaIdentity | None,
-    judge: Callable[[MappedVma], Verdict],
-    measure: Measure,
-) -> PlannedRange:
+def _marked(
+    row: MappedVma, part: Range, identity: VmaIdentity | None, measure: Measure
+) -> Part | PlannedRange:
     if identity is not None and identity != row.vma.identity:
         verdict = Verdict(Will.NO, 0, (WhyBytes(Reason.CHANGED, part.size_bytes),))
         return PlannedRange(part, identity.name, None, None, verdict)
-    if part == row.vma.range:
-        return _planned(row, part, judge(row))
-    return _planned(row, part, judge(_part_of(row, part, measure)))
+    return Part(row if part == row.vma.range else _part_of(row, part, measure), row.vma)
 
 
 def _part_of(row: MappedVma, part: Range, measure: Measure) -> MappedVma:

@@ -153,6 +153,28 @@ class Ledger:
         events.reverse()
         return Part(events, torn, is_whole=True)
 
+    def find(self, wanted: str) -> list[Action]:
+        """Return an action's targets by its id, or one of them by its own; empty if it is not there.
+
+        Reads from the end, no further than it must.
+
+        Raises:
+            MemtuiError: if the file is there and may not be read.
+        """
+        if not wanted or not wanted.isascii():
+            return []
+        needle = f'"id":"{wanted}'.encode()
+        events: list[Event] = []
+        for line in self._lines_backwards():
+            event = _event(line) if needle in line else None
+            key = "" if event is None else event.text("id")
+            if event is None or (key != wanted and not key.startswith(f"{wanted}.")):
+                continue
+            events.append(event)
+            if event.kind == "start" and key in (wanted, f"{wanted}.1"):
+                break
+        return list(actions(reversed(events)))
+
     def stream(self) -> Iterator[Action]:
         """Yield all actions, oldest first, with no more in memory than where their lines stand.
 

@@ -9,17 +9,38 @@ from dataclasses import dataclass
 
 from memtui.advise.cutting import Piece
 from memtui.model.advice import Advice
-from memtui.model.pages import HUGE, PRESENT, RawRun, resident, tally_by_span
+from memtui.model.pages import HUGE, PRESENT, ZERO, RawRun, resident, swapped, tally_by_span
 from memtui.model.plan import PlannedRange
-from memtui.model.ranges import Range, RangeSet, intersect, subtract
-from memtui.model.reasons import Reason
+from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, subtract
+from memtui.model.reasons import Reason, reason_of_errno
 from memtui.model.report import Outcome, RangeReport
-from memtui.model.vma import ANONYMOUS_KINDS, Kind
+from memtui.model.vma import ANONYMOUS_KINDS, Kind, VmaDetails
+
+_BATCH_PAGES = 31
+"""Pages that a CPU keeps in a batch before they stand in an LRU list (PAGEVEC_SIZE, Linux 6.10)."""
+
+_KEEPS = frozenset(
+    {
+        Reason.SHARED_PAGES,
+        Reason.FILE_NOT_WRITABLE,
+        Reason.NO_SWAP,
+        Reason.SWAP_LIMIT,
+        Reason.LOCKED_IN_RAM,
+        Reason.SKIPPED,
+    }
+)
+"""What keeps resident pages where they are."""
+
+_SWAP_LEFT_BYTES = 1 << 20
+"""With less swap free than this it is as good as full: clusters of it are kept for other CPUs."""
 
 
 @dataclass(slots=True)
 class RangeTally:
-    """Sums over the pieces of one planned range; bytes."""
+    """Sums over the pieces of one planned range; bytes.
+
+    ``swapped_bytes`` of what moved were in swap afterwards, ``came_bytes`` came into RSS meanwhile.
+    """
 
     planned: PlannedRange
     advised_bytes: int = 0
@@ -28,6 +49,11 @@ class RangeTally:
     rss_after_bytes: int = 0
     swap_before_bytes: int = 0
     swap_after_bytes: int = 0
+    swapped_bytes: int = 0
+    came_bytes: int = 0
+    zero_bytes: int = 0
+    huge_before_bytes: int = 0
+    huge_after_bytes: int = 0
     changed_bytes: int = 0
     gone_bytes: int = 0
     raced_bytes: int = 0
@@ -36,6 +62,24 @@ class RangeTally:
     seen: bool = False
     errno: int | None = None
     cache_came_bytes: int | None = None
+    swap_is_known: bool = True
+
+    def __post_init__(self) -> None:
+        # Of shared memory in swap the page table has no trace.
+        self.swap_is_known = self.planned.kind is not Kind.SHMEM
+
+    def see_whole(self, was: VmaDetails, now: VmaDetails, advice: Advice) -> None:
+        """Take from smaps what became of a whole VMA, where the page table may not be read."""
+        self.seen = self.swap_is_known = True
+        self.rss_before_bytes, self.rss_after_bytes = was.rss_bytes, now.rss_bytes
+        self.swap_before_bytes, self.swap_after_bytes = was.swap_bytes, now.swap_bytes
+        self.huge_before_bytes, self.huge_after_bytes = was.huge_bytes, now.huge_bytes
+        if advice is Advice.COLLAPSE:
+            self.moved_bytes = now.huge_bytes - was.huge_bytes
+        else:
+            self.moved_bytes = max(0, was.rss_bytes - now.rss_bytes)
+            self.swapped_bytes = min(self.moved_bytes, max(0, now.swap_bytes - was.swap_bytes))
+            self.came_bytes = max(0, now.rss_bytes - was.rss_bytes)
 
 
 def add_seen(
@@ -48,13 +92,8 @@ def add_seen(
     """Add what two looks at the pages of ascending, disjoint pieces saw; return the pages that left RSS."""
     spans = [(piece.start, piece.end) for piece in called]
     was, now = tally_by_span(spans, before), tally_by_span(spans, after)
-    left: RangeSet = ()
-    if advice is Advice.COLLAPSE:
-        huge_was, huge_now = _huge_by_span(spans, before), _huge_by_span(spans, after)
-        moved = [new - old for old, new in zip(huge_was, huge_now, strict=True)]
-    else:
-        left = subtract(resident(before), resident(after))
-        moved = tally_by_span(spans, [(gone.start, gone.end, PRESENT) for gone in left]).rss_bytes
+    zero = tally_by_span(spans, [(start, end, PRESENT) for start, end, state in before if state & ZERO])
+    huge_was, huge_now = _by_span(spans, before, HUGE), _by_span(spans, after, HUGE)
     for at, piece in enumerate(called):
         tally = tallies[piece.owner]
         tally.seen = True
@@ -62,24 +101,47 @@ def add_seen(
         tally.rss_after_bytes += now.rss_bytes[at]
         tally.swap_before_bytes += was.swap_bytes[at]
         tally.swap_after_bytes += now.swap_bytes[at]
-        tally.moved_bytes += moved[at]
+        tally.zero_bytes += zero.rss_bytes[at]
+        tally.huge_before_bytes += huge_was[at]
+        tally.huge_after_bytes += huge_now[at]
+        if advice is Advice.COLLAPSE:
+            tally.moved_bytes += huge_now[at] - huge_was[at]
     if advice is not Advice.PAGEOUT:
         return ()
+    return _add_left(tallies, called, before, after)
+
+
+def _add_left(
+    tallies: Sequence[RangeTally], called: Sequence[Piece], before: Sequence[RawRun], after: Sequence[RawRun]
+) -> RangeSet:
+    """Add, page by page, what left RSS, where it went, and what came; return the pages that left."""
+    spans = [(piece.start, piece.end) for piece in called]
+    left = subtract(resident(before), resident(after))
+    came = subtract(resident(after), resident(before))
+    out = intersect(left, swapped(after))
+    sums = (
+        tally_by_span(spans, [(item.start, item.end, PRESENT) for item in some]).rss_bytes
+        for some in (left, came, out)
+    )
+    for piece, left_bytes, came_bytes, out_bytes in zip(called, *sums, strict=True):
+        tally = tallies[piece.owner]
+        tally.moved_bytes += left_bytes
+        tally.came_bytes += came_bytes
+        tally.swapped_bytes += out_bytes
     # The looks may show what lies between the pieces too.
     return intersect(left, tuple(Range(start, end) for start, end in spans))
 
 
-def _huge_by_span(spans: Sequence[tuple[int, int]], runs: Sequence[RawRun]) -> list[int]:
-    huge = ((start, end, state) for start, end, state in runs if state & HUGE)
-    return tally_by_span(spans, huge).rss_bytes
+def _by_span(spans: Sequence[tuple[int, int]], runs: Sequence[RawRun], flag: int) -> list[int]:
+    return tally_by_span(spans, (run for run in runs if run[2] & flag)).rss_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What an outcome depends on beside the range itself; None is unknown.
 
-    ``stopped`` is why the plan ended before its end. ``swapped_in_bytes`` is of the
-    whole machine.
+    ``stopped`` is why the plan ended before its end. ``swapped_in_bytes`` and ``swap_free_bytes``
+    (afterwards) are of the whole machine.
     """
 
     advice: Advice
@@ -87,6 +149,7 @@ class Circumstances:
     swapped_in_bytes: int | None
     referenced_before: dict[int, int]
     referenced_after: dict[int, int]
+    swap_free_bytes: int | None = None
 
 
 def settle(tally: RangeTally, about: Circumstances) -> RangeReport:
@@ -97,9 +160,19 @@ def settle(tally: RangeTally, about: Circumstances) -> RangeReport:
         report.errno = errno.errorcode.get(tally.errno, str(tally.errno))
     if tally.seen:
         report.rss_before_bytes, report.rss_after_bytes = tally.rss_before_bytes, tally.rss_after_bytes
-        report.swap_before_bytes, report.swap_after_bytes = tally.swap_before_bytes, tally.swap_after_bytes
+        if tally.swap_is_known:
+            report.swap_before_bytes = tally.swap_before_bytes
+            report.swap_after_bytes = tally.swap_after_bytes
+        report.huge_delta_bytes = tally.huge_after_bytes - tally.huge_before_bytes
         if about.advice in (Advice.PAGEOUT, Advice.COLLAPSE) and not tally.raced_bytes:
             report.moved_bytes = tally.moved_bytes
+        if about.advice is Advice.PAGEOUT and not tally.raced_bytes:
+            report.swapped_bytes, report.came_bytes = tally.swapped_bytes, tally.came_bytes
+    if not tally.raced_bytes:
+        report.cache_delta_bytes = tally.cache_came_bytes
+    start = planned.range.start
+    if start in about.referenced_before and start in about.referenced_after and tally.advised_bytes:
+        report.referenced_delta_bytes = about.referenced_after[start] - about.referenced_before[start]
     outcome, reason, text = _outcome(tally, report, about)
     report.outcome, report.reason = outcome, reason
     report.reason_text = text or (reason.text if reason else None)
@@ -137,8 +210,9 @@ def _never_went(planned: PlannedRange) -> _Ending:
 def _shortfall(tally: RangeTally, about: Circumstances) -> _Ending:
     """Return why a range was not advised whole."""
     if tally.errno is not None:
-        words = f"{Reason.KERNEL_REFUSED.text}: {os.strerror(tally.errno)}"
-        return Outcome.REFUSED, Reason.KERNEL_REFUSED, words
+        reason = reason_of_errno(about.advice, tally.errno)
+        unknown = reason is Reason.KERNEL_REFUSED
+        return Outcome.REFUSED, reason, f"{reason.text}: {os.strerror(tally.errno)}" if unknown else None
     if tally.changed_bytes:
         return Outcome.CHANGED, Reason.CHANGED, None
     if tally.gone_bytes:
@@ -164,19 +238,52 @@ def _effect(tally: RangeTally, report: RangeReport, about: Circumstances) -> _En
         return _willneed_effect(tally, about)
     if report.moved_bytes is None:
         return Outcome.UNVERIFIED, Reason.CANNOT_SHOW, None
-    main = tally.planned.verdict.main_reason
-    if report.moved_bytes > 0:
-        return Outcome.DONE, main if report.rss_after_bytes else None, None
     if about.advice is Advice.COLLAPSE:
-        return Outcome.NO_EFFECT, main or Reason.SKIPPED, None
-    if not report.rss_before_bytes:
-        return Outcome.NO_EFFECT, Reason.NOTHING_RESIDENT, None
-    return Outcome.NO_EFFECT, main if main not in (None, Reason.NOTHING_RESIDENT) else Reason.SKIPPED, None
+        return _collapse_effect(tally)
+    if report.moved_bytes > 0:
+        stays = tally.rss_after_bytes - tally.came_bytes
+        return Outcome.DONE, _why_stayed(tally, about, stays) if stays > 0 else None, None
+    if not tally.rss_before_bytes:
+        return Outcome.NO_EFFECT, _why_nothing(tally), None
+    return Outcome.NO_EFFECT, _why_stayed(tally, about, tally.rss_after_bytes), None
+
+
+def _collapse_effect(tally: RangeTally) -> _Ending:
+    if tally.moved_bytes > 0:
+        return Outcome.DONE, None, None
+    if tally.huge_before_bytes and tally.huge_before_bytes == tally.rss_before_bytes:
+        return Outcome.NO_EFFECT, Reason.ALL_HUGE, None
+    main = tally.planned.verdict.main_reason
+    return Outcome.NO_EFFECT, main if main not in (None, Reason.RSS_GROWS) else Reason.SKIPPED, None
+
+
+def _why_nothing(tally: RangeTally) -> Reason:
+    """Return why there was nothing in RAM to be taken."""
+    if tally.swap_is_known and tally.swap_before_bytes:
+        return Reason.ALREADY_OUT
+    return Reason.ZERO_PAGE if tally.zero_bytes else Reason.NOTHING_RESIDENT
+
+
+def _why_stayed(tally: RangeTally, about: Circumstances, stays_bytes: int) -> Reason:
+    """Return why pages stayed in RAM: what was measured goes before what was forecast."""
+    planned = tally.planned
+    forecast = [why.reason for why in planned.verdict.reasons if why.reason in _KEEPS]
+    others = [reason for reason in forecast if reason is not Reason.NO_SWAP]
+    goes_to_swap = planned.kind in ANONYMOUS_KINDS or planned.kind is Kind.SHMEM or Reason.NO_SWAP in forecast
+    free = about.swap_free_bytes
+    if forecast and (forecast[0] is not Reason.NO_SWAP or free is None):
+        return forecast[0]
+    if goes_to_swap and free is not None and free < min(stays_bytes, _SWAP_LEFT_BYTES):
+        return Reason.NO_SWAP
+    if others:
+        return others[0]
+    is_batch = stays_bytes <= _BATCH_PAGES * PAGE_BYTES * (os.cpu_count() or 1)
+    return Reason.LRU_BATCH if is_batch else Reason.SKIPPED
 
 
 def _cold_effect(tally: RangeTally, about: Circumstances) -> _Ending:
     if tally.seen and tally.rss_before_bytes == 0:
-        return Outcome.NO_EFFECT, Reason.NOTHING_RESIDENT, None
+        return Outcome.NO_EFFECT, _why_nothing(tally), None
     planned = tally.planned
     was = about.referenced_before.get(planned.range.start)
     now = about.referenced_after.get(planned.range.start)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from memtui.advise.calls import Adviser, give
 from memtui.advise.cutting import CALL_BYTES, PIECE_BYTES, Grain, Piece, calls_of, collapsible
 from memtui.advise.recheck import Recheck
+from memtui.advise.secondpass import SECOND_PASS_SHARE, SecondPass
 from memtui.advise.tally import RangeTally, add_seen
 from memtui.freeze.client import Guard, Released
 from memtui.linux.capability import reason_of
@@ -96,7 +97,10 @@ class Course:
 class Transaction:
     """Gives one advice to the ranges of one target, hold after hold."""
 
-    def __init__(self, planned: TargetPlan, advice: Advice, hold_ms: int, tools: Tools) -> None:
+    def __init__(
+        self, planned: TargetPlan, advice: Advice, hold_ms: int, tools: Tools, *, thorough: bool = False
+    ) -> None:
+        self._again = SecondPass(planned, tools.reader) if thorough and advice is Advice.PAGEOUT else None
         self._planned = planned
         self._advice = advice
         self._hold_s = hold_ms / 1000
@@ -224,7 +228,13 @@ class Transaction:
         before = self._runs(pieces)
         if self._advice is Advice.COLLAPSE:
             pieces = self._only_collapsible(pieces, before)
-        leftover = self._call(pieces, before, until, called)
+        first_until = until
+        if until is not None and self._again is not None:
+            # The second pass has its part of the hold too.
+            first_until = until - self._hold_s * SECOND_PASS_SHARE
+        leftover = self._call(pieces, before, first_until, called)
+        if called and self._again is not None and self.course.stopped is None:
+            self._ask_again(called, until)
         if called and self.course.stopped not in (Reason.EXITED, Reason.EXECED):
             self._look_after(called, before, running=until is None)
         return leftover
@@ -277,6 +287,22 @@ class Transaction:
         if called and until is not None:
             self._spent = called, runs, time.monotonic() - began
         return _behind(pieces, called)
+
+    def _ask_again(self, called: Sequence[Piece], until: float | None) -> None:
+        """Give what stayed a second pass. What it advises was counted the first time."""
+        assert self._again is not None
+        tools, course = self._tools, self.course
+
+        def goes_on() -> bool:
+            return not tools.cancelled.is_set() and (until is None or time.monotonic() < until)
+
+        for call in self._again.calls(called, goes_on):
+            result = give(tools.adviser, call, CATALOGUE[self._advice].number)
+            course.calls += result.calls
+            if result.fatal is not None:
+                course.stopped = reason_of(result.fatal, tools.handle)
+                course.detail = os.strerror(result.fatal.errno or 0)
+                return
 
     def _is_little(self, pieces: Sequence[Piece], runs: Sequence[RawRun]) -> bool:
         """Whether all of it is no more work than one call may be, however many addresses it spans."""

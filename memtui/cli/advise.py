@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from queue import SimpleQueue
-from types import FrameType
-from typing import Any
+from collections.abc import Sequence
 
 from memtui.cli import exitcode, targets
 from memtui.cli.output import complain, print_json, print_table, reader_may_leave, short_name, shortlist
+from memtui.cli.signals import Signals
 from memtui.cli.thaw import before_acting
+from memtui.cli.watching import Watching
 from memtui.host.local import LocalHost
 from memtui.model import wire
-from memtui.model.advice import CATALOGUE, Advice
-from memtui.model.report import Progress, RangeReport, TargetReport
-from memtui.text import address_range, duration, safe, signed_size, size, size_or_dash
-
-_HARD_EXIT_S = 2.0
+from memtui.model.advice import Advice
+from memtui.model.report import RangeReport, TargetReport
+from memtui.text import address_range, duration, safe, size, size_or_dash
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -29,16 +23,33 @@ def run(arguments: argparse.Namespace) -> int:
     if wrong is not None:
         return wrong
     advice = Advice(arguments.advice)
-    with LocalHost(arguments.state_dir) as host, _Signals(host) as signals:
+    if arguments.thorough and advice is not Advice.PAGEOUT:
+        return complain("--thorough goes with pageout only", exitcode.USAGE)
+    with LocalHost(arguments.state_dir) as host, Signals(host) as signals:
         for line in before_acting(host):
             complain(line)
         wanted, codes = targets.wanted_of(host, arguments)
-        plan = host.plan(advice, wanted, arguments.freeze, arguments.hold_ms, arguments.override_lockout)
+        plan = host.plan(
+            advice,
+            wanted,
+            arguments.freeze,
+            arguments.hold_ms,
+            arguments.override_lockout,
+            thorough=arguments.thorough,
+        )
         if signals.came:
             return exitcode.CANCELLED
-        reports = host.apply(plan, signals.cancel_again)
-    with reader_may_leave():
-        _print(reports, advice, arguments.json)
+        watching = Watching(host, arguments.watch, [item.target for item in wanted])
+        reports = host.apply(plan, signals.cancel_again, watching.begin)
+        if arguments.watch is not None:
+            with reader_may_leave():
+                if not arguments.json:
+                    _print(reports, advice, as_json=False)
+                watching.run(advice, reports, signals, quiet=arguments.json)
+    if arguments.watch is None or arguments.json:
+        # JSON has what came back in it.
+        with reader_may_leave():
+            _print(reports, advice, arguments.json)
     codes.extend(exitcode.of_report(report) for report in reports)
     code = exitcode.of_all(codes)
     if code == exitcode.ALL and arguments.require_effect and not any(map(_moved, reports)):
@@ -66,49 +77,6 @@ def _moved(report: TargetReport) -> bool:
     return any(item.outcome.value == "done" for item in report.ranges) or bool(report.moved_bytes)
 
 
-class _Signals:
-    """Ends at the next call's edge on SIGINT; on SIGTERM and SIGHUP also releases what is held, at once.
-
-    A handler may interrupt the main thread while that holds a lock, so it takes none: a thread does
-    what there is to do.
-    """
-
-    def __init__(self, host: LocalHost) -> None:
-        self._host = host
-        self._told: SimpleQueue[int] = SimpleQueue()
-        self._before: dict[int, Any] = {}
-        self.came = False
-
-    def __enter__(self) -> _Signals:
-        threading.Thread(target=self._act, daemon=True).start()
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            self._before[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._told.put(0)
-
-    def cancel_again(self, _progress: Progress) -> None:
-        """Cancel a plan that was begun just when the signal came."""
-        if self.came:
-            self._host.cancel()
-
-    def _handle(self, number: int, _frame: FrameType | None) -> None:
-        self.came = True
-        self._told.put(number)
-
-    def _act(self) -> None:
-        while number := self._told.get():
-            self._host.cancel()
-            if number != signal.SIGINT:
-                timer = threading.Timer(_HARD_EXIT_S, os._exit, (128 + number,))
-                timer.daemon = True
-                timer.start()
-                self._host.release()
-
-
 def _print_report(report: TargetReport, advice: Advice) -> None:
     target = report.planned.process.pid
     held = "not held"
@@ -127,8 +95,8 @@ def _print_report(report: TargetReport, advice: Advice) -> None:
     )
     if rest:
         print(f"  {rest}")
-    for line in effect_lines(report, advice):
-        print(f"  {line}")
+    for line in report.told:
+        print(f"  {safe(line)}")
 
 
 def _weight(item: RangeReport) -> int:
@@ -149,8 +117,15 @@ def _row(item: RangeReport, advice: Advice) -> tuple[str, ...]:
         item.outcome.value,
         address_range(planned.range.start, planned.range.end),
         short_name(planned.name),
-        safe(" ".join(filter(None, (item.errno, item.reason_text)))),
+        safe(_why(item)),
     )
+
+
+def _why(item: RangeReport) -> str:
+    why = " ".join(filter(None, (item.errno, item.reason_text)))
+    # Without a reason the words of an outcome are what was seen.
+    told = item.told if item.reason or not why else ""
+    return "; ".join(filter(None, (why, told)))
 
 
 def _total(report: TargetReport, advice: Advice) -> tuple[str, ...]:
@@ -176,18 +151,3 @@ def _change(before: int | None, after: int | None) -> str:
     if before is None and after is None:
         return "?"
     return f"{size(before)}>{size(after)}"
-
-
-def effect_lines(report: TargetReport, advice: Advice) -> Iterator[str]:
-    """Yield what else changed, in words. ADVISED is the kernel's word, MOVED what was seen."""
-    effect = report.effect
-    yield f"advised is the kernel's word. {CATALOGUE[advice].shows}"
-    if effect.referenced_delta_bytes is not None:
-        yield f"Referenced: {signed_size(effect.referenced_delta_bytes)} (the VMAs advised)"
-    machine = (
-        ("MemFree", effect.mem_free_delta_bytes),
-        ("SwapCached", effect.swap_cached_delta_bytes),
-    )
-    words = ", ".join(f"{name} {signed_size(delta)}" for name, delta in machine if delta is not None)
-    if words:
-        yield f"the whole machine meanwhile: {words}"

@@ -20,12 +20,15 @@ _MODULES = {
     "maps": "memtui.cli.maps",
     "plan": "memtui.cli.plan",
     "advise": "memtui.cli.advise",
+    "restore": "memtui.cli.restore",
     "thaw": "memtui.cli.thaw",
     "history": "memtui.cli.history",
     "doctor": "memtui.cli.doctor",
     "demo": "memtui.cli.demo",
     None: "memtui.cli.tui",
 }
+
+_LAST_ENTRIES = 1000
 
 _EXITS = (
     "exit codes: 0 the kernel took everything asked for; 1 part of it not; 2 wrong usage;\n"
@@ -69,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     _add_looking(commands)
     _add_acting(commands)
+    _add_restore(commands)
     _add_thaw(commands)
     return parser
 
@@ -107,6 +111,15 @@ def _add_looking(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     _add_json(maps)
     history = _command(commands, "history", "what was done, on whom, and what came of it", "memtui history")
+    shown = history.add_mutually_exclusive_group()
+    shown.add_argument(
+        "--last",
+        type=_count,
+        default=_LAST_ENTRIES,
+        metavar="N",
+        help=f"the last N entries (default {_LAST_ENTRIES:,})",
+    )
+    shown.add_argument("--all", action="store_true", help="all of them, however many")
     _add_json(history)
     doctor = _command(
         commands, "doctor", "what works here, what does not, and what mends it", "memtui doctor 1234"
@@ -152,12 +165,39 @@ def _add_acting(commands: argparse._SubParsersAction[_Parser]) -> None:
         metavar="N",
         help=f"hold a target at most so long in one go (default {DEFAULT_HOLD_MS})",
     )
+    advise.add_argument(
+        "--thorough",
+        action="store_true",
+        help="pageout: ask again on every CPU for pages just touched, which the first time passes over",
+    )
+    advise.add_argument(
+        "--watch",
+        type=_watch_s,
+        metavar="S",
+        help="look after 1, 10 and 60 s, up to S, how much of what left RAM came back",
+    )
     advise.add_argument("--require-effect", action="store_true", help="exit 1 if nothing moved")
     advise.add_argument(
         "--override-lockout",
         action="store_true",
         help="hold also processes that are locked out by name (sshd, tmux, systemd and such)",
     )
+
+
+def _add_restore(commands: argparse._SubParsersAction[_Parser]) -> None:
+    restore = _command(
+        commands,
+        "restore",
+        "puts back what an action moved out of RAM",
+        "memtui restore --last",
+        "exit codes: 0 all of it is back; 1 part of it not; 2 no such action; 5 cancelled",
+    )
+    which = restore.add_mutually_exclusive_group()
+    which.add_argument("id", nargs="?", metavar="ID", help="of an action, or of one target: see history")
+    which.add_argument(
+        "--last", action="store_true", help="the last action that moved something (also without ID)"
+    )
+    _add_json(restore)
 
 
 def _add_thaw(commands: argparse._SubParsersAction[_Parser]) -> None:
@@ -211,6 +251,22 @@ def _interval(text: str) -> float:
     if not 0.1 <= value <= 3600:
         raise argparse.ArgumentTypeError(f"{text!r} is not between 0.1 and 3600 seconds")
     return value
+
+
+def _watch_s(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= 60:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 1 and 60 seconds")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10**9:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
+    return int(text)
 
 
 def _hold_ms(text: str) -> int:

@@ -3,32 +3,44 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
+from dataclasses import fields
 
 from memtui.cli.output import complain, print_json, print_table
 from memtui.host import HistoryEntry
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.wire import Json, schema
-from memtui.text import count, safe, size, size_or_dash
+from memtui.text import SafeText, count, safe, size, size_or_dash
+
+_KEYS = tuple(field.name for field in fields(HistoryEntry))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print what was done, oldest first."""
+    """Print what was done, oldest first; the last of it, unless all is asked for."""
     with LocalHost(arguments.state_dir) as host:
-        history = host.history()
+        if arguments.all and arguments.json:
+            print_json(map(_json, host.stream_history()))
+            return 0
+        history = host.history(None if arguments.all else arguments.last)
     if arguments.json:
-        print_json(_json(entry) for entry in history.entries)
+        print_json(map(_json, history.entries))
     else:
-        headings = ("REQUESTED", "FORECAST", "ADVISED", "MOVED", "TIME", "ADVICE", "TARGET", "OUTCOME", "ID")
-        print_table(headings, (_row(entry) for entry in history.entries), left=5)
+        print_table(_HEADINGS, map(_row, history.entries), left=5)
+    if not history.is_whole:
+        complain(f"older entries are not shown: these are the last {len(history.entries)}; --all shows all")
     if history.torn_lines:
         complain(f"{count(history.torn_lines, 'line')} of the ledger could not be read and was skipped")
     return 0
 
 
 def _json(entry: HistoryEntry) -> Json:
-    return {"schema": schema("history"), **asdict(entry)}
+    return {"schema": schema("history"), **{key: getattr(entry, key) for key in _KEYS}}
+
+
+_HEADINGS = (
+    *("REQUESTED", "FORECAST", "ADVISED", "MOVED", "BACK", "RESTORED"),
+    *("TIME", "ADVICE", "TARGET", "OUTCOME", "ID"),
+)
 
 
 def _row(entry: HistoryEntry) -> tuple[str, ...]:
@@ -38,6 +50,8 @@ def _row(entry: HistoryEntry) -> tuple[str, ...]:
         size(entry.forecast_bytes),
         size(entry.advised_bytes),
         _moved_cell(entry),
+        _back_cell(entry),
+        size_or_dash(entry.restored_bytes, entry.restored_bytes is not None),
         safe(entry.time),
         safe(entry.advice),
         safe(target),
@@ -51,3 +65,9 @@ def _moved_cell(entry: HistoryEntry) -> str:
     advice = advices.get(entry.advice)
     applies = advice is None or advice.can_have_moved(entry.advised_bytes, entry.moved_bytes)
     return size_or_dash(entry.moved_bytes, applies)
+
+
+def _back_cell(entry: HistoryEntry) -> SafeText:
+    """Return what the last look back saw; a dash where nobody looked."""
+    last = entry.back[-1]["back_bytes"] if entry.back else None
+    return size_or_dash(last if isinstance(last, int) else None, bool(entry.back))

@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
 
-from memtui.advise.ledger import Ledger
+from memtui.advise.ledger import Action, Ledger, actions, operator
+from memtui.advise.pages_file import MovedPages
+from memtui.advise.restore import Restorer
+from memtui.advise.watch import Watch
 from memtui.host.target import LocalTarget
-from memtui.model.errors import MemtuiError
+from memtui.linux import machine
+from memtui.linux.handle import ProcessHandle
+from memtui.linux.memory_file import MemoryFile, program_of
+from memtui.model import wire
+from memtui.model.advice import Advice
+from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
+from memtui.model.process import ProcessId
+from memtui.model.ranges import total_bytes
 from memtui.model.reasons import Reason
-from memtui.model.report import Back, Progress, TargetReport
-from memtui.model.restore import RestorePlan, RestoreReport
+from memtui.model.report import Back, Outcome, Progress, TargetReport
+from memtui.model.restore import RestorePlan, RestoreReport, outcome_of, told_of
+
+WATCH_S = 60.0
+"""How long a report is watched."""
+
+_GRACE_S = 5.0
+_MOST_WATCHED = 256
+_LOOK_FOR_LAST = 2000
+_GONE = frozenset({Reason.EXITED, Reason.EXECED, Reason.ZOMBIE, Reason.NO_SUCH_PROCESS, Reason.LEADER_EXITED})
+_NOTHING_TO_DO = frozenset({Reason.ALL_BACK, Reason.NOTHING_MOVED})
 
 
 class Aftermath:
@@ -19,17 +39,46 @@ class Aftermath:
     def __init__(self, ledger: Ledger, cancelled: threading.Event) -> None:
         self._ledger = ledger
         self._cancelled = cancelled
+        self._lock = threading.Lock()
+        self._watched: dict[str, tuple[Watch, LocalTarget]] = {}
+        self._timer: threading.Timer | None = None
+        self._closed = False
+        self.warning: str | None = None
+        """Why the last look back or restore could not be recorded, in words."""
 
     def watch(self, report: TargetReport, target: LocalTarget) -> None:
-        """Begin to watch what an action moved; right after it."""
+        """Begin to watch what an action moved; right after it. Lets go of the target when it ends."""
+        with self._lock:
+            if self._closed or not report.moved_pages:
+                target.close()
+                return
+            self._watched[report.id] = Watch(report, target.handle), target
+            while len(self._watched) > _MOST_WATCHED:
+                self._let_go(next(iter(self._watched)))
+            self._set_timer()
 
     def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
-        """Look how much of what a report moved has come back."""
-        return None
+        """Look how much of what a report moved has come back. What cannot be recorded is a ``warning``."""
+        with self._lock:
+            watched = self._watched.get(report_id)
+            if watched is None:
+                return None
+            back = watched[0].look()
+        if record:
+            self._record("back", report_id, wire.back(back))
+        return back
 
     def plan_restore(self, action: str | None = None) -> tuple[RestorePlan, ...]:
-        """Say what could be put back."""
-        raise MemtuiError(Reason.NO_SUCH_ACTION, "")
+        """Say what could be put back. Touches nothing.
+
+        Raises:
+            MemtuiError: NO_SUCH_ACTION; LEDGER_UNWRITABLE.
+        """
+        found = self._last_that_moved() if action is None else self._ledger.find(action)
+        if not found:
+            detail = "nothing in the ledger has moved anything" if action is None else None
+            raise MemtuiError(Reason.NO_SUCH_ACTION, action or "", detail)
+        return tuple(self._plan_one(item) for item in found)
 
     def restore(
         self,
@@ -37,5 +86,212 @@ class Aftermath:
         on_progress: Callable[[Progress], None] | None = None,
         on_target: Callable[[RestoreReport], None] | None = None,
     ) -> tuple[RestoreReport, ...]:
-        """Put it back."""
-        return ()
+        """Put it back, and report."""
+        reports = []
+        for planned in plans:
+            report = self._restore_one(planned, on_progress)
+            reports.append(report)
+            if on_target is not None:
+                on_target(report)
+        return tuple(reports)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        with self._lock:
+            self._closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+            for report_id in list(self._watched):
+                self._let_go(report_id)
+
+    def _let_go(self, report_id: str) -> None:
+        self._watched.pop(report_id)[1].close()
+
+    def _set_timer(self) -> None:
+        """Have the oldest watch end in time, if nothing else will."""
+        if self._timer is not None or not self._watched:
+            return
+        oldest = next(iter(self._watched.values()))[0]
+        self._timer = threading.Timer(max(0.1, WATCH_S + _GRACE_S - oldest.age_s), self._end_old)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _end_old(self) -> None:
+        with self._lock:
+            self._timer = None
+            if self._closed:
+                return
+            for report_id, (watch, _target) in list(self._watched.items()):
+                if watch.age_s >= WATCH_S + _GRACE_S:
+                    self._let_go(report_id)
+            self._set_timer()
+
+    def _record(self, kind: str, report_id: str, fields: wire.Json) -> None:
+        try:
+            self._ledger.write(kind, {"id": report_id, "time": _now(), **fields})
+        except MemtuiError as error:
+            self.warning = str(error)
+
+    def _last_that_moved(self) -> list[Action]:
+        """Return the targets of the last action that moved something out of RAM."""
+        for starts in (_LOOK_FOR_LAST, None):
+            part = self._ledger.tail(starts)
+            found = list(actions(part.events, is_whole=part.is_whole))
+            last = next((item for item in reversed(found) if self._moved_something(item)), None)
+            if last is not None:
+                action_id = last.start.text("action_id")
+                return [item for item in found if item.start.text("action_id") == action_id]
+            if part.is_whole:
+                break
+        return []
+
+    def _moved_something(self, action: Action) -> bool:
+        if action.start.text("advice") != Advice.PAGEOUT.value:
+            return False
+        if action.done is not None and action.done.number("moved_bytes"):
+            return True
+        return self._ledger.pages.read(action.start.text("id")) is not None
+
+    def _plan_one(self, action: Action) -> RestorePlan:
+        start, done = action.start, action.done
+        target = start.mapping("target")
+        pid, start_time = target.get("pid"), target.get("start_time")
+        moved = self._ledger.pages.read(start.text("id"))
+        moved_bytes = None if done is None else done.number("moved_bytes")
+        if moved is not None:
+            process = moved.process
+            moved_bytes = total_bytes(moved.pages)
+        else:
+            process = ProcessId(
+                pid if isinstance(pid, int) else 0, start_time if isinstance(start_time, int) else 0, ""
+            )
+        blocked: Reason | None = None
+        text = wanted_bytes = None
+        try:
+            if moved is None:
+                _require_process(process).close()
+                nothing = start.text("advice") != Advice.PAGEOUT.value or moved_bytes == 0
+                raise MemtuiError(Reason.NOTHING_MOVED if nothing else Reason.PAGES_UNKNOWN)
+            wanted_bytes = _look_at(moved)
+        except MemtuiError as error:
+            blocked, text = error.reason, error.words
+            if blocked in _NOTHING_TO_DO:
+                wanted_bytes = 0
+        return RestorePlan(
+            id=start.text("id"),
+            time=start.text("time"),
+            process=process,
+            name=str(target.get("name", "")),
+            advice=start.text("advice"),
+            moved_bytes=moved_bytes,
+            wanted_bytes=wanted_bytes,
+            blocked=blocked,
+            blocked_text=text,
+        )
+
+    def _restore_one(
+        self, planned: RestorePlan, on_progress: Callable[[Progress], None] | None
+    ) -> RestoreReport:
+        if planned.blocked is not None:
+            return _refused(planned, planned.blocked, planned.blocked_text)
+        if self._cancelled.is_set():
+            return _refused(planned, Reason.CANCELLED, None)
+        with self._lock:
+            if planned.id in self._watched:
+                # What we bring back now says nothing of whether the advice was right.
+                self._let_go(planned.id)
+        try:
+            moved = self._ledger.pages.read(planned.id)
+            if moved is None:
+                raise MemtuiError(Reason.PAGES_UNKNOWN)
+            with _open(moved) as handle:
+                seen = Restorer(handle, moved).run(planned.name, self._cancelled, on_progress)
+        except MemtuiError as error:
+            return _refused(planned, error.reason, error.words)
+        outcome, reason = outcome_of(seen)
+        still_out = None if seen.restored_bytes is None else max(0, seen.wanted_bytes - seen.restored_bytes)
+        report = RestoreReport(
+            planned=planned,
+            time=_now(),
+            wanted_bytes=seen.wanted_bytes,
+            restored_bytes=seen.restored_bytes,
+            also_back_bytes=seen.also_back_bytes,
+            still_out_bytes=still_out,
+            outcome=outcome,
+            reason=reason,
+            reason_text=reason.text if reason else None,
+            told=told_of(seen),
+        )
+        self._record("restored", planned.id, {"operator": operator(), **wire.restore_totals(report)})
+        return report
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _require_process(process: ProcessId) -> ProcessHandle:
+    """Open the very process of a record.
+
+    Raises:
+        MemtuiError: if it is gone, or may not be seen.
+    """
+    subject = f"process {process.pid}"
+    try:
+        handle = ProcessHandle(process.pid)
+    except NoSuchProcess:
+        raise NoSuchProcess(Reason.EXITED, subject) from None
+    same_boot = process.boot_id in ("", machine.boot_id())
+    if handle.process.start_time != process.start_time or not same_boot:
+        handle.close()
+        raise NoSuchProcess(Reason.EXITED, subject)
+    return handle
+
+
+def _open(moved: MovedPages) -> ProcessHandle:
+    """Open the process of a record, if it runs the same program still.
+
+    Raises:
+        MemtuiError: EXITED, EXECED, or what forbids to see it.
+    """
+    handle = _require_process(moved.process)
+    try:
+        if program_of(handle.pid) != moved.program:
+            raise Unusable(Reason.EXECED, f"process {handle.pid}")
+        # An exec between opening it and the look at its program shows here.
+        handle.read_maps()
+    except MemtuiError:
+        handle.close()
+        raise
+    return handle
+
+
+def _look_at(moved: MovedPages) -> int:
+    """Return the bytes that are still out.
+
+    Raises:
+        MemtuiError: why nothing can be brought back.
+    """
+    with _open(moved) as handle:
+        found = Restorer(handle, moved).survey()
+        if not found.wanted:
+            raise MemtuiError(Reason.ALL_BACK)
+        with MemoryFile(handle.pid):
+            return total_bytes(found.wanted)
+
+
+def _refused(planned: RestorePlan, reason: Reason, text: str | None) -> RestoreReport:
+    """Report a target on which nothing was tried."""
+    outcome = Outcome.REFUSED
+    wanted_bytes, still_out = planned.wanted_bytes, planned.wanted_bytes
+    if reason in _GONE:
+        outcome = Outcome.GONE
+        wanted_bytes = still_out = None
+    elif reason in _NOTHING_TO_DO:
+        outcome = Outcome.NO_EFFECT
+    elif reason is Reason.CANCELLED:
+        outcome = Outcome.CANCELLED
+    words = text or reason.text
+    return RestoreReport(
+        planned, _now(), wanted_bytes, 0, 0, still_out, outcome, reason, words, told=(words,)
+    )

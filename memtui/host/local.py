@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from memtui.advise.calls import Adviser
 from memtui.advise.engine import Engine, Subject
-from memtui.advise.forecast import plan_marks, plan_rows
-from memtui.advise.ledger import Action, Ledger, actions
+from memtui.advise.forecast import SwapPurse
+from memtui.advise.ledger import Ledger
 from memtui.freeze.choices import choices, why_not
 from memtui.freeze.client import Guard
 from memtui.freeze.journal import default_journal_dir
@@ -19,6 +20,7 @@ from memtui.freeze.replay import replay
 from memtui.host import Finding, History, HistoryEntry, MachineState, Target, Wanted
 from memtui.host.aftermath import Aftermath
 from memtui.host.doctor import examine
+from memtui.host.history import entry_of, history_of
 from memtui.host.target import LocalTarget
 from memtui.linux import machine
 from memtui.linux.capability import probe
@@ -70,7 +72,7 @@ class LocalHost:
         self._lock = threading.Lock()
         self._applying = threading.Lock()
         self._cancelled = threading.Event()
-        self._aftermath = Aftermath(self._ledger, self._cancelled)
+        self.aftermath = Aftermath(self._ledger, self._cancelled)
         self._guard: Guard | None = None
         self._released = False
 
@@ -128,7 +130,17 @@ class LocalHost:
         cancelled: threading.Event | None = None,
     ) -> Plan:
         """Say what would be done. Touches nothing."""
-        targets = tuple(self._plan_one(advice, item, freeze, override_lockout) for item in wanted)
+        purse = SwapPurse(self.facts())
+        targets = tuple(
+            self._plan_one(
+                _target_of(item),
+                advice,
+                freeze,
+                override_lockout,
+                partial(_target_of(item).forecast, advice, item.marks, item.select, purse, cancelled),
+            )
+            for item in wanted
+        )
         return Plan(advice, targets, hold_ms, thorough)
 
     def freeze_choices(self, target: Target) -> list[FreezeChoice]:
@@ -161,12 +173,15 @@ class LocalHost:
     def _watch(self, report: TargetReport) -> None:
         with self._lock:
             target = self._opened.get(report.planned.generation)
-        if target is not None:
-            self._aftermath.watch(report, target)
+            if target is None:
+                return
+            # It is closed again when the watch ends.
+            target.users += 1
+        self.aftermath.watch(report, target)
 
     def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
         """Look how much of what a report moved has come back; None where it is no longer watched."""
-        return self._aftermath.look_back(report_id, record=record)
+        return self.aftermath.look_back(report_id, record=record)
 
     def plan_restore(self, action: str | None = None) -> tuple[RestorePlan, ...]:
         """Say what could be put back. Touches nothing.
@@ -174,7 +189,7 @@ class LocalHost:
         Raises:
             MemtuiError: NO_SUCH_ACTION; LEDGER_UNWRITABLE.
         """
-        return self._aftermath.plan_restore(action)
+        return self.aftermath.plan_restore(action)
 
     def restore(
         self,
@@ -187,7 +202,7 @@ class LocalHost:
             self._cancelled.clear()
             if self._released:
                 self._cancelled.set()
-            return self._aftermath.restore(plans, on_progress, on_target)
+            return self.aftermath.restore(plans, on_progress, on_target)
 
     def mappers(self, target: Target, row: MappedVma) -> Mappers:
         """Find the other processes that map the file or shared memory behind a VMA."""
@@ -228,8 +243,11 @@ class LocalHost:
         Raises:
             MemtuiError: if it is there and cannot be read.
         """
-        events, torn = self._ledger.read()
-        return History(tuple(_entry(action) for action in actions(events)), torn)
+        return history_of(self._ledger, last)
+
+    def stream_history(self) -> Iterator[HistoryEntry]:
+        """Yield the whole ledger, oldest first, without keeping it in memory. See :meth:`history`."""
+        return map(entry_of, self._ledger.stream())
 
     def doctor(self, pid: int | None = None) -> list[Finding]:
         """Say what works here and what does not, and what mends it."""
@@ -238,6 +256,7 @@ class LocalHost:
     def close(self) -> None:
         """Let go of everything."""
         self._cancelled.set()
+        self.aftermath.close()
         with self._lock:
             guard, self._guard = self._guard, None
             targets = list(self._opened.values())
@@ -268,21 +287,21 @@ class LocalHost:
             return self._guard
 
     def _plan_one(
-        self, advice: Advice, wanted: Wanted, freeze: Freeze | None, override_lockout: bool
+        self,
+        target: LocalTarget,
+        advice: Advice,
+        freeze: Freeze | None,
+        override_lockout: bool,
+        forecast: Callable[[], tuple[PlannedRange, ...]],
     ) -> TargetPlan:
-        target = wanted.target
-        if not isinstance(target, LocalTarget):
-            raise TypeError("a target of another host")
         refused, self_advised = self._may_advise(target, advice)
         ranges: tuple[PlannedRange, ...] = ()
         text = None
         try:
-            space = target.look(details=True)
-            if wanted.marks is None:
-                ranges = plan_rows(space, advice, target.judge, wanted.select)
-            else:
-                ranges = plan_marks(space, advice, wanted.marks, target.judge, target.measure)
+            ranges = forecast()
         except MemtuiError as error:
+            if error.reason is Reason.CANCELLED:
+                raise
             refused, text = error.reason, error.words
         method, words, blocked = _freeze_for(target, freeze, self_advised, override_lockout)
         if refused is None and blocked is not None:
@@ -324,6 +343,12 @@ class LocalHost:
         return Subject(target.handle, target.smaps_is_cheap, adviser)
 
 
+def _target_of(wanted: Wanted) -> LocalTarget:
+    if not isinstance(wanted.target, LocalTarget):
+        raise TypeError("a target of another host")
+    return wanted.target
+
+
 def _self_adviser(practice: PracticeLink) -> Adviser:
     """Return the way to have the practice process advise itself, with process_madvise's errors."""
 
@@ -354,25 +379,3 @@ def _freeze_for(
     if freeze is None:
         return Freeze.OFF, words, None
     return freeze, words, refused.reason
-
-
-def _entry(action: Action) -> HistoryEntry:
-    start = action.start
-    last = action.done or start
-    back = last.fields.get("back")
-    return HistoryEntry(
-        id=start.text("id"),
-        action_id=start.text("action_id"),
-        time=start.text("time"),
-        operator=start.mapping("operator"),
-        target=start.mapping("target"),
-        advice=start.text("advice"),
-        freeze=last.text("freeze"),
-        requested_bytes=start.number("requested_bytes"),
-        forecast_bytes=start.number("forecast_bytes"),
-        advised_bytes=action.done.number("advised_bytes") if action.done else None,
-        moved_bytes=action.done.number("moved_bytes") if action.done else None,
-        outcome=action.done.text("outcome") if action.done else "interrupted",
-        back=back if isinstance(back, list) else [],
-        restored_bytes=None,
-    )

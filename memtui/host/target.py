@@ -5,20 +5,25 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from memtui.advise.forecast import Part, SwapPurse, choose_marks, choose_rows, forecast
+from memtui.advise.study import Study
 from memtui.host import CHEAP_SMAPS_MS
 from memtui.linux import machine
 from memtui.linux.capability import FileRights
+from memtui.linux.cgroups import swap_rooms
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagemap import PageReader, Source, residency_of_details
 from memtui.linux.procfs import parse_maps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import Residency, tally
+from memtui.model.plan import Mark, PlannedRange
 from memtui.model.process import ProcessId, Standing
 from memtui.model.ranges import Range
+from memtui.model.select import Filter
 from memtui.model.verdict import MachineFacts, Verdict, judge
 from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaDetails
 from memtui.practice.labels import labels_of
@@ -106,6 +111,40 @@ class LocalTarget:
         if self._known_facts is None or now - self._known_facts[0] > _FACTS_AGE_S:
             self._known_facts = (now, self._facts())
         return judge(row, advice, self._known_facts[1], self._rights.may_write)
+
+    def forecast(
+        self,
+        advice: Advice,
+        marks: Sequence[Mark] | None,
+        select: Filter | None,
+        purse: SwapPurse,
+        cancelled: threading.Event | None = None,
+    ) -> tuple[PlannedRange, ...]:
+        """Look closely, and say range by range what would come of an advice. Touches nothing.
+
+        Raises:
+            MemtuiError: CANCELLED; if it is gone, has exec'ed, or may not be read.
+        """
+        space = self.look(details=True)
+        chosen: Sequence[Part | PlannedRange]
+        if marks is None:
+            chosen = choose_rows(space, advice, self.judge, select)
+        else:
+            chosen = choose_marks(space, marks, self.measure)
+        parts = [item for item in chosen if isinstance(item, Part)]
+        rows = Study(self.handle, machine.huge_page_bytes(), cancelled).rows(parts, advice)
+        ranges = forecast(
+            rows,
+            [part.whole for part in parts],
+            lambda row, facts: judge(row, advice, facts, self._rights.may_write),
+            purse,
+            swap_rooms(self.process.pid) if advice is Advice.PAGEOUT else None,
+        )
+        if marks is None and select is None:
+            # What only the closer look found the kernel to refuse.
+            ranges = [item for item in ranges if not item.verdict.refused]
+        missing = [item for item in chosen if isinstance(item, PlannedRange)]
+        return tuple(sorted((*ranges, *missing), key=lambda item: item.range))
 
     def measure(self, part: Range) -> tuple[int, int] | None:
         """Return RSS and swap of a part of a VMA, in bytes; None where pagemap may not be read.

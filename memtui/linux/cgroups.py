@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from memtui.linux.procfs import decode, parse_colon_lines, read_file, read_process_file
@@ -66,6 +67,26 @@ def group_at(path: str, known: list[Mount] | None = None) -> Group | None:
     return None
 
 
+def swap_rooms(pid: int) -> dict[str, int]:
+    """Return how much more swap the groups of a process may use, itself and those above, by folder.
+
+    Groups without a limit are not in it, nor what we cannot see. Under version 1 it is empty.
+
+    Raises:
+        MemtuiError: NoSuchProcess, NotPermitted.
+    """
+    path = path_of(pid)
+    try:
+        group = group_at(path) if path is not None else None
+    except OSError:
+        # No mountinfo to be read: as if there were no cgroups.
+        group = None
+    if group is None:
+        return {}
+    rooms = {above.folder: above.swap_room_bytes() for above in group.upwards()}
+    return {folder: room for folder, room in rooms.items() if room is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """A control group, by its folder. Every method may raise OSError where nothing else is said."""
@@ -93,11 +114,9 @@ class Group:
 
     def frozen_by(self) -> str | None:
         """Return the folder of the group whose cgroup.freeze holds this one, itself or one above."""
-        folder = self.folder
-        while len(folder) >= len(self.top.rstrip("/")) and folder:
-            if Group(folder, self.top)._text("cgroup.freeze") == "1":
-                return folder
-            folder = os.path.dirname(folder)
+        for group in self.upwards():
+            if group._text("cgroup.freeze") == "1":
+                return group.folder
         return None
 
     def set_freeze(self, frozen: bool) -> None:
@@ -143,6 +162,25 @@ class Group:
             OSError: EBUSY while a process stands in it.
         """
         os.rmdir(self.folder)
+
+    def swap_room_bytes(self) -> int | None:
+        """Return how much more swap it may use (memory.swap.max less memory.swap.current).
+
+        None where there is no limit, or no memory controller of version 2 to set one.
+        """
+        try:
+            limit = decode(self._read("memory.swap.max")).strip()
+            return None if limit == "max" else max(0, int(limit) - int(self._read("memory.swap.current")))
+        except (OSError, ValueError):
+            # No such file in the root, under version 1, or without swap accounting.
+            return None
+
+    def upwards(self) -> Iterator[Group]:
+        """Yield it, and the groups above as far as we can see."""
+        folder = self.folder.rstrip("/")
+        while folder and len(folder) >= len(self.top.rstrip("/")):
+            yield Group(folder, self.top)
+            folder = os.path.dirname(folder)
 
     def _at(self, what: str) -> str:
         return f"{self.folder}/cgroup.{what}"

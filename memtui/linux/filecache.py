@@ -6,7 +6,8 @@ import os
 import stat
 
 from memtui.linux import syscalls
-from memtui.model.ranges import Range
+from memtui.model.pages import CacheFacts
+from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.vma import Vma
 
 
@@ -26,6 +27,25 @@ def cached_bytes(pid: int, vma: Vma, part: Range) -> int | None:
         return None
     finally:
         os.close(fd)
+
+
+def cache_facts(pid: int, vma: Vma, of: Vma) -> CacheFacts | None:
+    """Return how much of a file stands behind ``vma``, a part of the VMA ``of``; None where unknown.
+
+    The last page of a file counts as a whole one.
+    """
+    fd = open_mapped(pid, of)
+    if fd is None:
+        return None
+    try:
+        in_file = max(0, min(vma.size_bytes, os.fstat(fd).st_size - vma.offset))
+        # To cachestat(2) a length of 0 is all that follows.
+        cached = syscalls.cachestat(fd, vma.offset, in_file) if in_file else 0
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    return CacheFacts(-(-in_file // PAGE_BYTES) * PAGE_BYTES, cached)
 
 
 def open_mapped(pid: int, vma: Vma) -> int | None:

@@ -113,11 +113,18 @@ class PageReader:
         Raises:
             MemtuiError: if the process has gone.
         """
+        runs = self.each_run(spans)
+        return None if runs is None else list(runs)
+
+    def each_run(self, spans: Sequence[Span]) -> Iterator[RawRun] | None:
+        """Return the same one after the other: each step holds the target's mmap lock but briefly.
+
+        Raises:
+            MemtuiError: at any step, if the process has gone.
+        """
         if self._scanner is not None:
-            return list(self._walk_joined(spans))
-        if self.source is Source.PAGEMAP:
-            return list(self._pread(spans))
-        return None
+            return self._walk_joined(spans)
+        return self._pread(spans) if self.source is Source.PAGEMAP else None
 
     def reach(self, within: RangeSet, budget_bytes: int) -> int:
         """Return how many leading items of ``within`` hold at most ``budget_bytes`` of populated pages.

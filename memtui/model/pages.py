@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from memtui.model.ranges import Range, RangeSet, normalise
+from memtui.model.ranges import Range, RangeSet, inner_aligned, normalise
 
 FILE = 1 << 2
 """Page of a file or of shared memory."""
@@ -116,3 +116,66 @@ def resident(runs: Iterable[RawRun]) -> RangeSet:
 def swapped(runs: Iterable[RawRun]) -> RangeSet:
     """Return the addresses of private pages in swap."""
     return normalise(Range(start, end) for start, end, state in runs if state & SWAPPED)
+
+
+@dataclass(frozen=True, slots=True)
+class PageFacts:
+    """What the page table says of a range, page by page added up; bytes.
+
+    The first three are resident. ``own_file_bytes`` are pages of a file or of shared memory,
+    ``shared_bytes`` those that COLD and PAGEOUT skip, since another mapping maps them too.
+    ``swapped_bytes`` are private pages in swap. The zero page counts as nothing.
+    """
+
+    own_anonymous_bytes: int
+    own_file_bytes: int
+    shared_bytes: int
+    swapped_bytes: int
+
+    @property
+    def resident_bytes(self) -> int:
+        """What counts in RSS."""
+        return self.own_anonymous_bytes + self.own_file_bytes + self.shared_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class HugeFacts:
+    """The whole, aligned huge pages of a range, by what stands in them; bytes.
+
+    ``fillable_bytes`` are huge pages that hold something and are not huge yet, of which
+    ``filled_bytes`` are resident; ``huge_bytes`` are huge already, ``empty_bytes`` hold nothing.
+    """
+
+    fillable_bytes: int
+    filled_bytes: int
+    huge_bytes: int
+    empty_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheFacts:
+    """Of a part of a file: the bytes that lie in the file at all, and those in the page cache."""
+
+    in_file_bytes: int
+    cached_bytes: int
+
+
+def huge_facts(within: Range, runs: Iterable[RawRun], huge_page_bytes: int) -> HugeFacts:
+    """Sort the huge pages of a range by ascending runs, which may reach beyond it."""
+    inner = inner_aligned(within, huge_page_bytes)
+    if inner is None:
+        return HugeFacts(0, 0, 0, 0)
+    holds: dict[int, int] = {}
+    huge = 0
+    for start, end, state in cut(runs, (inner,)):
+        if not state & (PRESENT | SWAPPED):
+            continue
+        is_resident = state & (PRESENT | ZERO) == PRESENT
+        if is_resident and state & HUGE:
+            huge += end - start
+            continue
+        for block in range(start // huge_page_bytes, -(-end // huge_page_bytes)):
+            part = min(end, (block + 1) * huge_page_bytes) - max(start, block * huge_page_bytes)
+            holds[block] = holds.get(block, 0) + (part if is_resident else 0)
+    fillable = len(holds) * huge_page_bytes
+    return HugeFacts(fillable, sum(holds.values()), huge, inner.size_bytes - fillable - huge)

@@ -96,6 +96,9 @@ class Reason(str, Enum):
     MEMORY_LOW = "memory_low"
     USERFAULTFD = "userfaultfd"
     PAGE_GONE = "page_gone"
+    PAGE_UNREADABLE = "page_unreadable"
+    HOLES_UNKNOWN = "holes_unknown"
+    WENT_AGAIN = "went_again"
     # Of the record and of our own fault.
     LEDGER_UNWRITABLE = "ledger_unwritable"
     FAILED = "failed"
@@ -234,6 +237,15 @@ _TABLE: dict[Reason, _Words] = {
     Reason.MEMORY_LOW: _Words("too little memory is available", "free memory, then restore again"),
     Reason.USERFAULTFD: _Words("userfaultfd serves these pages: reading them would wake its server"),
     Reason.PAGE_GONE: _Words("the page is no longer there to be read"),
+    Reason.PAGE_UNREADABLE: _Words(
+        "the kernel did not read the page: past the end of its file, an I/O error, its cgroup's memory limit,"
+        " or no access to it and proc_mem.force_override="
+    ),
+    Reason.HOLES_UNKNOWN: _Words(
+        "which pages of the shared memory still exist cannot be seen, and reading others would allocate them",
+        "run as root (CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE)",
+    ),
+    Reason.WENT_AGAIN: _Words("it came back and left RAM again", "memory is short: see `memtui ps`"),
     Reason.LEDGER_UNWRITABLE: _Words("the ledger cannot be written", "see `memtui doctor`"),
     Reason.FAILED: _Words("an error of the system"),
 }
@@ -311,8 +323,8 @@ _ERRNO_OF_CALL: Mapping[str, Mapping[int, Reason]] = {
         errno.ESRCH: Reason.EXITED,
     },
     "/proc/PID/mem": {
-        errno.EIO: Reason.PAGE_GONE,
-        errno.EFAULT: Reason.PAGE_GONE,
+        errno.EIO: Reason.PAGE_UNREADABLE,
+        errno.EFAULT: Reason.PAGE_UNREADABLE,
         errno.EACCES: Reason.NO_ATTACH,
         errno.EPERM: Reason.NO_ATTACH,
         errno.ESRCH: Reason.EXITED,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+from memtui.model.advice import Advice
 from memtui.model.plan import Freeze, PlannedRange, TargetPlan
 from memtui.model.ranges import RangeSet
 from memtui.model.reasons import Reason
@@ -33,7 +34,10 @@ class Outcome(str, Enum):
 class RangeReport:
     """What came of one planned range; bytes, None where it could not be seen.
 
-    ``advised_bytes`` is the kernel's word, ``moved_bytes`` what was seen: see TargetReport.
+    ``advised_bytes`` is the kernel's word, ``moved_bytes`` what was seen: see TargetReport. Of what
+    moved, ``swapped_bytes`` were in swap afterwards by the page table, which does not tell of shared
+    memory; ``came_bytes`` came into RSS meanwhile. ``cache_delta_bytes`` is of the page cache of its
+    stretch of a file, ``referenced_delta_bytes`` of the whole VMA.
     """
 
     planned: PlannedRange
@@ -43,17 +47,33 @@ class RangeReport:
     rss_after_bytes: int | None = None
     swap_before_bytes: int | None = None
     swap_after_bytes: int | None = None
+    swapped_bytes: int | None = None
+    came_bytes: int | None = None
+    huge_delta_bytes: int | None = None
+    cache_delta_bytes: int | None = None
+    referenced_delta_bytes: int | None = None
     outcome: Outcome = Outcome.CANCELLED
     errno: str | None = None
     reason: Reason | None = None
     reason_text: str | None = None
+    told: str = ""
+    """What became of its bytes, in a few words; empty where there is nothing to say."""
+
+    def effect_bytes(self, advice: Advice) -> int | None:
+        """What was seen, in the unit of the forecast; None where nothing can show it (COLD, swap-ins)."""
+        if advice.moves:
+            return self.moved_bytes
+        if advice is Advice.WILLNEED and self.cache_delta_bytes is not None:
+            return max(0, self.cache_delta_bytes)
+        return None
 
 
 @dataclass(slots=True)
 class Effect:
     """What changed while a target was worked on; bytes, None where not known.
 
-    The first three are of the target's ranges, the last two of the whole machine.
+    ``mem_free_delta_bytes``, ``swap_cached_delta_bytes`` and ``swapped_in_bytes`` (pswpin) are of the
+    whole machine, the others of the target's ranges.
     """
 
     rss_delta_bytes: int | None = None
@@ -61,6 +81,9 @@ class Effect:
     referenced_delta_bytes: int | None = None
     mem_free_delta_bytes: int | None = None
     swap_cached_delta_bytes: int | None = None
+    swapped_in_bytes: int | None = None
+    huge_delta_bytes: int | None = None
+    cache_delta_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +163,44 @@ class TargetReport:
         """Return the sum of a field of the ranges over those that were looked at; None if none was."""
         seen = [value for item in self.ranges if (value := getattr(item, name)) is not None]
         return sum(seen) if seen else None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A forecast against what was seen, over the ranges of which both are known; bytes.
+
+    ``wrong_ranges`` of ``judged_ranges`` were forecast to do something and did nothing, or the other
+    way round: judged is what the kernel took whole and whose outcome is certain.
+    """
+
+    forecast_bytes: int | None
+    effect_bytes: int | None
+    off_by_bytes: int | None
+    judged_ranges: int
+    wrong_ranges: int
+
+
+_CERTAIN = frozenset({Outcome.DONE, Outcome.NO_EFFECT})
+
+
+def score_of(report: TargetReport, advice: Advice) -> Score:
+    """Hold the forecast of a target against its effect."""
+    forecast = effect = off_by = known = judged = wrong = 0
+    for item in report.ranges:
+        expected, seen = item.planned.verdict.forecast_bytes, item.effect_bytes(advice)
+        if expected is None:
+            continue
+        if seen is not None:
+            known += 1
+            forecast += expected
+            effect += seen
+            off_by += abs(seen - expected)
+        if item.outcome in _CERTAIN:
+            judged += 1
+            wrong += (expected > 0) != (item.outcome is Outcome.DONE)
+    if not known:
+        return Score(None, None, None, judged, wrong)
+    return Score(forecast, effect, off_by, judged, wrong)
 
 
 @dataclass(frozen=True, slots=True)

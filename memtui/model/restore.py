@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
+from memtui.text import size
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +65,71 @@ class Mappers:
 
     found: tuple[Mapper, ...]
     unreadable: int
+
+
+_LOST = (Reason.GONE, Reason.CHANGED, Reason.PAGE_GONE)
+_LOST_WORDS = {
+    Reason.GONE: "were unmapped since",
+    Reason.CHANGED: "are another mapping now",
+    Reason.PAGE_GONE: "were dropped, punched out or cut off since",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was seen of a restore; bytes.
+
+    ``already_back_bytes`` were in RAM again before it began. ``lost`` are moved pages that exist no
+    more, by reason; ``left`` are wanted ones that were not brought back, by reason. ``wanted_bytes``
+    counts the latter, and not the former. ``restored_bytes`` and ``also_back_bytes`` are None where
+    nobody could look afterwards.
+    """
+
+    moved_bytes: int
+    already_back_bytes: int
+    wanted_bytes: int
+    restored_bytes: int | None
+    also_back_bytes: int | None
+    lost: Mapping[Reason, int]
+    left: Mapping[Reason, int]
+    stopped: Reason | None = None
+
+
+def outcome_of(seen: Restored) -> tuple[Outcome, Reason | None]:
+    """Return how a restore ended, and the main reason if not all that was wanted came."""
+    if seen.stopped in (Reason.EXITED, Reason.EXECED):
+        return Outcome.GONE, seen.stopped
+    if seen.stopped is Reason.CANCELLED:
+        return Outcome.CANCELLED, Reason.CANCELLED
+    if seen.wanted_bytes == 0:
+        lost = _main(seen.lost) if not seen.already_back_bytes else None
+        return Outcome.NO_EFFECT, lost or Reason.ALL_BACK
+    if seen.restored_bytes is None:
+        return Outcome.UNVERIFIED, Reason.CANNOT_SHOW
+    if seen.restored_bytes >= seen.wanted_bytes:
+        return Outcome.DONE, None
+    reason = seen.stopped or _main(seen.left) or Reason.WENT_AGAIN
+    if seen.restored_bytes:
+        return Outcome.PARTIAL, reason
+    return (Outcome.FAILED if reason is Reason.FAILED else Outcome.REFUSED), reason
+
+
+def _main(reasons: Mapping[Reason, int]) -> Reason | None:
+    return max(reasons, key=lambda reason: reasons[reason]) if reasons else None
+
+
+def told_of(seen: Restored) -> tuple[str, ...]:
+    """Return in sentences what came of a restore, and why not the rest."""
+    lines = [f"of {size(seen.moved_bytes)} moved, {size(seen.already_back_bytes)} were in RAM already"]
+    if seen.wanted_bytes:
+        lines.append(f"{size(seen.wanted_bytes)} were out, and {size(seen.restored_bytes)} of them came back")
+    lines += [f"{size(seen.lost[reason])} {_LOST_WORDS[reason]}" for reason in _LOST if seen.lost.get(reason)]
+    lines += [
+        f"{size(count)} not brought back: {reason.text}" for reason, count in seen.left.items() if count
+    ]
+    if seen.also_back_bytes:
+        lines.append(
+            f"{size(seen.also_back_bytes)} came along that were not asked for: neighbours that the kernel"
+            " maps with them, and what the target touched meanwhile"
+        )
+    return tuple(lines)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from enum import Enum
 
 from memtui.model.advice import Advice
+from memtui.model.pages import PageFacts
 from memtui.model.ranges import PAGE_BYTES, inner_aligned
 from memtui.model.reasons import Reason
 from memtui.model.vma import ANONYMOUS_KINDS, Kind, MappedVma
@@ -34,11 +35,16 @@ class Verdict:
 
     The forecast is in the unit of *moved*: for PAGEOUT what will leave RSS, for COLLAPSE what will
     become huge; for COLD what is resident and will be aged; for WILLNEED what will be read in.
+    Reasons that keep pages from going stand before those that tell where the rest is.
+    ``swap_bytes`` is what of it takes new room in swap. ``is_estimate`` tells that smaps had to stand
+    in for the page table.
     """
 
     will: Will
     forecast_bytes: int | None
     reasons: tuple[WhyBytes, ...] = ()
+    swap_bytes: int = field(default=0, compare=False)
+    is_estimate: bool = field(default=False, compare=False)
 
     @property
     def refused(self) -> bool:
@@ -47,18 +53,22 @@ class Verdict:
 
     @property
     def main_reason(self) -> Reason | None:
-        """The first reason, or None where all will go."""
-        return self.reasons[0].reason if self.reasons else None
+        """The first reason, or None where all that can go will go."""
+        return self.reasons[0].reason if self.reasons and self.will is not Will.YES else None
 
 
 @dataclass(frozen=True, slots=True)
 class MachineFacts:
-    """What a verdict must know of the machine; None is unknown."""
+    """What a verdict must know of the machine; None is unknown.
+
+    ``swap_room_bytes`` is what the cgroups of the target let it swap still; None also for no limit.
+    """
 
     swap_free_bytes: int | None
     huge_page_bytes: int | None
     task_limit: int = 0x7FFFFFFFF000
     """Addresses from here on never enter a vector: they fail it as a whole (TASK_SIZE)."""
+    swap_room_bytes: int | None = None
 
 
 MayWrite = Callable[[MappedVma], "bool | None"]
@@ -99,7 +109,12 @@ def _collapse_refusal(row: MappedVma, machine: MachineFacts) -> Reason | None:
         return Reason.HUGE_PAGES_OFF if row.kind not in (Kind.VDSO, Kind.DEVICE) else Reason.PFNMAP
     if machine.huge_page_bytes is None or inner_aligned(row.vma.range, machine.huge_page_bytes) is None:
         return Reason.NO_HUGE_PAGE
-    empty = row.rss_bytes == 0 and row.swap_bytes == 0 and row.vma.kind in ANONYMOUS_KINDS
+    if row.kind not in ANONYMOUS_KINDS:
+        return None
+    if row.blocks is not None:
+        empty = not row.blocks.fillable_bytes and not row.blocks.huge_bytes
+    else:
+        empty = row.rss_bytes == 0 and row.swap_bytes == 0
     return Reason.NOTHING_TO_COLLAPSE if empty else None
 
 
@@ -108,16 +123,43 @@ def _judge_willneed(row: MappedVma) -> Verdict:
     if row.kind in (Kind.VVAR, Kind.HUGETLB, Kind.DEVICE, Kind.VDSO) or "lo" in flags or "pf" in flags:
         return Verdict(Will.NO, 0, (WhyBytes(Reason.LOCKED_IN_RAM, size),))
     if row.kind in ANONYMOUS_KINDS:
-        if row.swap_bytes == 0:
-            return Verdict(Will.NO, 0, (WhyBytes(Reason.NOTHING_SWAPPED, size),))
-        return Verdict(Will.PARTLY if row.swap_bytes is None else Will.YES, row.swap_bytes)
-    return Verdict(Will.PARTLY, None, (WhyBytes(Reason.CACHE_UNKNOWN, None),))
+        return _reads_swap_in(row, row.swap_bytes)
+    if row.kind is Kind.SHMEM and row.details is not None and row.details.size_bytes == size:
+        # Only smaps knows, and only of a mapping as a whole: swapped shared memory is in no page table.
+        return _reads_swap_in(row, row.details.swap_bytes)
+    if row.cache is None or row.kind is not Kind.FILE:
+        return Verdict(Will.PARTLY, None, (WhyBytes(Reason.CACHE_UNKNOWN, None),))
+    comes = max(0, row.cache.in_file_bytes - row.cache.cached_bytes)
+    reasons = (
+        WhyBytes(Reason.CACHED_ALREADY, row.cache.in_file_bytes - comes),
+        WhyBytes(Reason.UNTOUCHED, size - row.cache.in_file_bytes),
+    )
+    return Verdict(Will.YES if comes else Will.NO, comes, _weighty(reasons))
+
+
+def _weighty(reasons: Iterable[WhyBytes]) -> tuple[WhyBytes, ...]:
+    return tuple(why for why in reasons if why.count_bytes)
+
+
+def _reads_swap_in(row: MappedVma, swapped_bytes: int | None) -> Verdict:
+    if swapped_bytes is None:
+        return Verdict(Will.PARTLY, None)
+    not_in_swap = _weighty((WhyBytes(Reason.NOTHING_SWAPPED, row.vma.size_bytes - swapped_bytes),))
+    return Verdict(Will.YES if swapped_bytes else Will.NO, swapped_bytes, not_in_swap)
 
 
 def _judge_collapse(row: MappedVma, machine: MachineFacts) -> Verdict:
     assert machine.huge_page_bytes is not None  # a refusal otherwise
     inner = inner_aligned(row.vma.range, machine.huge_page_bytes)
     assert inner is not None
+    if row.blocks is not None:
+        gain = row.blocks.fillable_bytes
+        reasons = (
+            WhyBytes(Reason.ALL_HUGE, row.blocks.huge_bytes),
+            WhyBytes(Reason.UNTOUCHED, row.blocks.empty_bytes),
+            WhyBytes(Reason.RSS_GROWS, gain - row.blocks.filled_bytes),
+        )
+        return Verdict(Will.YES if gain else Will.NO, gain, _weighty(reasons))
     if row.details is None:
         return Verdict(Will.PARTLY, None)
     gain = inner.size_bytes - row.details.huge_bytes
@@ -129,37 +171,69 @@ def _judge_collapse(row: MappedVma, machine: MachineFacts) -> Verdict:
 def _judge_reclaim(
     row: MappedVma, advice: Advice, machine: MachineFacts, may_write: MayWrite | None
 ) -> Verdict:
-    if row.rss_bytes is None:
+    pages = row.pages or _pages_by_smaps(row)
+    if pages is None:
         return Verdict(Will.PARTLY, None)
-    if row.rss_bytes == 0:
+    if row.pages is None and not pages.resident_bytes:
         return Verdict(Will.NO, 0, (WhyBytes(Reason.NOTHING_RESIDENT, row.vma.size_bytes),))
-    reasons: list[WhyBytes] = []
-    left = row.rss_bytes
-    shared = min(left, row.details.shared_bytes) if row.details else 0
-    if shared:
-        reasons.append(WhyBytes(Reason.SHARED_PAGES, shared))
-        left -= shared
-    if advice is Advice.PAGEOUT:
-        for reason, stays in _stays(row, left, machine, may_write):
-            reasons.append(WhyBytes(reason, stays))
-            left = max(0, left - stays)
-    will = Will.NO if left < PAGE_BYTES else Will.PARTLY if reasons else Will.YES
-    return Verdict(will, left, tuple(reasons))
+    stays, to_swap = _stays(row, pages, advice, machine, may_write)
+    left = pages.resident_bytes - sum(why.count_bytes or 0 for why in stays)
+    will = Will.NO if left < PAGE_BYTES else Will.PARTLY if stays else Will.YES
+    reasons = stays if row.pages is None and row.swap_bytes is None else stays + _elsewhere(row, pages)
+    return Verdict(will, left, reasons, to_swap, is_estimate=row.pages is None)
+
+
+def _pages_by_smaps(row: MappedVma) -> PageFacts | None:
+    """Return what smaps says of the pages: what is shared *and* anonymous cannot be told from it."""
+    if row.rss_bytes is None:
+        return None
+    shared = min(row.rss_bytes, row.details.shared_bytes) if row.details else 0
+    own = row.rss_bytes - shared
+    if row.kind in ANONYMOUS_KINDS:
+        anonymous = own
+    else:
+        anonymous = min(own, row.details.anonymous_bytes) if row.details else 0
+    return PageFacts(anonymous, own - anonymous, shared, row.swap_bytes or 0)
+
+
+def _elsewhere(row: MappedVma, pages: PageFacts) -> tuple[WhyBytes, ...]:
+    """Return where the bytes are that are not resident."""
+    gone = max(0, row.vma.size_bytes - pages.resident_bytes)
+    swapped = pages.swapped_bytes
+    if row.kind is Kind.SHMEM and row.details is not None and row.details.size_bytes == row.vma.size_bytes:
+        swapped = row.details.swap_bytes
+    out = min(gone, swapped)
+    return _weighty((WhyBytes(Reason.ALREADY_OUT, out), WhyBytes(Reason.UNTOUCHED, gone - out)))
 
 
 def _stays(
-    row: MappedVma, left: int, machine: MachineFacts, may_write: MayWrite | None
-) -> list[tuple[Reason, int]]:
-    """Return the bytes that PAGEOUT leaves in RAM for want of swap or of a right to the file."""
-    out: list[tuple[Reason, int]] = []
-    if row.kind in ANONYMOUS_KINDS or row.kind is Kind.SHMEM:
-        anon, file = left, 0
-    else:
-        anon = min(left, row.details.anonymous_bytes) if row.details else 0
-        file = left - anon
-    if machine.swap_free_bytes is not None and anon > machine.swap_free_bytes:
-        out.append((Reason.NO_SWAP, anon - machine.swap_free_bytes))
-    if file and may_write is not None and may_write(row) is False:
+    row: MappedVma,
+    pages: PageFacts,
+    advice: Advice,
+    machine: MachineFacts,
+    may_write: MayWrite | None,
+) -> tuple[tuple[WhyBytes, ...], int]:
+    """Return the resident bytes that stay as they are, and how much of the others goes to swap."""
+    anonymous, file = pages.own_anonymous_bytes, pages.own_file_bytes
+    shared = WhyBytes(Reason.SHARED_PAGES, pages.shared_bytes)
+    if row.kind is Kind.VDSO or "mm" in (row.flags or ()):
+        # Mixed maps: pages of a driver or of the kernel, on no LRU list.
+        return _weighty((shared, WhyBytes(Reason.SKIPPED, anonymous + file))), 0
+    if advice is not Advice.PAGEOUT:
+        return _weighty((shared,)), 0
+    barred = 0
+    if row.kind not in ANONYMOUS_KINDS and may_write is not None and may_write(row) is False:
         # can_do_file_pageout(): a shared mapping is skipped whole, of a private one the file's pages.
-        out.append((Reason.FILE_NOT_WRITABLE, left if row.vma.is_shared else file))
-    return out
+        barred = file + (anonymous if row.vma.is_shared else 0)
+        anonymous, file = (0 if row.vma.is_shared else anonymous), 0
+    to_swap = anonymous + (file if row.kind is Kind.SHMEM else 0)
+    no_swap = 0 if machine.swap_free_bytes is None else max(0, to_swap - machine.swap_free_bytes)
+    room = machine.swap_room_bytes
+    over_limit = 0 if room is None else max(0, to_swap - no_swap - room)
+    reasons = (
+        shared,
+        WhyBytes(Reason.NO_SWAP, no_swap),
+        WhyBytes(Reason.SWAP_LIMIT, over_limit),
+        WhyBytes(Reason.FILE_NOT_WRITABLE, barred),
+    )
+    return _weighty(reasons), to_swap - no_swap - over_limit

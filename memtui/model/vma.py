@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
 from memtui.model.process import ProcessId
 from memtui.model.ranges import Range
 
@@ -198,13 +199,20 @@ class VmaDetails:
 
 @dataclass(frozen=True, slots=True)
 class MappedVma:
-    """A VMA with its live numbers; None is what could not be read. ``label`` is the practice's word."""
+    """A VMA with its live numbers; None is what could not be read. ``label`` is the practice's word.
+
+    ``pages``, ``blocks`` and ``cache`` are looked up for a plan only, each for the advices it serves:
+    COLD and PAGEOUT, COLLAPSE, and WILLNEED of a file.
+    """
 
     vma: Vma
     rss_bytes: int | None = None
     swap_bytes: int | None = None
     details: VmaDetails | None = None
     label: str | None = None
+    pages: PageFacts | None = None
+    blocks: HugeFacts | None = None
+    cache: CacheFacts | None = None
 
     @property
     def flags(self) -> tuple[str, ...] | None:

@@ -14,7 +14,7 @@ from memtui.model.holds import Thawed
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId
 from memtui.model.reasons import Reason
-from memtui.model.report import Back, RangeReport, TargetReport
+from memtui.model.report import Back, RangeReport, TargetReport, score_of
 from memtui.model.restore import RestoreReport
 from memtui.model.verdict import Verdict
 from memtui.model.vma import MappedVma
@@ -170,8 +170,19 @@ def back(item: Back) -> Json:
 
 
 def ledger_entry(report: TargetReport, advice: Advice) -> Json:
-    """Return what the ledger keeps of a report."""
-    return {**report_totals(report, advice), **_why(report.reason, report.reason_text)}
+    """Return what the ledger keeps of a report: also how good its forecast was."""
+    score = score_of(report, advice)
+    return {
+        **report_totals(report, advice),
+        **_why(report.reason, report.reason_text),
+        "score": {
+            "forecast_bytes": score.forecast_bytes,
+            "effect_bytes": score.effect_bytes,
+            "off_by_bytes": score.off_by_bytes,
+            "judged_ranges": score.judged_ranges,
+            "wrong_ranges": score.wrong_ranges,
+        },
+    }
 
 
 def target_report(report: TargetReport, advice: Advice) -> Json:

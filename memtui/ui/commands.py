@@ -49,6 +49,29 @@ MAIN_BINDINGS = [
         id="freeze",
         tooltip="The freeze method of the next plan: auto, ptrace, off, sigstop, cgroup.",
     ),
+    Binding(
+        "x",
+        "explain",
+        "Explain",
+        id="explain",
+        tooltip="Explain the VMA or the result under the cursor: flags, verdicts, reasons, next steps.",
+    ),
+    Binding(
+        "R",
+        "restore",
+        "Restore",
+        key_display="R",
+        id="restore",
+        tooltip="Put back what the result under the cursor moved, or else the last action; it asks first.",
+    ),
+    Binding(
+        "at",
+        "ledger",
+        "Ledger",
+        key_display="@",
+        id="ledger",
+        tooltip="The ledger: what was done on this machine, by whom, and what came of it.",
+    ),
     Binding("tab", "next_pane(1)", "Pane", show=False, id="pane.next", tooltip="The next pane."),
     Binding(
         "shift+tab", "next_pane(-1)", "Pane back", show=False, id="pane.back", tooltip="The pane before."
@@ -63,8 +86,11 @@ MAIN_BINDINGS = [
     ),
 ]
 
-ACTING = frozenset({"mark", "range", "mark_all", "unmark", "plan", "cycle_freeze", "thaw_now"})
+ACTING = frozenset({"mark", "range", "mark_all", "unmark", "plan", "cycle_freeze", "thaw_now", "restore"})
 """Actions that lead to a change in a process, or make sense only on the way to one."""
+
+SECOND = frozenset({"range", "mark_all", "unmark", "cycle_freeze"})
+"""Actions that a narrow line of keys leaves to the help."""
 
 TABLE_BINDINGS = [
     Binding("down,j", "move(1)", "Down", False, id="table.down", tooltip="One row down."),
@@ -94,6 +120,13 @@ PLAN_BINDINGS = [
         id="plan.freeze",
         tooltip="The freeze method: auto, ptrace, off, sigstop, cgroup.",
     ),
+    Binding(
+        "t",
+        "thorough",
+        "Thorough",
+        id="plan.thorough",
+        tooltip="PAGEOUT asks again, CPU after CPU, for pages that wait in their batches: takes longer.",
+    ),
     Binding("y", "apply", "Apply", id="plan.apply", tooltip="Carry the plan out as it is shown."),
     Binding(
         "escape,n",
@@ -104,6 +137,30 @@ PLAN_BINDINGS = [
         tooltip="Close the dialog; nothing is done.",
     ),
 ]
+
+RESTORE_BINDINGS = [
+    Binding("y", "apply", "Restore", id="restore.apply", tooltip="Put it back as it is shown."),
+    Binding(
+        "escape,n",
+        "cancel",
+        "Cancel",
+        key_display="Esc",
+        id="restore.cancel",
+        tooltip="Close the dialog; nothing is done.",
+    ),
+]
+
+LEDGER_BINDINGS = [
+    Binding(
+        "R",
+        "restore",
+        "Restore",
+        key_display="R",
+        id="ledger.restore",
+        tooltip="Put back what the entry under the cursor moved; it asks first.",
+    ),
+]
+"""In the ledger, and on the screen of one of its entries."""
 
 DIALOG_BINDINGS = [
     *(item for item in APP_BINDINGS if item.id != "quit"),

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from textual.message import Message
 
-from memtui.host import MachineState, Target
+from memtui.host import History, MachineState, Target
 from memtui.model.advice import Advice
 from memtui.model.holds import FreezeChoice
 from memtui.model.plan import Mark, Plan
 from memtui.model.process import Process, ProcessId
-from memtui.model.report import Progress, TargetReport
-from memtui.model.verdict import MachineFacts
+from memtui.model.report import Back, Progress, TargetReport
+from memtui.model.restore import Mappers, RestorePlan, RestoreReport
+from memtui.model.verdict import MachineFacts, Verdict
 from memtui.model.vma import AddressSpace
 
 Post = Callable[[Message], object]
@@ -137,11 +138,11 @@ class Planned(Message):
 
 
 class RunStarted(Message):
-    """The operator thread took a plan from its queue."""
+    """The operator thread took a plan or a restore from its queue; ``what`` is its word (``pageout``)."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, what: str) -> None:
         super().__init__()
-        self.plan = plan
+        self.what = what
 
 
 class RunProgressed(Message):
@@ -172,3 +173,67 @@ class RunEnded(Message):
         super().__init__()
         self.words = words
         self.waiting = waiting
+
+
+class LookedBack(Message):
+    """A look at how much of what a report moved has come back; ``kept`` where it went into the ledger."""
+
+    def __init__(self, report_id: str, back: Back, *, kept: bool) -> None:
+        super().__init__()
+        self.report_id = report_id
+        self.back = back
+        self.kept = kept
+
+
+class RestorePlanned(Message):
+    """What could be put back, for the dialog; ``plans`` is None where ``words`` say why not, raw."""
+
+    def __init__(self, turn: int, plans: tuple[RestorePlan, ...] | None, words: str) -> None:
+        super().__init__()
+        self.turn = turn
+        self.plans = plans
+        self.words = words
+
+
+class RestoreAsked(Message):
+    """The operator wants an action, or one target of it, to be put back."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__()
+        self.action = action
+
+
+class RestoreDone(Message):
+    """A restore is done with one target."""
+
+    def __init__(self, report: RestoreReport) -> None:
+        super().__init__()
+        self.report = report
+
+
+class LedgerRead(Message):
+    """The ledger was read; ``history`` is None where ``words`` say why not, raw."""
+
+    def __init__(self, history: History | None, words: str) -> None:
+        super().__init__()
+        self.history = history
+        self.words = words
+
+
+class Judged(Message):
+    """What each advice would do to the VMA that is being explained; ``turn`` tells which one that is."""
+
+    def __init__(self, turn: int, verdicts: tuple[tuple[Advice, Verdict], ...]) -> None:
+        super().__init__()
+        self.turn = turn
+        self.verdicts = verdicts
+
+
+class MappersFound(Message):
+    """Who else maps the file of a VMA; ``mappers`` is None where ``words`` say why not, raw."""
+
+    def __init__(self, turn: int, mappers: Mappers | None, words: str) -> None:
+        super().__init__()
+        self.turn = turn
+        self.mappers = mappers
+        self.words = words

@@ -1,4 +1,4 @@
-"""The threads that act: one that runs plans from a queue, so that two never overlap, and the clerk."""
+"""The threads that act: one runs plans and restores, so that two never overlap; and the clerk."""
 
 from __future__ import annotations
 
@@ -10,22 +10,36 @@ from dataclasses import dataclass, field
 from memtui.host import Host, Target
 from memtui.model.plan import Plan
 from memtui.model.report import Progress, TargetReport
+from memtui.model.restore import RestorePlan, RestoreReport
 from memtui.ui.marks import Shelf
-from memtui.ui.messages import Post, RunEnded, RunProgressed, RunStarted, Said, TargetDone
+from memtui.ui.messages import (
+    Post,
+    RestoreDone,
+    RunEnded,
+    RunProgressed,
+    RunStarted,
+    Said,
+    TargetDone,
+)
 from memtui.ui.sampler import words_of
 
 
 @dataclass(slots=True)
 class Job:
-    """A plan to run, and the handles that it stands on."""
+    """A plan to run, and the handles that it stands on; or what is to be put back."""
 
-    plan: Plan
-    targets: tuple[Target, ...]
+    work: Plan | tuple[RestorePlan, ...]
+    targets: tuple[Target, ...] = ()
     cancelled: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def word(self) -> str:
+        """What it does, in a word."""
+        return self.work.advice.value if isinstance(self.work, Plan) else "restore"
 
 
 class Operator(threading.Thread):
-    """Runs plans. Public methods may be called from any thread and return at once."""
+    """Runs plans and restores. Public methods may be called from any thread and return at once."""
 
     def __init__(self, host: Host, shelf: Shelf, post: Post) -> None:
         super().__init__(name="memtui-operator", daemon=True)
@@ -40,8 +54,12 @@ class Operator(threading.Thread):
         """Put a plan in the queue. The handles are given back when it is done with."""
         self._jobs.put(Job(plan, targets))
 
+    def submit_restore(self, plans: tuple[RestorePlan, ...]) -> None:
+        """Put a restore in the queue."""
+        self._jobs.put(Job(plans))
+
     def cancel(self) -> None:
-        """End the running plan at its next call's edge."""
+        """End the running plan at its next call's edge, or the running restore at its next step's."""
         with self._lock:
             running = self._running
         if running is not None:
@@ -77,14 +95,16 @@ class Operator(threading.Thread):
                 return
             with self._lock:
                 self._running = job
-            self._post(RunStarted(job.plan))
-            words = self._apply(job)
+            self._post(RunStarted(job.word))
+            words = self._do(job)
             with self._lock:
                 self._running = None
             self._give_back(job)
             self._post(RunEnded(words, self._jobs.qsize()))
 
-    def _apply(self, job: Job) -> str:
+    def _do(self, job: Job) -> str:
+        work = job.work
+
         def on_progress(progress: Progress) -> None:
             if job.cancelled.is_set():
                 # The first cancel may have come before the host had begun, and been lost.
@@ -92,12 +112,19 @@ class Operator(threading.Thread):
             self._post(RunProgressed(progress))
 
         def on_target(report: TargetReport) -> None:
-            self._post(TargetDone(job.plan.advice, report))
+            assert isinstance(work, Plan)
+            self._post(TargetDone(work.advice, report))
+
+        def on_restored(report: RestoreReport) -> None:
+            self._post(RestoreDone(report))
 
         if job.cancelled.is_set():
             return "cancelled before it began"
         try:
-            self._host.apply(job.plan, on_progress, on_target)
+            if isinstance(work, Plan):
+                self._host.apply(work, on_progress, on_target)
+            else:
+                self._host.restore(work, on_progress, on_restored)
         except Exception as error:  # The thread must live on; the operator is told.
             return words_of(error)
         return ""

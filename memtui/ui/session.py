@@ -5,17 +5,30 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from memtui.host import Host, Target, Wanted
+from memtui.host import Host, MachineState, Target, Wanted
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.plan import Freeze, Mark, Plan
 from memtui.model.process import ProcessId
+from memtui.model.reasons import Reason
+from memtui.model.restore import RestorePlan
 from memtui.model.verdict import MachineFacts
+from memtui.model.vma import MappedVma
 from memtui.ui.marks import MarkBook, Shelf
-from memtui.ui.messages import MarksFound, Planned, Post, Said
+from memtui.ui.messages import (
+    Judged,
+    LedgerRead,
+    MappersFound,
+    MarksFound,
+    Planned,
+    Post,
+    RestorePlanned,
+    Said,
+)
 from memtui.ui.operator import Clerk, Operator
 from memtui.ui.options import UiOptions
 from memtui.ui.sampler import Sampler, words_of
+from memtui.ui.watcher import Watcher
 
 FREEZE_CHOICES: tuple[Freeze | None, ...] = (
     None,
@@ -26,11 +39,14 @@ FREEZE_CHOICES: tuple[Freeze | None, ...] = (
 )
 """What the freeze key cycles through; None leaves the choice to the host."""
 
+LEDGER_ENTRIES = 500
+"""How many of the ledger's last entries are shown."""
+
 
 class Session:
     """One run. Used by the UI thread; its threads post their messages with ``post``.
 
-    With ``read_only`` there is no operator thread, and so nothing that could act.
+    With ``read_only`` there is no operator thread, and so nothing that could act, or be looked back at.
     """
 
     def __init__(self, host: Host, options: UiOptions, post: Post, *, sampling: bool = True) -> None:
@@ -41,19 +57,21 @@ class Session:
         self.marks = MarkBook(self.shelf)
         self.freeze: Freeze | None = options.freeze
         self.facts = MachineFacts(swap_free_bytes=None, huge_page_bytes=None)
+        self.machine: MachineState | None = None
         self.sampler = Sampler(host, self.shelf, post, options.interval_s) if sampling else None
         self.operator = None if options.read_only else Operator(host, self.shelf, post)
+        self.watcher = None if options.read_only else Watcher(host, post)
         self.clerk = Clerk(post)
 
     def start(self) -> None:
         """Start the threads."""
-        for thread in (self.sampler, self.operator, self.clerk):
+        for thread in (self.sampler, self.operator, self.watcher, self.clerk):
             if thread is not None:
                 thread.start()
 
     def stop(self) -> None:
         """Tell the threads to end; waits for none of them, since each may be stuck in the kernel."""
-        for thread in (self.sampler, self.operator, self.clerk):
+        for thread in (self.sampler, self.operator, self.watcher, self.clerk):
             if thread is not None:
                 thread.stop()
 
@@ -82,17 +100,68 @@ class Session:
         for target in targets:
             self.shelf.give_back(target)
 
-    def ask_plan(self, turn: int, advice: Advice, wanted: Sequence[Wanted], freeze: Freeze | None) -> None:
-        """Have a plan made; the answer is a Planned with the same turn."""
+    def ask_plan(
+        self,
+        turn: int,
+        advice: Advice,
+        wanted: Sequence[Wanted],
+        freeze: Freeze | None,
+        *,
+        thorough: bool,
+        cancelled: threading.Event,
+    ) -> None:
+        """Have a plan made, unless ``cancelled``; the answer is a Planned with the same turn."""
 
         def question() -> None:
             try:
-                plan = self.host.plan(advice, wanted, freeze)
+                if cancelled.is_set():
+                    raise MemtuiError(Reason.CANCELLED)
+                plan = self.host.plan(advice, wanted, freeze, thorough=thorough, cancelled=cancelled)
                 choices = self.host.freeze_choices(wanted[0].target)
             except Exception as error:  # The dialog waits for an answer, and shows this one.
                 self.post(Planned(turn, None, words_of(error)))
             else:
                 self.post(Planned(turn, plan, "", tuple(choices)))
+
+        self.clerk.ask(question)
+
+    def ask_restore(self, turn: int, action: str | None) -> None:
+        """Have it looked what could be put back; the answer is a RestorePlanned with the same turn."""
+
+        def question() -> None:
+            try:
+                self.post(RestorePlanned(turn, self.host.plan_restore(action), ""))
+            except Exception as error:  # The dialog waits for an answer, and shows this one.
+                self.post(RestorePlanned(turn, None, words_of(error)))
+
+        self.clerk.ask(question)
+
+    def ask_ledger(self) -> None:
+        """Have the end of the ledger read; the answer is a LedgerRead."""
+
+        def question() -> None:
+            try:
+                self.post(LedgerRead(self.host.history(last=LEDGER_ENTRIES), ""))
+            except Exception as error:  # The screen waits for an answer, and shows this one.
+                self.post(LedgerRead(None, words_of(error)))
+
+        self.clerk.ask(question)
+
+    def ask_verdicts(self, turn: int, target: Target, row: MappedVma, *, others: bool) -> None:
+        """Have a VMA judged, and with ``others`` looked who else maps its file; gives the handle back.
+
+        The answers are a Judged and a MappersFound with the same turn.
+        """
+
+        def question() -> None:
+            try:
+                self.post(Judged(turn, tuple((advice, target.judge(row, advice)) for advice in Advice)))
+                if others:
+                    self.post(MappersFound(turn, self.host.mappers(target, row), ""))
+            except Exception as error:  # The screen waits for an answer, and shows this one.
+                self.post(MappersFound(turn, None, words_of(error)))
+            finally:
+                self.shelf.give_back(target)
 
         self.clerk.ask(question)
 
@@ -131,6 +200,16 @@ class Session:
             self.give_back(targets)
             raise PermissionError("this session only reads")
         self.operator.submit(plan, targets)
+
+    def submit_restore(self, plans: tuple[RestorePlan, ...]) -> None:
+        """Have it put back.
+
+        Raises:
+            PermissionError: in a session that only reads.
+        """
+        if self.operator is None:
+            raise PermissionError("this session only reads")
+        self.operator.submit_restore(plans)
 
     def thaw(self) -> threading.Thread | None:
         """Empty the queue, cancel the plan and have everything released, without waiting for it.

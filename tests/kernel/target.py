@@ -7,11 +7,13 @@ goes on where this one stopped.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import mmap
 import os
 import random
 import signal
+import struct
 import sys
 import threading
 import zlib
@@ -29,6 +31,7 @@ libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 PAGE = mmap.PAGESIZE
 SHARED, PRIVATE, FIXED, ANONYMOUS, NORESERVE = 1, 2, 0x10, 0x20, 0x4000
 SYS_EXIT = {"x86_64": 60, "aarch64": 93}
+SYS_USERFAULTFD = {"x86_64": 323, "aarch64": 282}
 PR_SET_VMA, PR_SET_VMA_ANON_NAME = 0x53564D41, 0
 
 
@@ -96,6 +99,13 @@ def dirty(address: int, size: int, step: int) -> None:
         ctypes.c_ubyte.from_address(at).value = 1
 
 
+def memfd(size: int) -> str:
+    """Make shared memory behind a file descriptor; return a path to it."""
+    fd = os.memfd_create("test")
+    os.ftruncate(fd, size)
+    return f"/proc/self/fd/{fd}"
+
+
 def grow_heap(size: int) -> None:
     if libc.sbrk(ctypes.c_long(size)) == -1:
         raise OSError("sbrk")
@@ -125,6 +135,15 @@ def fork() -> int:
         while True:
             signal.pause()
     return child
+
+
+def serve_faults(address: int, size: int) -> int:
+    """Register memory with a userfaultfd (ioctl_userfaultfd(2)) that nobody reads; return its fd."""
+    fd = checked(libc.syscall(SYS_USERFAULTFD[os.uname().machine], 0))
+    api = struct.pack("=QQQ", 0xAA, 0, 0)
+    fcntl.ioctl(fd, 0xC018AA3F, api)
+    fcntl.ioctl(fd, 0xC020AA00, struct.pack("=QQQQ", address, size, 1, 0))
+    return fd
 
 
 def fork_zombie() -> int:
@@ -159,12 +178,14 @@ COMMANDS: dict[str, Any] = {
     "touch": touch,
     "change_folder": os.chdir,
     "dirty": dirty,
+    "memfd": memfd,
     "grow_heap": grow_heap,
     "checksum": checksum,
     "set_name": set_name,
     "name_memory": name_memory,
     "fork": fork,
     "fork_zombie": fork_zombie,
+    "serve_faults": serve_faults,
     "reap": reap,
     "exec": replace_by_exec,
     "become": lambda program, arguments: os.execv(program, arguments),

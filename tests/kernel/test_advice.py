@@ -96,7 +96,7 @@ def test_pageout_of_what_is_out_already_has_no_effect(host: LocalHost, child: Ch
     wait_until(is_out, "nothing of it is in RAM")
     report = give(host, child, Advice.PAGEOUT, start, SIZE)
     assert report.outcome is Outcome.NO_EFFECT
-    assert report.reason is Reason.NOTHING_RESIDENT
+    assert report.reason is Reason.ALREADY_OUT
     assert report.advised_bytes == SIZE
     assert report.moved_bytes == 0
 

@@ -237,7 +237,7 @@ def test_a_range_locked_after_the_plan_is_named_with_its_errno(
     middle = part(report, start + size)
     assert (middle.outcome, middle.reason, middle.errno) == (
         Outcome.REFUSED,
-        Reason.KERNEL_REFUSED,
+        Reason.NOT_RECLAIMABLE,
         "EINVAL",
     )
     assert at(child.pid, start + size).rss == size

@@ -21,9 +21,11 @@ from memtui.model.plan import Freeze, Mark, Plan
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, Progress
+from tests.kernel import swaps
 from tests.kernel.toolkit import (
     HUGE,
     MIB,
+    PAGE,
     REPOSITORY,
     Child,
     at,
@@ -155,6 +157,78 @@ def test_an_action_that_was_killed_is_shown_as_interrupted(child: Child, tmp_pat
     assert entry["outcome"] == "interrupted"
     assert (entry["advised_bytes"], entry["moved_bytes"]) == (None, None)
     assert entry["requested_bytes"] == size
+    restored = memtui("restore", entry["id"], state_dir=tmp_path)
+    assert restored.returncode == 1
+    assert "the record of which pages it moved is missing" in one_line(restored)
+
+
+@pytest.fixture
+def full_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB that is full up to its last pages."""
+    folder = tmp_path / "full"
+    folder.mkdir()
+    swaps.run("mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "none", str(folder))
+    try:
+        yield folder
+    finally:
+        swaps.run("umount", str(folder))
+
+
+def fill(folder: Path, leave: int) -> None:
+    free = os.statvfs(folder)
+    (folder / "filler").write_bytes(bytes(free.f_bavail * free.f_bsize - leave))
+
+
+@pytest.mark.usefixtures("swap_file")
+@pytest.mark.parametrize("leave", [0, PAGE])
+def test_a_full_disk_is_told_and_the_report_is_shown(child: Child, full_disk: Path, leave: int) -> None:
+    """With room for nothing, and for the ledger without the record of the pages."""
+    start = child.map(MIB, fill=1)
+    fill(full_disk, leave)
+    part = ("--range", span(start, MIB), "--freeze", "off")
+    done = memtui("advise", "pageout", child.pid, *part, state_dir=full_disk)
+    assert done.returncode == 0
+    assert "No space left on device" in done.stdout
+    assert "pageout on" in done.stdout
+    assert at(child.pid, start).rss < MIB
+    assert not list(full_disk.glob("pages/*.new"))
+    (full_disk / "filler").unlink()
+    shown = memtui("history", state_dir=full_disk)
+    assert shown.returncode == 0
+    assert "Traceback" not in shown.stderr
+
+
+def test_several_memtui_at_once_lose_nothing(child: Child, tmp_path: Path) -> None:
+    start = child.map(MIB, fill=1)
+    part = ("--range", span(start, MIB), "--freeze", "off", "--json")
+    running = [
+        subprocess.Popen(
+            command("--state-dir", tmp_path, "advise", "cold", child.pid, *part),
+            cwd=REPOSITORY,
+            stdout=subprocess.DEVNULL,
+        )
+        for _ in range(4)
+    ]
+    assert [process.wait() for process in running] == [0] * 4
+    done = memtui("history", "--json", state_dir=tmp_path)
+    assert done.stderr == ""
+    assert len({row["id"] for row in rows(done)}) == 4
+    assert all(row["outcome"] != "interrupted" for row in rows(done))
+
+
+def test_the_history_shows_its_end_unless_all_is_asked_for(
+    host: LocalHost, child: Child, tmp_path: Path
+) -> None:
+    start = child.map(MIB, fill=1)
+    ids = [host.apply(plan_of(host, (child, start, MIB)))[0].id for _ in range(5)]
+    shown = memtui("history", "--last", 2, "--json", state_dir=tmp_path)
+    assert [row["id"] for row in rows(shown)] == ids[3:]
+    assert "older entries are not shown" in one_line(shown)
+    for options in (("--all",), ("--last", 5)):
+        shown = memtui("history", "--json", *options, state_dir=tmp_path)
+        assert [row["id"] for row in rows(shown)] == ids
+        assert shown.stderr == ""
+    assert memtui("history", "--last", 0, state_dir=tmp_path).returncode == 2
 
 
 def test_a_torn_line_is_skipped_with_a_word(host: LocalHost, child: Child, tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ def test_paging_out_two_marks_held_by_ptrace(demo: Terminal, swap_file: Path) ->
     demo.wait_for("2 marked, 48M")
     before = {span: toolkit.smaps(pid)[span].rss for span in (cold, file)}
     demo.send("a")
-    demo.wait_for("requested 48M")
+    demo.wait_for("of 48M requested")
     demo.send("f")
     demo.wait_for("[ptrace]")
     demo.send("y")
@@ -79,8 +79,8 @@ def test_paging_out_two_marks_held_by_ptrace(demo: Terminal, swap_file: Path) ->
     assert "ptrace" in row
     assert str(pid) in row
     shown = re.findall(r"(\d+(?:\.\d+)?)M", row)
-    requested, advised, moved_shown = (float(value) for value in shown[:3])
-    assert requested == advised == 48
+    requested, forecast, advised, moved_shown = (float(value) for value in shown[:4])
+    assert requested == forecast == advised == 48
     assert moved_shown == pytest.approx(moved / (1 << 20), abs=0.1)
     assert float(re.findall(r"([\d.]+)M>", row)[0]) == pytest.approx(
         sum(before.values()) / (1 << 20), abs=0.1
@@ -94,7 +94,7 @@ def test_second_pageout_has_no_effect(demo: Terminal, swap_file: Path) -> None:
     demo.wait_for("1 marked")
     for wanted in ("pageout  done", "pageout  no_effect"):
         demo.send("a")
-        demo.wait_for("requested 32M")
+        demo.wait_for("of 32M requested")
         demo.send("y")
         demo.wait_for(wanted)
 
@@ -105,7 +105,7 @@ def test_enter_in_the_dialog_is_cancel(demo: Terminal) -> None:
     demo.send(" ")
     demo.wait_for("1 marked")
     demo.send("a")
-    demo.wait_for("requested 32M")
+    demo.wait_for("of 32M requested")
     demo.send("\r")
     demo.wait_for(lambda text: "Apply" not in text)
     assert toolkit.smaps(pid)[cold].rss == DEMO
@@ -169,7 +169,7 @@ def _holding(state_dir: Path, pid: int, method: str = "ptrace") -> Iterator[Term
         terminal.send("*")
         terminal.wait_for(" marked, ")
         terminal.send("a")
-        terminal.wait_for("requested")
+        terminal.wait_for(" requested ")
         terminal.send("y")
         terminal.wait_for(lambda _text: _held(pid))
         yield terminal

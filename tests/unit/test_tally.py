@@ -134,7 +134,10 @@ def test_what_never_went_is_refused_with_its_reason(reason: Reason, outcome: Out
 def test_the_errno_stands_as_a_symbol_and_in_words() -> None:
     report = settle(RangeTally(planned(), errno=errno.ENOMEM), about(Advice.PAGEOUT))
     assert (report.outcome, report.errno) == (Outcome.REFUSED, "ENOMEM")
-    assert "Cannot allocate memory" in (report.reason_text or "")
+    assert (report.reason, report.reason_text) == (Reason.HOLE, Reason.HOLE.text)
+    unknown = settle(RangeTally(planned(), errno=errno.EXDEV), about(Advice.PAGEOUT))
+    assert unknown.reason is Reason.KERNEL_REFUSED
+    assert "cross-device" in (unknown.reason_text or "")
 
 
 def test_a_collapse_of_nothing_is_refused() -> None:
@@ -168,6 +171,13 @@ def test_what_two_looks_saw_page_by_page(was: list[int], now: list[int], border:
         if advice is Advice.COLLAPSE:
             huge = [look.count(PRESENT | HUGE) for look in (before, after)]
             assert tally.moved_bytes == (huge[1] - huge[0]) * PAGE_BYTES
+        elif advice is Advice.PAGEOUT:
+            left = [old and not new for old, new in zip(*rss, strict=True)]
+            assert tally.moved_bytes == sum(left) * PAGE_BYTES
+            came = sum(new and not old for old, new in zip(*rss, strict=True))
+            assert tally.came_bytes == came * PAGE_BYTES
+            out = sum(gone and state == SWAPPED for gone, state in zip(left, after, strict=True))
+            assert tally.swapped_bytes == out * PAGE_BYTES
+            assert tally.rss_after_bytes == tally.rss_before_bytes - tally.moved_bytes + tally.came_bytes
         else:
-            left = sum(old and not new for old, new in zip(*rss, strict=True))
-            assert tally.moved_bytes == left * PAGE_BYTES
+            assert tally.moved_bytes == 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memtui.model.advice import Advice
 from memtui.model.plan import Freeze
 from memtui.model.reasons import Reason
-from memtui.model.report import RangeReport, TargetReport
+from memtui.model.report import Back, RangeReport, Stayed, TargetReport, stayed
+from memtui.model.restore import RestoreReport
 from memtui.text import DOES_NOT_APPLY, SafeText, address_range, duration, safe, size, size_or_dash
 from memtui.ui.lists.words import change, outcome_cell, outcome_glyph
 from memtui.ui.rows import Cell, Column, Line
@@ -16,35 +17,78 @@ from memtui.ui.rows import Cell, Column, Line
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A report, with the advice that it is about."""
+    """A report, with the advice that it is about, and the looks back at it that were kept, and the last."""
 
     advice: Advice
     report: TargetReport
+    looks: tuple[Back, ...] = ()
+    last_is_kept: bool = True
+
+    @property
+    def id(self) -> str:
+        """Which target of which action it is about."""
+        return self.report.id
+
+    def looked_back(self, back: Back, *, kept: bool) -> Result:
+        """Return the result after another look back."""
+        looks = self.looks if self.last_is_kept else self.looks[:-1]
+        return replace(self, looks=(*looks, back), last_is_kept=kept)
+
+    @property
+    def back_bytes(self) -> int | None:
+        """How much had come back at the last look."""
+        return self.looks[-1].back_bytes if self.looks else None
+
+    @property
+    def stayed(self) -> Stayed | None:
+        """What the last look says; None where there was none, or it cannot say."""
+        return stayed(self.report.moved_bytes, self.looks[-1]) if self.looks else None
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreResult:
+    """What came of putting back what an action had moved."""
+
+    report: RestoreReport
+
+    @property
+    def id(self) -> str:
+        """Which target of which action was put back."""
+        return self.report.planned.id
 
 
 _COLUMNS = (
-    Column("TIME UTC", 8),
+    Column("TIME UTC", 8, from_width=96),
     Column("ADVICE", 8),
     Column("OUTCOME", 11),
     Column("REQUEST", 7, right=True),
+    Column("FORECAST", 8, right=True),
     Column("ADVISED", 7, right=True),
     Column("MOVED", 6, right=True),
-    Column("   RSS>AFTER", 13),
-    Column("  SWAP>AFTER", 13, from_width=96),
+    Column("BACK", 6, right=True),
+    Column("", 10),
+    Column("   RSS>AFTER", 13, from_width=96),
+    Column("  SWAP>AFTER", 13, from_width=140),
     Column("FREEZE", 7, from_width=96),
-    Column("HELD", 6, right=True, from_width=96),
-    Column("TARGET", 24, from_width=130),
-    Column("WHY", 20, from_width=130),
-    Column("TARGET", 20, below_width=130),
+    Column("HELD", 6, right=True, from_width=140),
+    Column("TARGET", 24, from_width=150),
+    Column("WHY", 20, from_width=150),
+    Column("TARGET", 20, below_width=150),
 )
+
+_STAYED: dict[Stayed, tuple[str, str]] = {
+    Stayed.OUT: ("stayed out", "good"),
+    Stayed.PARTLY: ("partly", "warn"),
+    Stayed.BACK: ("came back", "bad"),
+}
 
 
 class ResultRows:
-    """What came of the plans of this session, the newest last."""
+    """What came of the plans and the restores of this session, the newest last."""
 
     columns: Sequence[Column] = _COLUMNS
 
-    def __init__(self, results: Sequence[Result]) -> None:
+    def __init__(self, results: Sequence[Result | RestoreResult]) -> None:
         self.results = results
 
     def __len__(self) -> int:
@@ -61,25 +105,62 @@ class ResultRows:
     def line(self, index: int) -> Line:
         """Return a result as it is shown."""
         result = self.results[index]
-        report = result.report
-        target = safe(f"{report.planned.process.pid} {report.planned.name}")
-        frozen = report.freeze is not Freeze.OFF
-        cells = (
-            Cell(time_of_day(report.time), "dim"),
-            Cell(SafeText(result.advice.value)),
-            outcome_cell(report.outcome),
-            Cell(size(report.requested_bytes)),
-            Cell(size(report.advised_bytes)),
-            Cell(_moved(result.advice, report)),
-            Cell(change(report.total("rss_before_bytes"), report.total("rss_after_bytes"))),
-            Cell(change(report.total("swap_before_bytes"), report.total("swap_after_bytes"))),
-            Cell(SafeText(report.freeze.value)),
-            Cell(duration(report.held_ms) if frozen else DOES_NOT_APPLY),
-            Cell(target),
-            Cell(why(report.reason, report.reason_text), "dim"),
-            Cell(target),
-        )
-        return Line(outcome_glyph(report.outcome), "", cells)
+        return _result_line(result) if isinstance(result, Result) else _restored_line(result.report)
+
+
+def _result_line(result: Result) -> Line:
+    report = result.report
+    target = safe(f"{report.planned.process.pid} {report.planned.name}")
+    frozen = report.freeze is not Freeze.OFF
+    how = result.stayed
+    cells = (
+        Cell(time_of_day(report.time), "dim"),
+        Cell(SafeText(result.advice.value)),
+        outcome_cell(report.outcome),
+        Cell(size(report.requested_bytes)),
+        Cell(size(forecast_of(report))),
+        Cell(size(report.advised_bytes)),
+        Cell(_moved(result.advice, report)),
+        Cell(size_or_dash(result.back_bytes, bool(result.looks))),
+        Cell(SafeText("" if how is None else _STAYED[how][0]), "" if how is None else _STAYED[how][1]),
+        Cell(change(report.total("rss_before_bytes"), report.total("rss_after_bytes"))),
+        Cell(change(report.total("swap_before_bytes"), report.total("swap_after_bytes"))),
+        Cell(SafeText(report.freeze.value)),
+        Cell(duration(report.held_ms) if frozen else DOES_NOT_APPLY),
+        Cell(target),
+        Cell(why(report.reason, report.reason_text), "dim"),
+        Cell(target),
+    )
+    return Line(outcome_glyph(report.outcome), "", cells)
+
+
+def _restored_line(report: RestoreReport) -> Line:
+    target = safe(f"{report.planned.process.pid} {report.planned.name}")
+    none = Cell(DOES_NOT_APPLY, "dim")
+    cells = (
+        Cell(time_of_day(report.time), "dim"),
+        Cell(SafeText("restore")),
+        outcome_cell(report.outcome),
+        Cell(size(report.wanted_bytes)),
+        none,
+        none,
+        none,
+        Cell(size(report.restored_bytes)),
+        Cell(SafeText("restored") if report.restored_bytes else SafeText("")),
+        none,
+        none,
+        none,
+        none,
+        Cell(target),
+        Cell(why(report.reason, report.reason_text), "dim"),
+        Cell(target),
+    )
+    return Line(outcome_glyph(report.outcome), "", cells)
+
+
+def forecast_of(report: TargetReport) -> int | None:
+    """Return what was expected: nothing of a target that could not be advised at all."""
+    return 0 if report.planned.blocked is not None else report.planned.forecast_bytes
 
 
 _RANGE_COLUMNS = (

@@ -8,18 +8,19 @@ from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.errors import with_step
 from memtui.model.holds import FREEZE_NOTE, FreezeChoice
 from memtui.model.plan import Freeze, Plan, TargetPlan
-from memtui.model.report import RangeReport
+from memtui.model.report import Back, RangeReport, stayed
 from memtui.model.vma import FLAG_WORDS, MappedVma
 from memtui.text import SafeText, address_range, count, duration, safe, signed_size, size
 from memtui.ui.lists.map import NOTABLE_FLAGS, name_of
-from memtui.ui.lists.results import Result, time_of_day, why
+from memtui.ui.lists.results import Result, forecast_of, time_of_day, why
+from memtui.ui.lists.words import rest_in_words
 
 _MOVED_MEANS = {
     Advice.PAGEOUT: "left RSS",
     Advice.COLLAPSE: "became huge pages",
 }
 
-_FORECAST_MEANS = {
+FORECAST_MEANS = {
     Advice.PAGEOUT: "will leave RSS",
     Advice.COLLAPSE: "will become huge",
     Advice.COLD: "is resident and will be aged",
@@ -40,11 +41,19 @@ def describe_vma(row: MappedVma) -> SafeText:
 
 
 def describe_forecast(plan: Plan) -> SafeText:
-    """Return what is asked for, and what is expected of it."""
-    means = _FORECAST_MEANS[plan.advice]
+    """Return of what is asked for how much is expected to come of it, and why not the rest."""
     forecast = plan.forecast_bytes
-    expected = "forecast ?: not known how much " if forecast is None else f"forecast {size(forecast)} "
-    return SafeText(f"requested {size(plan.requested_bytes)}   {expected}{means}")
+    expected = "? (not known how much)" if forecast is None else size(forecast)
+    words = f"of {size(plan.requested_bytes)} requested {expected} {FORECAST_MEANS[plan.advice]}"
+    rest = rest_in_words(plan.reasons)
+    return safe(f"{words}; {rest}" if rest else words)
+
+
+def describe_thorough(advice: Advice) -> SafeText:
+    """Return what asking again does."""
+    if advice is not Advice.PAGEOUT:
+        return SafeText("for PAGEOUT only")
+    return SafeText("asks again, CPU after CPU, for pages that wait in their batches: takes longer")
 
 
 def describe_freeze(target: TargetPlan) -> SafeText:
@@ -121,12 +130,11 @@ def describe_report(result: Result) -> list[SafeText]:
         else f"held by {report.freeze.value} for {duration(report.held_ms)}, at most "
         f"{duration(report.longest_held_ms)} in one go"
     )
-    forecast = "0" if target.blocked is not None else size(target.forecast_bytes)
     lines = [
         f"{advice.value.upper()} on {target.process.pid} {target.name}, {time_of_day(report.time)} UTC",
         f"outcome    {report.outcome.value}  {why(report.reason, report.reason_text)}",
         f"requested  {size(report.requested_bytes)}",
-        f"forecast   {forecast}",
+        f"forecast   {size(forecast_of(report))}",
         f"advised    {size(report.advised_bytes)}  the kernel's word: what it walked, not what it did",
         f"moved      {moved_words}",
         f"work       {count(report.calls, 'call')} in {count(report.holds, 'hold')}, "
@@ -136,10 +144,18 @@ def describe_report(result: Result) -> list[SafeText]:
         f"           system-wide: MemFree {signed_size(effect.mem_free_delta_bytes)}  "
         f"SwapCached {signed_size(effect.swap_cached_delta_bytes)}",
     ]
-    for back in report.back:
-        faults = "?" if back.major_faults is None else f"{back.major_faults:,}"
-        lines.append(f"back       {size(back.back_bytes)} after {back.after_s:g} s, {faults} major faults")
-    return [safe(line) for line in lines]
+    lines += [f"back       {describe_back(report.moved_bytes, back)}" for back in result.looks]
+    return [safe(line) for line in (*lines, *report.told)]
+
+
+def describe_back(moved_bytes: int | None, back: Back) -> SafeText:
+    """Return a look back in one line."""
+    faults = "?" if back.major_faults is None else f"{back.major_faults:,}"
+    words = f"{size(back.back_bytes)} after {back.after_s:.0f} s, {faults} major faults"
+    if back.psi_some_avg10 is not None:
+        words += f", psi {back.psi_some_avg10:.1f}%"
+    how = stayed(moved_bytes, back)
+    return safe(f"{words}: {how.value}" if how is not None else words)
 
 
 def describe_range(item: RangeReport) -> SafeText:

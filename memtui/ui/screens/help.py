@@ -10,7 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from memtui.text import safe
 from memtui.ui.commands import (
@@ -18,11 +18,14 @@ from memtui.ui.commands import (
     APP_BINDINGS,
     CLOSE_BINDINGS,
     DIALOG_BINDINGS,
+    LEDGER_BINDINGS,
     MAIN_BINDINGS,
     PLAN_BINDINGS,
+    RESTORE_BINDINGS,
     TABLE_BINDINGS,
 )
 from memtui.ui.options import UiOptions
+from memtui.ui.widgets.keys import KeyLine
 
 _GLYPHS = (
     ("*", "marked; ~ a part of it is; ! a mark lies here, but its VMA was replaced; > would be marked"),
@@ -41,6 +44,7 @@ _NUMBERS = (
     ("forecast", "what is expected to come of it"),
     ("advised", "the kernel's word: bytes that it walked. It can be full with no effect"),
     ("moved", "what was seen: PAGEOUT left RSS, COLLAPSE became huge; - for COLD and WILLNEED"),
+    ("back", "what came back since, looked at for a minute: more than half says that the advice was wrong"),
     ("rss, swap", "of the ranges, before and after, as seen in the page tables"),
 )
 
@@ -73,7 +77,7 @@ class HelpScreen(ModalScreen[None]):
         """Lay the help out."""
         with VerticalScroll(id="help-text"):
             yield Static(self._text())
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def _text(self) -> Content:
         parts: list[Content] = []
@@ -90,6 +94,8 @@ class HelpScreen(ModalScreen[None]):
         groups = [("Everywhere", APP_BINDINGS), ("Main screen", MAIN_BINDINGS), ("Lists", TABLE_BINDINGS)]
         if not self._read_only:
             groups.append(("Plan dialog", PLAN_BINDINGS))
+            groups.append(("Restore dialog", RESTORE_BINDINGS))
+            groups.append(("Ledger", LEDGER_BINDINGS))
         for title, bindings in groups:
             yield (
                 title,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from memtui.ui.marking import Marking
 from memtui.ui.session import Session
 from memtui.ui.widgets.bottom import Bottom
 from memtui.ui.widgets.header import TextLine
+from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.pane import Pane
 from memtui.ui.widgets.panes import MapPane, ProcessPane, ResultPane
 
@@ -38,7 +38,7 @@ class ThreePanes(Screen[None]):
             yield self.map
         yield self.results
         yield self.bottom
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def show_pane(self, pane: Pane) -> None:
         """Make a pane the current one; on a narrow screen it is the only one shown."""

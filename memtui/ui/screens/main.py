@@ -8,27 +8,22 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.timer import Timer
 
-from memtui.model.plan import Plan
 from memtui.model.process import Process, ProcessId
-from memtui.text import SafeText, count, size
+from memtui.text import count
 from memtui.ui import messages as told
-from memtui.ui.commands import ACTING, MAIN_BINDINGS
-from memtui.ui.lists.results import Result
-from memtui.ui.lists.sentences import describe_result, describe_vma
-from memtui.ui.meant import what_is_meant
-from memtui.ui.screens.layout import ThreePanes
-from memtui.ui.screens.plan import PlanScreen
-from memtui.ui.screens.result import ResultScreen
+from memtui.ui.commands import MAIN_BINDINGS
+from memtui.ui.lists.sentences import describe_vma
+from memtui.ui.screens.deeds import DeedsScreen
 from memtui.ui.session import Session
-from memtui.ui.widgets.status import freeze_word, marks_words, system_words
+from memtui.ui.widgets.status import system_words
 from memtui.ui.widgets.table import VirtualTable
 
 REST_S = 0.3
 """How long the cursor rests on a process before its map is read: not every row passed is."""
 
 
-class MainScreen(ThreePanes):
-    """What keys and messages do on the main screen."""
+class MainScreen(DeedsScreen):
+    """What the panes show, and the keys that mark."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*MAIN_BINDINGS]
 
@@ -37,12 +32,11 @@ class MainScreen(ThreePanes):
         self._resting: Timer | None = None
         self._pid_wanted = session.options.pid
         self._list_cost_ms: float | None = None
-        self._forecast: tuple[int, str] | None = None
 
     def on_mount(self) -> None:
         """Begin with the process that the command line named, or with the list."""
         self.system.text = system_words(None, None, None, 0)
-        self._show_standing()
+        self.show_standing()
         options = self.session.options
         if options.note:
             self.bottom.say(options.note, stays=True)
@@ -50,24 +44,13 @@ class MainScreen(ThreePanes):
             self.session.sampler.find(self._pid_wanted)
         self.show_pane(self.processes)
 
-    def action_back(self) -> None:
-        """Drop the range in the making, or cancel the running plan, or go back a pane."""
-        if self.marking.ranging:
-            self.marking.abandon()
-            self.refresh_marks()
-        elif self.bottom.running and self.session.operator is not None:
-            self.session.operator.cancel()
-            self.bottom.say("Cancelling at the next call's edge ...")
-        else:
-            self.pane_before()
-
     def on_virtual_table_entered(self, message: VirtualTable.Entered) -> None:
         """Go in: from a process to its map, from a result to its ranges."""
         if message.table is self.processes.table:
             self._choose_under_cursor(anew=self.map.view is None)
             self.show_pane(self.map)
-        elif message.table is self.results.table and self.results.under_cursor is not None:
-            self.app.push_screen(ResultScreen(self.results.under_cursor))
+        elif message.table is self.results.table:
+            self.show_result()
         elif self.map.cursor_row is not None:
             self.bottom.say(describe_vma(self.map.cursor_row), stays=True)
 
@@ -90,7 +73,7 @@ class MainScreen(ThreePanes):
         for process in [item for item in self.session.marks.counts if item not in alive]:
             gone = self.session.marks.drop(process)
             self.bottom.say(f"process {process.pid} has exited, and its {count(gone, 'mark')} with it")
-            self._show_standing()
+            self.show_standing()
         first = not len(self.processes.table.rows)
         self.processes.show(message.processes, self.session.marks.counts)
         if first and self.map.chosen is not None:
@@ -98,7 +81,7 @@ class MainScreen(ThreePanes):
 
     def on_machine_read(self, message: told.MachineRead) -> None:
         """Show the machine."""
-        self.session.facts = message.facts
+        self.session.facts, self.session.machine = message.facts, message.state
         view = self.map.view
         cost_ms = None if view is None else view.space.cost_ms
         self.system.text = system_words(message.state, cost_ms, self._list_cost_ms, message.period_s)
@@ -107,7 +90,7 @@ class MainScreen(ThreePanes):
         """Show a new look at the chosen map; one at another map comes too late."""
         if message.wanted == self.map.chosen:
             self.map.show_view(message.view)
-            self._show_standing()
+            self.show_standing()
 
     def on_map_lost(self, message: told.MapLost) -> None:
         """Say why there is no map; marks in a map that is dead go with it."""
@@ -159,10 +142,6 @@ class MainScreen(ThreePanes):
         self.session.choose(process)
 
     # Marks
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Hide what leads to a change where the session only reads."""
-        return not (self.session.options.read_only and action in ACTING)
 
     def action_mark(self) -> None:
         """Mark what is under the cursor, or end a range."""
@@ -218,104 +197,6 @@ class MainScreen(ThreePanes):
         self.session.marks.clear()
         self.refresh_marks()
 
-    def refresh_marks(self) -> None:
-        """Show the marks, wherever they are shown."""
-        self.map.show_marks()
-        self.processes.show_marked(self.session.marks.counts)
-        self._show_standing()
-
-    def _show_standing(self) -> None:
-        book, read_only = self.session.marks, self.session.options.read_only
-        counts = book.counts
-        words = marks_words(
-            sum(counts.values()),
-            book.stale,
-            len(counts),
-            book.count_bytes,
-            self._forecast[1] if self._forecast and self._forecast[0] == book.version else "",
-            ranging=self.marking.ranging,
-        )
-        freeze = f"next freeze: {freeze_word(self.session.freeze)} "
-        self.bottom.show_marks(
-            SafeText("read only: nothing here can act") if read_only else words,
-            SafeText("" if read_only else freeze),
-        )
-
     def _tell(self, words: str) -> None:
         if words:
             self.bottom.say(words)
-
-    # Plans
-
-    def action_cycle_freeze(self) -> None:
-        """Choose the freeze method of the next plan."""
-        if not self.session.options.read_only:
-            self.session.cycle_freeze()
-            self._show_standing()
-
-    def action_plan(self) -> None:
-        """Open the plan dialog on the marks, or on what is under the cursor."""
-        if self.session.operator is None:
-            return
-        if self.marking.ranging:
-            self.action_mark()
-        wanted, words = what_is_meant(self.session.marks, self.map, self._process_under_cursor)
-        if not wanted:
-            self.bottom.say("Nothing is marked, and there is no map to take a VMA from", bad=True)
-            return
-        targets = self.session.take(wanted)
-        if targets is None:
-            self.bottom.say("The map is being opened anew: try again", bad=True)
-            return
-
-        def answered(plan: Plan | None) -> None:
-            self._show_standing()
-            if plan is None:
-                self.session.give_back(targets)
-            else:
-                self.session.submit(plan, targets)
-                self.bottom.plan_waits()
-
-        self.app.push_screen(PlanScreen(self.session, wanted, words), answered)
-
-    def on_planned(self, message: told.Planned) -> None:
-        """Hand a plan to the dialog that asked for it, and keep its forecast while it holds."""
-        plan = message.plan
-        if plan is not None and self.session.marks.counts:
-            words = f"{plan.advice.value} forecast {size(plan.forecast_bytes)}"
-            self._forecast = (self.session.marks.version, words)
-        for screen in self.app.screen_stack:
-            if isinstance(screen, PlanScreen):
-                screen.show_answer(message)
-
-    @property
-    def _process_under_cursor(self) -> Process | None:
-        return self.processes.under_cursor if self.current is self.processes else None
-
-    # What the operator thread does
-
-    def on_run_started(self, message: told.RunStarted) -> None:
-        """A plan began."""
-        self.bottom.run_started(message.plan)
-
-    def on_run_progressed(self, message: told.RunProgressed) -> None:
-        """It came further."""
-        self.bottom.run_progressed(message.progress)
-
-    def on_target_done(self, message: told.TargetDone) -> None:
-        """It is done with one target."""
-        self.results.add(Result(message.advice, message.report))
-        self.results.show_reason()
-        if self.session.sampler is not None:
-            self.session.sampler.look_now()
-
-    def on_run_ended(self, message: told.RunEnded) -> None:
-        """It is done; what was forecast before it is old."""
-        self._forecast = None
-        self._show_standing()
-        self.bottom.run_ended(message.waiting)
-        result = self.results.newest
-        if message.words:
-            self.bottom.say(message.words, bad=True, stays=True)
-        elif result is not None:
-            self.bottom.say(describe_result(result), stays=True)

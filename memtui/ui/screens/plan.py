@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -10,14 +11,19 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Button, Footer
+from textual.widgets import Button
 
 from memtui.host import Wanted
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.plan import Plan
 from memtui.text import SafeText, safe
 from memtui.ui.commands import DIALOG_BINDINGS, PLAN_BINDINGS
-from memtui.ui.lists.sentences import describe_choices, describe_forecast, describe_freeze
+from memtui.ui.lists.sentences import (
+    describe_choices,
+    describe_forecast,
+    describe_freeze,
+    describe_thorough,
+)
 from memtui.ui.lists.verdicts import VerdictRows
 from memtui.ui.lists.words import reasons_in_words
 from memtui.ui.messages import Planned
@@ -25,6 +31,7 @@ from memtui.ui.rows import NoRows
 from memtui.ui.session import FREEZE_CHOICES, Session
 from memtui.ui.widgets.choices import ChoiceLine
 from memtui.ui.widgets.header import TextLine
+from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.pane import Pane
 from memtui.ui.widgets.status import freeze_word
 from memtui.ui.widgets.table import VirtualTable
@@ -46,6 +53,8 @@ class PlanScreen(ModalScreen["Plan | None"]):
         self._wanted = tuple(wanted)
         self._advice = Advice.PAGEOUT
         self._turn = 0
+        self._thorough = False
+        self._cancelled = threading.Event()
         self._plan: Plan | None = None
         self._what = TextLine(id="plan-what")
         self._what.set_reactive(TextLine.text, what)
@@ -54,7 +63,8 @@ class PlanScreen(ModalScreen["Plan | None"]):
         self._methods = TextLines(id="plan-methods")
         self._does = TextLines(id="plan-does")
         self._targets = TextLines(id="plan-targets")
-        self._totals = TextLine(id="plan-totals")
+        self._again = ChoiceLine("thorough", ["off", "on"], id="plan-thorough")
+        self._totals = TextLines(id="plan-totals")
         self._ranges = Pane("Verdicts", id="plan-ranges")
         self._why = TextLine(id="plan-why")
 
@@ -66,6 +76,7 @@ class PlanScreen(ModalScreen["Plan | None"]):
             yield self._does
             yield self._freezes
             yield self._methods
+            yield self._again
             yield self._targets
             yield self._ranges
             yield self._why
@@ -73,15 +84,21 @@ class PlanScreen(ModalScreen["Plan | None"]):
             with Horizontal(id="plan-buttons"):
                 yield Button("Cancel", id="cancel")
                 yield Button("Apply (y)", id="apply", variant="warning", disabled=True)
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Ask for the first plan."""
         self._ask()
 
+    def on_unmount(self) -> None:
+        """Nobody waits for the answer any more."""
+        self._cancelled.set()
+
     def _ask(self) -> None:
         self._turn += 1
         self._plan = None
+        self._cancelled.set()
+        self._cancelled = threading.Event()
         self.query_one("#apply", Button).disabled = True
         facts = CATALOGUE[self._advice]
         self._advices.taken = _ADVICES.index(self._advice)
@@ -92,8 +109,13 @@ class PlanScreen(ModalScreen["Plan | None"]):
         )
         freeze = self._session.freeze
         self._freezes.taken = FREEZE_CHOICES.index(freeze) if freeze in FREEZE_CHOICES else -1
-        self._totals.text = SafeText("reckoning ...")
-        self._session.ask_plan(self._turn, self._advice, self._wanted, freeze)
+        thorough = self._thorough and self._advice is Advice.PAGEOUT
+        self._again.taken = int(thorough)
+        self._again.remark = describe_thorough(self._advice)
+        self._totals.lines = (SafeText("reckoning ..."),)
+        self._session.ask_plan(
+            self._turn, self._advice, self._wanted, freeze, thorough=thorough, cancelled=self._cancelled
+        )
 
     def show_answer(self, message: Planned) -> None:
         """Show a plan, if it answers the last question."""
@@ -105,7 +127,7 @@ class PlanScreen(ModalScreen["Plan | None"]):
             self._methods.lines = ()
             self._ranges.table.show(NoRows(), reset=True)
             self._tell_why()
-            self._totals.text = safe(f"no plan: {message.words}")
+            self._totals.lines = (safe(f"no plan: {message.words}"),)
             return
         told = [describe_freeze(target) for target in plan.targets]
         if len(told) > _TARGETS_TOLD:
@@ -121,7 +143,7 @@ class PlanScreen(ModalScreen["Plan | None"]):
         self._ranges.table.show_words(SafeText("nothing of it can be advised"))
         self._ranges.table.show(rows)
         self._tell_why()
-        self._totals.text = describe_forecast(plan)
+        self._totals.lines = (describe_forecast(plan),)
         self.query_one("#apply", Button).disabled = goes == 0
 
     def on_virtual_table_moved(self, message: VirtualTable.Moved) -> None:
@@ -149,6 +171,12 @@ class PlanScreen(ModalScreen["Plan | None"]):
         """Plan with the next freeze method, which stays chosen for the plans to come."""
         self._session.cycle_freeze()
         self._ask()
+
+    def action_thorough(self) -> None:
+        """Plan to ask again, or not to."""
+        if self._advice is Advice.PAGEOUT:
+            self._thorough = not self._thorough
+            self._ask()
 
     @on(Button.Pressed, "#cancel")
     def action_cancel(self) -> None:

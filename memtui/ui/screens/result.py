@@ -6,13 +6,14 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from memtui.text import SafeText, count
 from memtui.ui.commands import CLOSE_BINDINGS
 from memtui.ui.lists.results import RangeRows, Result
 from memtui.ui.lists.sentences import describe_range, describe_report
+from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.pane import Pane
 from memtui.ui.widgets.table import VirtualTable
 from memtui.ui.widgets.text_lines import TextLines
@@ -32,19 +33,26 @@ class ResultScreen(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """Lay the screen out."""
-        yield self._totals
+        with VerticalScroll(id="result-totals-box"):
+            yield self._totals
         yield self._ranges
         yield self._range
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def on_mount(self) -> None:
-        """Show the result; it does not change any more."""
-        self._totals.lines = tuple(describe_report(self._result))
+        """Show the result; only what came back of it still changes."""
+        self.show_result(self._result)
         rows = RangeRows(self._result)
         self._ranges.say(SafeText(f"Ranges  {count(len(rows), 'range')}"))
         self._ranges.table.show_words(SafeText("no range of this target was planned"))
         self._ranges.table.show(rows)
         self._ranges.table.focus()
+
+    def show_result(self, result: Result) -> None:
+        """Show how much has come back meanwhile."""
+        if result.id == self._result.id:
+            self._result = result
+            self._totals.lines = tuple(describe_report(result))
 
     def on_virtual_table_moved(self, message: VirtualTable.Moved) -> None:
         """Say all that is known of the range under the cursor."""

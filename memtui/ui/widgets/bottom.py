@@ -8,7 +8,6 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
-from memtui.model.plan import Plan
 from memtui.model.report import Progress
 from memtui.text import SafeText, safe
 from memtui.ui.widgets.header import TextLine
@@ -19,14 +18,14 @@ _HELD_TICK_S = 0.2
 
 
 class Bottom(Vertical):
-    """Two lines. The second one belongs to the running plan while there is one."""
+    """Two lines. The second one belongs to the running plan or restore while there is one."""
 
     def __init__(self) -> None:
         super().__init__(id="bottom")
         self._marks = TextLine(id="marks")
         self._freeze = TextLine(id="freeze")
         self._message = TextLine(id="message")
-        self._plan: Plan | None = None
+        self._what: str | None = None
         self._progress: Progress | None = None
         self._held_since: float | None = None
         self._waiting = 0
@@ -42,8 +41,8 @@ class Bottom(Vertical):
 
     @property
     def running(self) -> bool:
-        """Whether a plan is being carried out."""
-        return self._plan is not None
+        """Whether a plan or a restore is being carried out."""
+        return self._what is not None
 
     def show_marks(self, words: SafeText, freeze: SafeText) -> None:
         """Show what is marked, and the freeze method of the next plan."""
@@ -70,9 +69,9 @@ class Bottom(Vertical):
             self._waiting += 1
             self._show_run()
 
-    def run_started(self, plan: Plan) -> None:
-        """A plan began."""
-        self._plan, self._progress, self._held_since = plan, None, None
+    def run_started(self, what: str) -> None:
+        """A plan or a restore began; ``what`` is its word."""
+        self._what, self._progress, self._held_since = what, None, None
         self._message.add_class("-running")
         self._ticking = self.set_interval(_HELD_TICK_S, self._show_run)
         self._show_run()
@@ -88,7 +87,7 @@ class Bottom(Vertical):
 
     def run_ended(self, waiting: int) -> None:
         """It is done with."""
-        self._plan, self._waiting = None, waiting
+        self._what, self._waiting = None, waiting
         if self._ticking is not None:
             self._ticking.stop()
             self._ticking = None
@@ -96,8 +95,9 @@ class Bottom(Vertical):
         self.say("")
 
     def _show_run(self) -> None:
-        if self._plan is not None:
+        if self._what is not None:
             held_s = None if self._held_since is None else time.monotonic() - self._held_since
-            advice = self._plan.advice.value
             self._message.remove_class("-bad")
-            self._message.text = SafeText(f" {progress_words(advice, self._progress, held_s, self._waiting)}")
+            self._message.text = SafeText(
+                f" {progress_words(self._what, self._progress, held_s, self._waiting)}"
+            )

@@ -66,9 +66,9 @@ def marks_words(
     return safe(words + ("  RANGE: move, then Space" if ranging else ""))
 
 
-def progress_words(advice: str, progress: Progress | None, held_s: float | None, waiting: int) -> SafeText:
-    """Return how far the running plan has come, and how long its target is held now."""
-    words = f"{advice.upper()} "
+def progress_words(what: str, progress: Progress | None, held_s: float | None, waiting: int) -> SafeText:
+    """Return how far the running plan or restore has come, and how long its target is held now."""
+    words = f"{what.upper()} "
     if progress is None:
         words += "begins"
     else:

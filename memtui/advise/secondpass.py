@@ -1,0 +1,103 @@
+"""The second pass of a thorough PAGEOUT: for pages that wait in a batch of some CPU.
+
+A page just touched stands in a batch of its CPU (at most 31 pages) before it comes into an LRU list,
+and reclaim does not see it there. The call empties the batch of the CPU that it runs on
+(lru_add_drain() in madvise_pageout(), mm/madvise.c), so it is made on each CPU in turn.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from memtui.advise.cutting import CALL_BYTES, CALL_ELEMENTS, Piece
+from memtui.linux.pagemap import PageReader
+from memtui.model.pages import resident
+from memtui.model.plan import TargetPlan
+from memtui.model.verdict import Will
+
+SECOND_PASS_SHARE = 0.25
+"""How much of a hold's time is kept for it."""
+
+
+class _Left(NamedTuple):
+    """A piece, and how much of it is in RAM, in bytes."""
+
+    piece: Piece
+    count_bytes: int
+
+
+class SecondPass:
+    """Finds what stayed and was expected to go, CPU after CPU. Not for several threads at once."""
+
+    def __init__(self, planned: TargetPlan, reader: PageReader) -> None:
+        self._reader = reader
+        self._expected = [item.goes and item.verdict.will is not Will.NO for item in planned.ranges]
+
+    def calls(self, called: Sequence[Piece], goes_on: Callable[[], bool]) -> Iterator[list[Piece]]:
+        """Yield the calls of each CPU, with the calling thread on that CPU until the next is asked for.
+
+        The thread's own CPUs are given back at the end, however that comes. A CPU that we may not run
+        on is left out.
+
+        Raises:
+            MemtuiError: if the target has gone.
+        """
+        pieces = [piece for piece in called if self._expected[piece.owner]]
+        ours = os.sched_getaffinity(0)
+        try:
+            for cpu in range(os.cpu_count() or 1):
+                if not pieces or not goes_on() or not _move_to(cpu):
+                    continue
+                left = self._left(pieces)
+                for call in _calls_of(left):
+                    if goes_on():
+                        yield call
+                pieces = [item.piece for item in left]
+        finally:
+            os.sched_setaffinity(0, ours)
+
+    def _left(self, pieces: Sequence[Piece]) -> list[_Left]:
+        """Return, of ascending pieces, the stretches from the first page in RAM to the last."""
+        runs = self._reader.raw_runs(pieces)
+        there = resident(runs) if runs is not None else ()
+        found = []
+        at = 0
+        for piece in pieces:
+            while at < len(there) and there[at].end <= piece.start:
+                at += 1
+            start = end = count_bytes = 0
+            while at < len(there) and there[at].start < piece.end:
+                low, high = max(there[at].start, piece.start), min(there[at].end, piece.end)
+                start, end = start or low, high
+                count_bytes += high - low
+                if there[at].end > piece.end:
+                    break
+                at += 1
+            if count_bytes:
+                found.append(_Left(Piece(start, end, piece.owner), count_bytes))
+        return found
+
+
+def _calls_of(left: Sequence[_Left]) -> Iterator[list[Piece]]:
+    call: list[Piece] = []
+    room = CALL_BYTES
+    for piece, count_bytes in left:
+        if call and (len(call) >= CALL_ELEMENTS or count_bytes > room):
+            yield call
+            call, room = [], CALL_BYTES
+        call.append(piece)
+        room -= count_bytes
+    if call:
+        yield call
+
+
+def _move_to(cpu: int) -> bool:
+    """Run on one CPU only; False where that is not ours to choose."""
+    try:
+        os.sched_setaffinity(0, {cpu})
+    except OSError:
+        # Not online, or outside of our cpuset.
+        return False
+    return True

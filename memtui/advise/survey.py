@@ -1,0 +1,214 @@
+"""What is looked at before and after the holds: smaps, the page cache, the whole machine."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+
+from memtui.advise.cutting import Grain
+from memtui.advise.tally import Circumstances, RangeTally
+from memtui.linux import machine
+from memtui.linux.filecache import cached_bytes
+from memtui.linux.handle import ProcessHandle
+from memtui.linux.pagemap import PageReader
+from memtui.linux.procfs import parse_maps
+from memtui.model.advice import Advice
+from memtui.model.errors import MemtuiError
+from memtui.model.fate import SwapKind, swap_kind
+from memtui.model.plan import TargetPlan
+from memtui.model.process import Standing
+from memtui.model.ranges import PAGE_BYTES, Range
+from memtui.model.reasons import Reason
+from memtui.model.report import Effect, RangeReport
+from memtui.model.vma import Kind, Vma, VmaDetails
+
+_CACHE_RANGES = 256
+_CACHE_BYTES = 8 << 30
+"""How much of files a PAGEOUT looks up in the page cache, twice; beyond it that stays unknown."""
+
+
+class Survey:
+    """What is looked at before and after the holds: smaps, the page cache, the whole machine."""
+
+    def __init__(
+        self, advice: Advice, planned: TargetPlan, handle: ProcessHandle, smaps_is_cheap: bool
+    ) -> None:
+        self._advice = advice
+        self._handle = handle
+        self._smaps_is_cheap = smaps_is_cheap
+        self._planned = planned
+        self._vmas: tuple[Vma, ...] = ()
+        self._cache_before: dict[int, int] = {}
+        self._memory_before = self._memory_after = machine.memory()
+        self._swaps_before = self._swaps_after = machine.swaps()
+        self.details_before: dict[int, VmaDetails] = {}
+        self.details_after: dict[int, VmaDetails] = {}
+        self.grain = Grain(advice, machine.huge_page_bytes() or PAGE_BYTES, self._read_ahead())
+
+    def _read_ahead(self) -> dict[int, int]:
+        if self._advice is not Advice.WILLNEED:
+            return {}
+        return {
+            index: machine.read_ahead_bytes(item.identity.device)
+            for index, item in enumerate(self._planned.ranges)
+            if item.identity is not None and item.kind is Kind.FILE
+        }
+
+    def before(self) -> None:
+        """Look for the first time. Raises MemtuiError if the target has gone."""
+        handle = self._handle
+        if filed := self._with_page_cache():
+            self._vmas = parse_maps(handle.read_maps(), machine.shmem_devices(handle.pid))
+            for index in filed:
+                cached = self._cached(self._planned.ranges[index].range)
+                if cached is not None:
+                    self._cache_before[index] = cached
+        if self._wants_details():
+            self.details_before = PageReader(handle).details()
+        self._swaps_before = machine.swaps()
+        self._memory_before = machine.memory()
+
+    def after(self, tallies: Sequence[RangeTally]) -> None:
+        """Look again. What can no longer be seen stays unknown."""
+        self._memory_after = machine.memory()
+        self._swaps_after = machine.swaps()
+        for index, cached in self._cache_before.items():
+            now = self._cached(tallies[index].planned.range)
+            if now is not None:
+                tallies[index].cache_came_bytes = now - cached
+        if self.details_before:
+            self.details_after = self._details_now()
+        self._see_by_details(tallies)
+
+    def swap_kinds(self) -> frozenset[SwapKind]:
+        """Return the kinds of the swap areas of which more is in use than before; if none, of all."""
+        used = {swap.path: swap.used_bytes for swap in self._swaps_before}
+        grown = [swap for swap in self._swaps_after if swap.used_bytes > used.get(swap.path, 0)]
+        return frozenset(swap_kind(swap.path) for swap in grown or self._swaps_after)
+
+    def _with_page_cache(self) -> list[int]:
+        """Return which ranges have a page cache behind them that may be looked at."""
+        if self._advice not in (Advice.WILLNEED, Advice.PAGEOUT):
+            return []
+        filed = [
+            index
+            for index, item in enumerate(self._planned.ranges)
+            if item.goes and item.kind in (Kind.FILE, Kind.SHMEM)
+        ]
+        if self._advice is Advice.PAGEOUT:
+            size = sum(self._planned.ranges[index].requested_bytes for index in filed)
+            if len(filed) > _CACHE_RANGES or size > _CACHE_BYTES:
+                return []
+        return filed
+
+    def _details_now(self) -> dict[int, VmaDetails]:
+        handle = self._handle
+        try:
+            details = PageReader(handle).details()
+        except MemtuiError:
+            # The target has gone: the outcome says so, and there is nothing to compare with.
+            return {}
+        # Smaps is found by the pid: of a target that has exec'ed meanwhile it is another map's.
+        return details if handle.standing() is Standing.ALIVE else {}
+
+    def _wants_details(self) -> bool:
+        if not self._smaps_is_cheap:
+            return False
+        if self._advice is Advice.COLD or self._handle.pagemap_fd is None:
+            return True
+        # The page table does not tell of the swap of shared memory.
+        return any(item.goes and item.kind is Kind.SHMEM for item in self._planned.ranges)
+
+    def _cached(self, part: Range) -> int | None:
+        at = bisect_right(self._vmas, part.start, key=lambda vma: vma.start) - 1
+        if at < 0 or self._vmas[at].end < part.end or not self._vmas[at].inode:
+            return None
+        return cached_bytes(self._handle.pid, self._vmas[at], part)
+
+    def _see_by_details(self, tallies: Sequence[RangeTally]) -> None:
+        """Where the page table may not be read or does not tell, smaps shows what became of whole VMAs."""
+        for tally in tallies:
+            start = tally.planned.range.start
+            was, now = self.details_before.get(start), self.details_after.get(start)
+            if not tally.advised_bytes or was is None or now is None:
+                continue
+            if was.size_bytes != tally.planned.requested_bytes or now.size_bytes != was.size_bytes:
+                continue
+            if not tally.seen:
+                tally.see_whole(was, now, self._advice)
+            elif tally.planned.kind is Kind.SHMEM:
+                tally.swap_before_bytes, tally.swap_after_bytes = was.swap_bytes, now.swap_bytes
+                tally.swap_is_known = True
+
+    def circumstances(self, stopped: Reason | None) -> Circumstances:
+        """Return what the outcomes depend on."""
+        ranges = [item.range for item in self._planned.ranges]
+        return Circumstances(
+            advice=self._advice,
+            stopped=stopped,
+            swapped_in_bytes=self._swapped_in(),
+            swap_free_bytes=self._memory_after.swap_free_bytes,
+            referenced_before=_referenced(self.details_before, ranges),
+            referenced_after=_referenced(self.details_after, ranges),
+        )
+
+    def effect(self, ranges: Sequence[RangeReport]) -> Effect:
+        """Return what changed, of the target's ranges and of the machine."""
+        was, now = self._memory_before, self._memory_after
+        return Effect(
+            rss_delta_bytes=_sum_delta(ranges, "rss"),
+            swap_delta_bytes=_sum_delta(ranges, "swap"),
+            referenced_delta_bytes=self._referenced_delta(ranges),
+            mem_free_delta_bytes=_delta(was.free_bytes, now.free_bytes),
+            swap_cached_delta_bytes=_delta(was.swap_cached_bytes, now.swap_cached_bytes),
+            swapped_in_bytes=self._swapped_in(),
+            huge_delta_bytes=_sum(item.huge_delta_bytes for item in ranges),
+            cache_delta_bytes=_sum(item.cache_delta_bytes for item in ranges),
+        )
+
+    def _swapped_in(self) -> int | None:
+        return _delta(self._memory_before.swapped_in_bytes, self._memory_after.swapped_in_bytes)
+
+    def _referenced_delta(self, ranges: Sequence[RangeReport]) -> int | None:
+        if self._advice is not Advice.COLD or not self.details_after:
+            return None
+        starts = sorted(self.details_before)
+        touched = {_vma_start(starts, item.planned.range.start) for item in ranges if item.advised_bytes}
+        both = [
+            self.details_after[start].referenced_bytes - self.details_before[start].referenced_bytes
+            for start in touched
+            if start in self.details_after and start in self.details_before
+        ]
+        return sum(both) if both else None
+
+
+def _vma_start(starts: Sequence[int], address: int) -> int:
+    at = bisect_right(starts, address) - 1
+    return starts[at] if at >= 0 else -1
+
+
+def _referenced(details: Mapping[int, VmaDetails], ranges: Sequence[Range]) -> dict[int, int]:
+    """Return Referenced of each range that is a whole VMA, by its start: of a part nothing is known."""
+    found = {}
+    for item in ranges:
+        row = details.get(item.start)
+        if row is not None and row.size_bytes == item.size_bytes:
+            found[item.start] = row.referenced_bytes
+    return found
+
+
+def _delta(was: int | None, now: int | None) -> int | None:
+    return None if was is None or now is None else now - was
+
+
+def _sum_delta(ranges: Sequence[RangeReport], what: str) -> int | None:
+    deltas = [
+        _delta(getattr(item, f"{what}_before_bytes"), getattr(item, f"{what}_after_bytes")) for item in ranges
+    ]
+    return _sum(deltas)
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    """Return the sum of what is known; None where nothing is."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

@@ -1,0 +1,106 @@
+"""Large folios: the pages that the kernel counts and moves as one. Needs root (CAP_SYS_ADMIN).
+
+/proc/kpagecount has how often each page frame is mapped, /proc/kpageflags which of them belong
+together (Documentation/admin-guide/mm/pagemap.rst).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from itertools import islice
+
+_ENTRY_BYTES = 8
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+_FRAME = (1 << 55) - 1
+_HEAD, _TAIL = 1 << 15, 1 << 16
+_MOST_PAGES = 512
+_MOST_EDGES = 4096
+_EDGE = re.compile(rb"[\x01\x02](?=\x03)|\x03(?=[\x01\x02])")
+"""Where pages mapped once (classes 1 and 2) and pages mapped more often (3) meet: see pagefacts."""
+_ONCE = (1).to_bytes(_ENTRY_BYTES, sys.byteorder)
+
+
+class Folios:
+    """The two files, open."""
+
+    def __init__(self, counts_fd: int, flags_fd: int) -> None:
+        self._counts_fd = counts_fd
+        self._flags_fd = flags_fd
+
+    @staticmethod
+    def open(pagemap_fd: int | None) -> Folios | None:
+        """Open them; None where this operator may not, or the kernel has none."""
+        if pagemap_fd is None:
+            return None
+        try:
+            counts_fd = os.open("/proc/kpagecount", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            return Folios(counts_fd, os.open("/proc/kpageflags", os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            os.close(counts_fd)
+            return None
+
+    def close(self) -> None:
+        """Close them."""
+        os.close(self._counts_fd)
+        os.close(self._flags_fd)
+
+    def is_mapped_elsewhere(self, entry: bytes, pages: int) -> bool:
+        """Whether any page of a huge page is mapped more than once; ``entry`` is pagemap's of its first."""
+        frame = _frame(entry, 0)
+        if not frame:
+            # Hidden from us, or gone in between.
+            return False
+        counts = _read(self._counts_fd, frame, pages)
+        return len(counts) == pages * _ENTRY_BYTES and counts != _ONCE * pages
+
+    def straddling(self, entries: bytes, classes: bytes | bytearray) -> Iterator[int]:
+        """Yield the pages (by number) of folios of which some pages are mapped once and some more often."""
+        pages = len(classes)
+        done = -1
+        for edge in islice(_EDGE.finditer(classes), _MOST_EDGES):
+            at = edge.start()
+            frame = _frame(entries, at)
+            if at < done or not frame or _frame(entries, at + 1) != frame + 1:
+                continue
+            first, behind = self._extent(frame)
+            if frame + 1 < behind:
+                done = min(pages, at + behind - frame)
+                for page in range(max(0, at - (frame - first)), done):
+                    if _frame(entries, page) == frame + page - at:
+                        yield page
+
+    def _extent(self, frame: int) -> tuple[int, int]:
+        """Return the first frame of the folio around a frame, and the first behind it."""
+        low = max(0, frame - _MOST_PAGES + 1)
+        data = _read(self._flags_fd, low, 2 * _MOST_PAGES)
+        at = frame - low
+        first, last = at, at + 1
+        while first > 0 and _entry(data, first) & _TAIL:
+            first -= 1
+        if not _entry(data, first) & _HEAD:
+            return frame, frame + 1
+        while last * _ENTRY_BYTES < len(data) and _entry(data, last) & _TAIL:
+            last += 1
+        return low + first, low + last
+
+
+def _entry(data: bytes, at: int) -> int:
+    return int.from_bytes(data[at * _ENTRY_BYTES : (at + 1) * _ENTRY_BYTES], sys.byteorder)
+
+
+def _frame(entries: bytes, at: int) -> int:
+    return _entry(entries, at) & _FRAME
+
+
+def _read(fd: int, frame: int, count: int) -> bytes:
+    try:
+        return os.pread(fd, count * _ENTRY_BYTES, frame * _ENTRY_BYTES)
+    except OSError:
+        # Beyond the last frame: as if nothing were known.
+        return b""

@@ -1,0 +1,184 @@
+"""Who else maps the pages of a range: the entries of /proc/PID/pagemap, added up without a loop a page.
+
+Bit 56 of an entry tells that a page is mapped once. The kernel's advice asks that of the whole folio
+(folio_maybe_mapped_shared(), mm/madvise.c), so that of a large folio which another process maps a part
+of nothing goes. Measured on Linux 6.18: of a huge page that is mapped as one, bit 56 tells the state
+of its first page only; there /proc/kpagecount has the truth, for those who may read it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+from memtui.linux import folios
+from memtui.linux.handle import ProcessHandle
+from memtui.linux.pagemap import PageReader, Span
+from memtui.linux.procfs import error_of
+from memtui.model.pages import HUGE, ZERO, PageFacts, RawRun
+from memtui.model.ranges import PAGE_BYTES
+
+_ENTRY_BYTES = 8
+_STRETCH_BYTES = 256 << 20
+_GAP_BYTES = 16 * PAGE_BYTES
+
+_TOP = 7 if sys.byteorder == "little" else 0
+"""Where in an entry its bits 56 to 63 stand."""
+
+ABSENT, OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED = range(5)
+"""What a page is, one byte a page."""
+
+
+def _class_of(top: int) -> int:
+    # Bits 63 present, 62 swapped, 61 file or shared memory, 56 mapped once (admin-guide/mm/pagemap.rst).
+    if not top & 0x80:
+        return SWAPPED if top & 0x40 else ABSENT
+    if not top & 0x01:
+        return SHARED
+    return OWN_FILE if top & 0x20 else OWN_ANONYMOUS
+
+
+_SHARED_ALL = bytes.maketrans(bytes((OWN_ANONYMOUS, OWN_FILE)), bytes((SHARED, SHARED)))
+_CLASSES = bytes(_class_of(top) for top in range(256))
+
+
+class Stretch:
+    """Neighbouring pages with what they are; ``classes`` has a byte a page from ``start`` on."""
+
+    def __init__(self, start: int, classes: bytearray) -> None:
+        self.start = start
+        self.end = start + len(classes) * PAGE_BYTES
+        self.classes = classes
+
+    def drop(self, start: int, end: int) -> None:
+        """Say that nothing stands from ``start`` to ``end``."""
+        first, last = self._places(start, end)
+        self.classes[first:last] = bytes(last - first)
+
+    def share(self, start: int, end: int) -> None:
+        """Say that what is resident from ``start`` to ``end`` is mapped by others too."""
+        first, last = self._places(start, end)
+        self.classes[first:last] = self.classes[first:last].translate(_SHARED_ALL)
+
+    def _places(self, start: int, end: int) -> tuple[int, int]:
+        return (start - self.start) // PAGE_BYTES, (end - self.start) // PAGE_BYTES
+
+
+class PageSurvey:
+    """Looks at the pages of one process, for one plan. Close it.
+
+    Raises:
+        MemtuiError: if the process has exited or exec'ed.
+    """
+
+    def __init__(self, handle: ProcessHandle, huge_page_bytes: int | None) -> None:
+        self._handle = handle
+        self._reader = PageReader(handle)
+        self._huge_page_bytes = huge_page_bytes
+        self._folios = folios.Folios.open(handle.pagemap_fd)
+
+    def __enter__(self) -> PageSurvey:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the files."""
+        if self._folios is not None:
+            self._folios.close()
+
+    def runs(self, spans: Sequence[Span]) -> Iterator[RawRun] | None:
+        """Return the runs of populated pages in ascending spans, one by one, and perhaps some between."""
+        return self._reader.each_run(spans)
+
+    def facts(self, spans: Sequence[Span]) -> Iterator[PageFacts | None] | None:
+        """Yield the facts of ascending spans; None before those is only a chance to be interrupted.
+
+        None where pagemap may not be read.
+
+        Raises:
+            MemtuiError: at any step, if the process has gone.
+        """
+        runs = self._reader.each_run(spans)
+        return None if runs is None else self._facts(spans, runs)
+
+    def _facts(self, spans: Sequence[Span], runs: Iterator[RawRun]) -> Iterator[PageFacts | None]:
+        at = 0
+        counts = [0] * 5
+        for stretch in self._stretches(runs):
+            while at < len(spans) and spans[at].end <= stretch.start:
+                yield _page_facts(counts)
+                at, counts = at + 1, [0] * 5
+            while at < len(spans) and spans[at].start < stretch.end:
+                _count(stretch, spans[at], counts)
+                if spans[at].end > stretch.end:
+                    break
+                yield _page_facts(counts)
+                at, counts = at + 1, [0] * 5
+            yield None
+        for _ in range(at, len(spans)):
+            yield _page_facts(counts)
+            counts = [0] * 5
+
+    def _stretches(self, runs: Iterator[RawRun]) -> Iterator[Stretch]:
+        """Read the entries of runs, neighbours together: a read costs more than a few empty entries."""
+        parts: list[RawRun] = []
+        for start, end, state in runs:
+            for at in range(start, end, _STRETCH_BYTES):
+                part = (at, min(end, at + _STRETCH_BYTES), state)
+                if parts and (at - parts[-1][1] > _GAP_BYTES or part[1] - parts[0][0] > _STRETCH_BYTES):
+                    yield self._stretch(parts)
+                    parts = []
+                parts.append(part)
+        if parts:
+            yield self._stretch(parts)
+
+    def _stretch(self, parts: Sequence[RawRun]) -> Stretch:
+        start, end = parts[0][0], parts[-1][1]
+        data = self._read(start, (end - start) // PAGE_BYTES)
+        stretch = Stretch(start, bytearray(data[_TOP::_ENTRY_BYTES].translate(_CLASSES)))
+        for run_start, run_end, state in parts:
+            if state & ZERO:
+                # Only PAGEMAP_SCAN tells it; here it looks like a page that others map.
+                stretch.drop(run_start, run_end)
+            elif state & HUGE and self._huge_page_bytes is not None and self._folios is not None:
+                self._look_into_huge(stretch, run_start, run_end, self._huge_page_bytes)
+        if self._folios is not None:
+            # Found whole before the first is marked: it looks at the classes while it goes.
+            for page in list(self._folios.straddling(data, stretch.classes)):
+                stretch.classes[page] = SHARED
+        return stretch
+
+    def _look_into_huge(self, stretch: Stretch, start: int, end: int, size: int) -> None:
+        assert self._folios is not None
+        for block in range(start // size * size, end, size):
+            if self._folios.is_mapped_elsewhere(self._read(block, 1), size // PAGE_BYTES):
+                stretch.share(max(start, block), min(end, block + size))
+
+    def _read(self, start: int, pages: int) -> bytes:
+        fd = self._handle.pagemap_fd
+        assert fd is not None
+        try:
+            data = os.pread(fd, pages * _ENTRY_BYTES, start // PAGE_BYTES * _ENTRY_BYTES)
+        except OSError as error:
+            raise error_of(error, self._handle.pid) from error
+        if len(data) < pages * _ENTRY_BYTES:
+            raise self._handle.lost_error()
+        return data
+
+
+def _count(stretch: Stretch, span: Span, counts: list[int]) -> None:
+    first = max(0, span.start - stretch.start) // PAGE_BYTES
+    last = (min(span.end, stretch.end) - stretch.start) // PAGE_BYTES
+    classes = stretch.classes
+    for what in (OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED):
+        counts[what] += classes.count(what, first, last)
+
+
+def _page_facts(counts: Sequence[int]) -> PageFacts:
+    return PageFacts(*(counts[what] * PAGE_BYTES for what in (OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED)))

@@ -1,0 +1,261 @@
+"""What became of the bytes, in sentences: the same on the screen and in the command.
+
+Unmapped (left RSS), in swap and freed are three things, and each is told only as far as it was seen.
+What the machine's counters show is told of the whole machine, never of the target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from enum import Enum
+
+from memtui.model.advice import Advice
+from memtui.model.report import Effect, Outcome, RangeReport, TargetReport
+from memtui.model.vma import ANONYMOUS_KINDS, Kind
+from memtui.text import signed_size, size
+
+
+class SwapKind(str, Enum):
+    """What a swap area does with a page that was written to it (measured on Linux 6.18)."""
+
+    DISK = "disk"
+    """A partition or a file: the page stays in the swap cache, and in RAM, until reclaim takes it."""
+    ZRAM = "zram"
+    """Memory (zram, brd, pmem): writing is done at once, and the page is freed at once."""
+
+
+_MEMORY_DEVICES = ("/dev/zram", "/dev/ram", "/dev/pmem")
+
+_SWAP_WORDS = {
+    SwapKind.DISK: "Swap on a disk or in a file keeps written pages in the swap cache, in RAM,"
+    " until reclaim takes them: unmapped is not freed, and MemFree need not rise.",
+    SwapKind.ZRAM: "Swap on zram keeps no page in the swap cache: it is freed at once, less what zram"
+    " takes for it, compressed. MemFree may show it later: freed pages wait in lists of their CPU.",
+}
+
+
+def swap_kind(path: str) -> SwapKind:
+    """Return the kind of a swap area by its path in /proc/swaps (SWP_SYNCHRONOUS_IO, mm/swapfile.c)."""
+    return SwapKind.ZRAM if path.startswith(_MEMORY_DEVICES) else SwapKind.DISK
+
+
+def tell(report: TargetReport, advice: Advice, swaps: Collection[SwapKind]) -> tuple[str, ...]:
+    """Return what came of a target; ``swaps`` are the kinds of the swap areas that were in use.
+
+    Nothing where nothing was tried. No text of the system is in it.
+    """
+    if report.planned.blocked is not None or not report.calls:
+        return ()
+    words = [f"Advised is the kernel's word: it walked {size(report.advised_bytes)}."]
+    words += _TELLERS[advice](report, swaps)
+    machine = _machine(report.effect, advice)
+    return (*words, machine) if machine else tuple(words)
+
+
+def tell_range(item: RangeReport, advice: Advice) -> str:
+    """Return in a few words what became of the bytes of one range; empty where nothing is known."""
+    if advice is Advice.PAGEOUT and item.moved_bytes:
+        parts = [f"{size(item.moved_bytes)} left RSS", *_where([item])]
+        if item.came_bytes:
+            parts.append(f"{size(item.came_bytes)} came")
+        return ", ".join(parts)
+    if advice is Advice.COLLAPSE and item.moved_bytes and item.moved_bytes > 0:
+        return f"{size(item.moved_bytes)} became huge, RSS {signed_size(_rss_delta([item]))}"
+    if advice is Advice.COLD and item.referenced_delta_bytes is not None:
+        return f"Referenced {signed_size(item.referenced_delta_bytes)}"
+    if advice is Advice.WILLNEED and item.cache_delta_bytes is not None:
+        return f"page cache {signed_size(item.cache_delta_bytes)}"
+    return ""
+
+
+def _machine(effect: Effect, advice: Advice) -> str | None:
+    parts = [
+        f"{name} {signed_size(delta)}"
+        for name, delta in (
+            ("MemFree", effect.mem_free_delta_bytes),
+            ("SwapCached", effect.swap_cached_delta_bytes),
+        )
+        if delta is not None
+    ]
+    if effect.swapped_in_bytes is not None and (effect.swapped_in_bytes or advice is Advice.WILLNEED):
+        parts.append(f"{size(effect.swapped_in_bytes)} read in from swap")
+    return f"The whole machine meanwhile: {', '.join(parts)}." if parts else None
+
+
+def _pageout(report: TargetReport, swaps: Collection[SwapKind]) -> Iterator[str]:
+    moved = report.moved_bytes
+    if moved is None:
+        yield "Whether anything left RSS could not be seen."
+        return
+    seen = [item for item in report.ranges if item.moved_bytes is not None]
+    where = _where(seen)
+    if moved:
+        yield f"{size(moved)} left RSS" + (f": {', '.join(where)}." if where else ".")
+    else:
+        yield "Nothing left RSS."
+    if _total(seen, "swapped_bytes") or _fell(_shmem(seen)):
+        yield from _of_swap(swaps)
+    yield from _of_shared_memory(_shmem(seen))
+    yield from _of_files([item for item in seen if _is_file(item)])
+    if came := _total(seen, "came_bytes"):
+        yield f"{size(came)} came into RSS meanwhile."
+    split = -(report.effect.huge_delta_bytes or 0) - moved
+    if split > 0:
+        yield f"At least {size(split)} of huge pages were split into small ones."
+
+
+def _where(items: Sequence[RangeReport]) -> list[str]:
+    """Return where what left RSS is, by the page table: in swap, or only no longer mapped."""
+    swapped = files = shmem = given = 0
+    for item in items:
+        moved = item.moved_bytes or 0
+        out = min(moved, item.swapped_bytes or 0)
+        swapped += out
+        if item.planned.kind in ANONYMOUS_KINDS:
+            given += moved - out if item.swapped_bytes is not None else 0
+        elif item.planned.kind is Kind.SHMEM:
+            shmem += moved - out
+        else:
+            files += moved - out
+    told = (
+        (swapped, "in swap"),
+        (files, "unmapped pages of files"),
+        (shmem, "unmapped shared memory"),
+        (given, "neither in RAM nor in swap (the target let go of it)"),
+    )
+    return [f"{size(count)} {words}" for count, words in told if count]
+
+
+def _of_swap(swaps: Collection[SwapKind]) -> Iterator[str]:
+    for kind in SwapKind:
+        if kind in swaps:
+            yield _SWAP_WORDS[kind]
+    if len(set(swaps)) > 1:
+        yield "Which of these took the pages is not known."
+
+
+def _of_files(items: Sequence[RangeReport]) -> Iterator[str]:
+    unmapped = sum((item.moved_bytes or 0) - (item.swapped_bytes or 0) for item in items)
+    if unmapped <= 0:
+        return
+    delta = _cache_delta(items)
+    if delta is None:
+        yield "Whether the pages of files also left the page cache could not be seen."
+    elif delta < 0:
+        rest = unmapped + delta
+        more = f", {size(rest)} is still in it: unmapped, not freed" if rest > 0 else ""
+        yield f"{size(-delta)} of the files left the page cache and is free{more}."
+    else:
+        yield "None of the files' pages left the page cache: unmapped, not freed."
+
+
+def _of_shared_memory(items: Sequence[RangeReport]) -> Iterator[str]:
+    unmapped = sum(item.moved_bytes or 0 for item in items)
+    if not unmapped:
+        return
+    delta = _cache_delta(items)
+    if delta is None:
+        yield "Whether the shared memory went to swap or stays in RAM could not be seen."
+        return
+    stays = unmapped + min(0, delta)
+    if delta < 0:
+        yield f"{size(-delta)} of the shared memory went to swap."
+    if stays > 0:
+        yield f"{size(stays)} of the shared memory is unmapped and still in RAM: not freed."
+
+
+def _cold(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[str]:
+    delta = report.effect.referenced_delta_bytes
+    if delta is None:
+        yield "Referenced was not read: whether pages were aged is not known."
+    elif delta < 0:
+        yield f"Referenced fell by {size(-delta)} (the VMAs advised): reclaim takes these pages first."
+    else:
+        yield "Referenced did not fall (the VMAs advised)."
+    yield "COLD takes nothing out of RAM."
+    huge = report.effect.huge_delta_bytes
+    if huge and huge < 0:
+        yield f"{size(-huge)} of huge pages were split into small ones."
+
+
+def _willneed(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[str]:
+    advised = [item for item in report.ranges if item.advised_bytes]
+    files = [item for item in advised if _is_file(item)]
+    if files:
+        came = _cache_delta(files)
+        if came is None:
+            yield "What came into the page cache could not be seen."
+        elif came > 0:
+            yield f"{size(came)} of files came into the page cache."
+        else:
+            yield "Nothing of the files came into the page cache."
+    if any(_may_come_from_swap(item) for item in advised):
+        yield "What came from swap stands in the swap cache: only counters of the whole machine show it."
+    yield "WILLNEED maps nothing, RSS does not rise by it: the first touch of each page takes a minor fault."
+
+
+def _may_come_from_swap(item: RangeReport) -> bool:
+    if item.outcome is Outcome.NO_EFFECT:
+        return False
+    return item.planned.kind in ANONYMOUS_KINDS or item.planned.kind is Kind.SHMEM
+
+
+def _collapse(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[str]:
+    moved = report.moved_bytes
+    if moved is None:
+        yield "Whether pages became huge could not be seen."
+        return
+    if moved <= 0:
+        yield "No page became huge."
+    else:
+        yield f"{size(moved)} became huge pages."
+    grown = report.effect.rss_delta_bytes
+    if grown is None:
+        yield "What RSS grew by could not be seen."
+    elif grown > 0:
+        back = -min(0, report.effect.swap_delta_bytes or 0)
+        parts = ["holes were filled"] if grown > back else []
+        parts += [f"{size(back)} came back from swap"] if back else []
+        yield f"RSS grew by {size(grown)}: {', '.join(parts)}."
+    else:
+        yield "RSS did not grow."
+
+
+_TELLERS = {
+    Advice.PAGEOUT: _pageout,
+    Advice.COLD: _cold,
+    Advice.WILLNEED: _willneed,
+    Advice.COLLAPSE: _collapse,
+}
+
+
+def _is_file(item: RangeReport) -> bool:
+    return item.planned.kind not in ANONYMOUS_KINDS and item.planned.kind is not Kind.SHMEM
+
+
+def _shmem(items: Iterable[RangeReport]) -> list[RangeReport]:
+    return [item for item in items if item.planned.kind is Kind.SHMEM]
+
+
+def _fell(items: Sequence[RangeReport]) -> bool:
+    return (_cache_delta(items) or 0) < 0
+
+
+def _cache_delta(items: Sequence[RangeReport]) -> int | None:
+    """Return by how much the page cache of these ranges changed; None if of one it is not known."""
+    deltas = [item.cache_delta_bytes for item in items if item.advised_bytes or item.moved_bytes]
+    known = [delta for delta in deltas if delta is not None]
+    return sum(known) if known and len(known) == len(deltas) else None
+
+
+def _total(items: Iterable[RangeReport], name: str) -> int:
+    return sum(getattr(item, name) or 0 for item in items)
+
+
+def _rss_delta(items: Iterable[RangeReport]) -> int | None:
+    deltas = [
+        item.rss_after_bytes - item.rss_before_bytes
+        for item in items
+        if item.rss_after_bytes is not None and item.rss_before_bytes is not None
+    ]
+    return sum(deltas) if deltas else None

@@ -1,0 +1,84 @@
+"""The ledger: what was done on this machine, by whom, and what came of it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from memtui.host import HistoryEntry
+from memtui.text import SafeText, count, safe
+from memtui.ui import messages as told
+from memtui.ui.commands import CLOSE_BINDINGS, LEDGER_BINDINGS
+from memtui.ui.lists.ledger import LedgerRows
+from memtui.ui.screens.lines import EntryScreen
+from memtui.ui.session import Session
+from memtui.ui.widgets.keys import KeyLine
+from memtui.ui.widgets.pane import Pane
+from memtui.ui.widgets.table import VirtualTable
+
+
+class LedgerScreen(Screen[None]):
+    """The last entries of the ledger, the newest first."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*LEDGER_BINDINGS, *CLOSE_BINDINGS]
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(id="ledger")
+        self._session = session
+        self._entries = Pane("Ledger", id="ledger-entries")
+
+    def compose(self) -> ComposeResult:
+        """Lay the screen out."""
+        yield self._entries
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Have the ledger read."""
+        self._entries.table.show_words(SafeText("reading ..."))
+        self._entries.table.focus()
+        self._session.ask_ledger()
+
+    def show_answer(self, message: told.LedgerRead) -> None:
+        """Show the ledger, or why it cannot be shown."""
+        history = message.history
+        if history is None:
+            self._entries.table.show_words(safe(f"the ledger cannot be shown: {message.words}"))
+            return
+        words = f"Ledger  {count(len(history.entries), 'entry', 'entries')}, the newest first"
+        if not history.is_whole:
+            words += "; older ones: memtui history"
+        if history.torn_lines:
+            words += f"; {count(history.torn_lines, 'line')} could not be read"
+        self._entries.say(safe(words))
+        self._entries.table.show_words(SafeText("nothing is recorded yet"))
+        self._entries.table.show(LedgerRows(history))
+
+    @property
+    def _under_cursor(self) -> HistoryEntry | None:
+        rows = self._entries.table.rows
+        return (
+            rows.entries[self._entries.table.cursor] if isinstance(rows, LedgerRows) and len(rows) else None
+        )
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what leads to a change where the session only reads."""
+        return not (self._session.options.read_only and action == "restore")
+
+    def on_virtual_table_entered(self, message: VirtualTable.Entered) -> None:
+        """Show one entry whole."""
+        entry = self._under_cursor
+        if entry is not None:
+            self.app.push_screen(EntryScreen(self._session, entry))
+
+    def action_restore(self) -> None:
+        """Ask whether to put back what the entry under the cursor moved."""
+        entry = self._under_cursor
+        if entry is not None:
+            self._session.post(told.RestoreAsked(entry.id))
+
+    def action_close(self) -> None:
+        """Go back."""
+        self.dismiss(None)

@@ -1,0 +1,101 @@
+"""A screen of lines to read, and the explanations that are shown on one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+
+from memtui.host import HistoryEntry
+from memtui.model.vma import Kind, MappedVma
+from memtui.text import SafeText
+from memtui.ui import messages as told
+from memtui.ui.commands import CLOSE_BINDINGS, LEDGER_BINDINGS
+from memtui.ui.lists.explain import explain_mappers, explain_verdicts, explain_vma
+from memtui.ui.lists.ledger import describe_entry
+from memtui.ui.session import Session
+from memtui.ui.widgets.keys import KeyLine
+from memtui.ui.widgets.text_lines import TextLines
+
+_WITH_FILE = frozenset({Kind.FILE, Kind.SHMEM})
+
+
+class LinesScreen(Screen[None]):
+    """Lines of text, to scroll through."""
+
+    AUTO_FOCUS = "#lines-box"
+    BINDINGS: ClassVar[list[BindingType]] = [*CLOSE_BINDINGS]
+
+    def __init__(self, lines: Sequence[SafeText] = ()) -> None:
+        super().__init__(id="lines")
+        self._first = tuple(lines)
+        self._text = TextLines(id="lines-text")
+
+    def compose(self) -> ComposeResult:
+        """Lay the screen out."""
+        with VerticalScroll(id="lines-box"):
+            yield self._text
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Show the lines."""
+        self.show_lines(self._first)
+
+    def show_lines(self, lines: Sequence[SafeText]) -> None:
+        """Show other lines, or more of them."""
+        self._text.lines = tuple(lines)
+
+    def action_close(self) -> None:
+        """Go back."""
+        self.dismiss(None)
+
+
+class ExplainScreen(LinesScreen):
+    """A VMA: what it is at once; what each advice would do, and who else maps it, when that is known."""
+
+    def __init__(self, turn: int, row: MappedVma, whose: SafeText) -> None:
+        self._turn = turn
+        self._about = [whose, *explain_vma(row)]
+        self.has_file = row.kind in _WITH_FILE
+        self._verdicts = explain_verdicts(None)
+        self._mappers = explain_mappers(None, "looking ...") if self.has_file else []
+        super().__init__(self._all())
+
+    def _all(self) -> list[SafeText]:
+        # What is looked for stands last, so that nothing moves away under the reader.
+        return [*self._about, *self._verdicts, *self._mappers]
+
+    def show_judged(self, message: told.Judged) -> None:
+        """Show the verdicts, if they are of this VMA."""
+        if message.turn == self._turn:
+            self._verdicts = explain_verdicts(message.verdicts)
+            self.show_lines(self._all())
+
+    def show_mappers(self, message: told.MappersFound) -> None:
+        """Show who else maps it, or why that is not known."""
+        if message.turn == self._turn:
+            self._mappers = explain_mappers(message.mappers, f"not known: {message.words}")
+            self.show_lines(self._all())
+
+
+class EntryScreen(LinesScreen):
+    """One entry of the ledger, whole."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*LEDGER_BINDINGS]
+
+    def __init__(self, session: Session, entry: HistoryEntry) -> None:
+        super().__init__(describe_entry(entry))
+        self._session = session
+        self._entry = entry
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what leads to a change where the session only reads."""
+        return not (self._session.options.read_only and action == "restore")
+
+    def action_restore(self) -> None:
+        """Ask whether to put back what it moved."""
+        self._session.post(told.RestoreAsked(self._entry.id))

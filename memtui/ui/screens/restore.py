@@ -1,0 +1,82 @@
+"""The restore dialog: what was moved, what is still out, what it takes. It does nothing itself."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Button
+
+from memtui.model.restore import RestorePlan
+from memtui.text import SafeText, safe
+from memtui.ui.commands import DIALOG_BINDINGS, RESTORE_BINDINGS
+from memtui.ui.lists.restores import describe_restore, describe_restore_needs, wanted_of
+from memtui.ui.messages import RestorePlanned
+from memtui.ui.session import Session
+from memtui.ui.widgets.header import TextLine
+from memtui.ui.widgets.keys import KeyLine
+from memtui.ui.widgets.text_lines import TextLines
+
+
+class RestoreScreen(ModalScreen["tuple[RestorePlan, ...] | None"]):
+    """Answers with what is to be put back, as it was shown, or with None."""
+
+    AUTO_FOCUS = "#cancel"
+    BINDINGS: ClassVar[list[BindingType]] = [*RESTORE_BINDINGS, *DIALOG_BINDINGS]
+
+    def __init__(self, session: Session, turn: int, action: str | None) -> None:
+        super().__init__(id="restore")
+        self._session = session
+        self._turn = turn
+        self._action = action
+        self._plans: tuple[RestorePlan, ...] = ()
+        self._title = TextLine(id="restore-title")
+        self._title.set_reactive(TextLine.text, SafeText("Restore: put back what an action moved"))
+        self._targets = TextLines(id="restore-targets")
+        self._needs = TextLines(id="restore-needs")
+
+    def compose(self) -> ComposeResult:
+        """Lay the dialog out."""
+        with Vertical(id="restore-box"):
+            yield self._title
+            with VerticalScroll(id="restore-scroll", can_focus=False):
+                yield self._targets
+                yield self._needs
+            with Horizontal(id="restore-buttons"):
+                yield Button("Cancel", id="cancel")
+                yield Button("Restore (y)", id="apply", variant="warning", disabled=True)
+        yield KeyLine()
+
+    def on_mount(self) -> None:
+        """Ask what could be put back."""
+        self._targets.lines = (SafeText("looking what is still out ..."),)
+        self._session.ask_restore(self._turn, self._action)
+
+    def show_answer(self, message: RestorePlanned) -> None:
+        """Show what could be put back, if it was asked for here."""
+        if message.turn != self._turn:
+            return
+        if message.plans is None:
+            self._targets.lines = (safe(f"nothing can be put back: {message.words}"),)
+            return
+        self._plans = message.plans
+        self._targets.lines = tuple(line for plan in self._plans for line in describe_restore(plan))
+        wanted = wanted_of(self._plans)
+        self.query_one("#apply", Button).disabled = not wanted
+        if wanted:
+            self._needs.lines = describe_restore_needs(wanted, self._session.machine)
+
+    @on(Button.Pressed, "#cancel")
+    def action_cancel(self) -> None:
+        """Close the dialog; nothing is done."""
+        self.dismiss(None)
+
+    @on(Button.Pressed, "#apply")
+    def action_apply(self) -> None:
+        """Have it put back, if there is anything to put back."""
+        if wanted_of(self._plans):
+            self.dismiss(self._plans)

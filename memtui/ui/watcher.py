@@ -1,0 +1,107 @@
+"""The thread that looks back: how much of what was moved has come back, for a minute after an action."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from memtui.host import Host
+from memtui.model.errors import MemtuiError
+from memtui.ui.messages import LookedBack, Post, Said
+from memtui.ui.sampler import words_of
+
+LOOKS_S: tuple[int, ...] = (*range(1, 11), *range(15, 61, 5))
+"""When a report is looked back at, in seconds after it: often at first, when most comes back."""
+KEPT_S = frozenset({1, 10, 60})
+"""Which of the looks go into the ledger."""
+
+
+@dataclass(slots=True)
+class _Watched:
+    since: float
+    looked: int = 0
+    """How many of the looks are over."""
+
+    def next_s(self) -> float:
+        return self.since + LOOKS_S[self.looked]
+
+    def take_due(self, now: float) -> list[int]:
+        """Return the looks that are due, and count them as done."""
+        due = [after_s for after_s in LOOKS_S[self.looked :] if self.since + after_s <= now]
+        self.looked += len(due)
+        return due
+
+
+class Watcher(threading.Thread):
+    """Looks back until each report's minute is over. Public methods may be called from any thread.
+
+    ``clock`` is in seconds. A look that was missed is not made up for, but one that belongs into the
+    ledger is recorded late rather than lost.
+    """
+
+    def __init__(self, host: Host, post: Post, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(name="memtui-watcher", daemon=True)
+        self._host = host
+        self._post = post
+        self._clock = clock
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._watched: dict[str, _Watched] = {}
+
+    def watch(self, report_id: str) -> None:
+        """Begin to look back at a report that was just made."""
+        with self._wake:
+            self._watched[report_id] = _Watched(self._clock())
+            self._wake.notify()
+
+    def stop(self) -> None:
+        """End. Does not wait: a look may be stuck in the kernel."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+
+    def run(self) -> None:
+        """Look when a look is due."""
+        while self._wait_until_due():
+            self.look_at_due()
+
+    def _wait_until_due(self) -> bool:
+        """Return False once it is to end."""
+        with self._wake:
+            while not self._stopping:
+                left_s = min((item.next_s() for item in self._watched.values()), default=None)
+                if left_s is not None:
+                    left_s -= self._clock()
+                    if left_s <= 0:
+                        return True
+                self._wake.wait(left_s)
+            return False
+
+    def look_at_due(self) -> None:
+        """Do the looks that are due now."""
+        with self._wake:
+            watched = list(self._watched.items())
+        for report_id, item in watched:
+            due = item.take_due(self._clock())
+            if due and not self._stopping and not self._look(report_id, kept=not KEPT_S.isdisjoint(due)):
+                item.looked = len(LOOKS_S)
+        with self._wake:
+            for report_id, item in watched:
+                if item.looked >= len(LOOKS_S) and self._watched.get(report_id) is item:
+                    del self._watched[report_id]
+
+    def _look(self, report_id: str, *, kept: bool) -> bool:
+        """Look once; return whether there is anything to look at any more."""
+        try:
+            back = self._host.look_back(report_id, record=kept)
+        except MemtuiError as error:
+            self._post(Said(f"looking what came back: {words_of(error)}", bad=True))
+            return True
+        except Exception as error:  # The thread must live on; the operator is told, and once is enough.
+            self._post(Said(f"looking what came back: {words_of(error)}", bad=True))
+            return False
+        if back is not None:
+            self._post(LookedBack(report_id, back, kept=kept))
+        return back is not None

@@ -1,0 +1,447 @@
+"""Restore: what an action moved is read back, and nothing else. What came is read from smaps and pagemap."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from memtui.advise import restore as restoring
+from memtui.host import Wanted
+from memtui.host.local import LocalHost
+from memtui.linux.memory_file import MemoryFile
+from memtui.model.advice import Advice
+from memtui.model.plan import Freeze, Mark
+from memtui.model.ranges import Range
+from memtui.model.reasons import Reason
+from memtui.model.report import Outcome, TargetReport
+from memtui.model.restore import RestoreReport
+from tests.conftest import need
+from tests.kernel import swaps
+from tests.kernel.toolkit import (
+    HUGE,
+    MIB,
+    NOBODY,
+    PAGE,
+    RESIDUE_BYTES,
+    Child,
+    at,
+    memtui,
+    one_line,
+    rows,
+    span,
+    wait_until,
+)
+
+SIZE = 16 * MIB
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    with Child() as started:
+        yield started
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[LocalHost]:
+    with LocalHost(tmp_path / "state") as opened:
+        yield opened
+
+
+@pytest.fixture(params=["file", "zram"])
+def swap(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Swap in a file, and on zram."""
+    if request.param == "file":
+        request.getfixturevalue("swap_file")
+        yield "file"
+        return
+    request.getfixturevalue("no_swap")
+    with swaps.in_zram(256 * MIB):
+        yield "zram"
+
+
+@pytest.fixture
+def disk_file() -> Iterator[Path]:
+    """A file of 16 MiB on a disk."""
+    path = Path(f"/var/tmp/memtui-test-restore-{os.getpid()}")
+    with path.open("wb") as file:
+        file.write(os.urandom(MIB) * (SIZE // MIB))
+        file.flush()
+        # What waits to be written is not dropped at once.
+        os.fsync(file.fileno())
+    yield path
+    path.unlink()
+
+
+def page_out(host: LocalHost, child: Child, *parts: tuple[int, int]) -> TargetReport:
+    target = host.open(child.pid)
+    marks = tuple(Mark(Range(start, start + size), None) for start, size in parts)
+    (report,) = host.apply(host.plan(Advice.PAGEOUT, [Wanted(target, marks)], Freeze.OFF))
+    target.close()
+    return report
+
+
+def restore(host: LocalHost, action: str | None = None) -> RestoreReport:
+    (planned,) = host.plan_restore(action)
+    (report,) = host.restore([planned])
+    assert report.told
+    return report
+
+
+def present(pid: int, start: int, size: int) -> list[int]:
+    """Return the numbers of the pages that are present, read from pagemap."""
+    with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as file:
+        data = os.pread(file.fileno(), size // PAGE * 8, start // PAGE * 8)
+    return [number for number, (entry,) in enumerate(struct.iter_unpack("=Q", data)) if entry >> 63]
+
+
+def assert_all_back(report: RestoreReport, moved_bytes: int | None) -> None:
+    assert moved_bytes
+    assert moved_bytes >= SIZE - RESIDUE_BYTES
+    assert report.outcome is Outcome.DONE, report.told
+    assert report.wanted_bytes == report.restored_bytes == moved_bytes
+    assert report.still_out_bytes == 0
+
+
+@pytest.mark.usefixtures("swap")
+@pytest.mark.parametrize("shared", [False, True])
+def test_memory_comes_back_whole_and_unchanged(host: LocalHost, child: Child, shared: bool) -> None:
+    start = child.map(SIZE, shared=shared, fill=7)
+    content = child.checksum(start, SIZE)
+    child.do("write", address=start, size=SIZE, seed=7)
+    report = page_out(host, child, (start, SIZE))
+    assert at(child.pid, start).rss <= RESIDUE_BYTES
+    restored = restore(host)
+    assert_all_back(restored, report.moved_bytes)
+    assert at(child.pid, start).rss >= SIZE * 0.99
+    assert child.checksum(start, SIZE) == content
+    assert restore(host).reason is Reason.ALL_BACK
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_file_comes_back(host: LocalHost, child: Child, disk_file: Path, shared: bool) -> None:
+    start = child.map(SIZE, shared=shared, path=str(disk_file))
+    child.do("touch", address=start, size=SIZE)
+    report = page_out(host, child, (start, SIZE))
+    assert at(child.pid, start).rss <= RESIDUE_BYTES
+    assert_all_back(restore(host), report.moved_bytes)
+    assert at(child.pid, start).rss >= SIZE * 0.99
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_a_tmpfs_file_comes_back(host: LocalHost, child: Child, tmp_path: Path) -> None:
+    path = Path(f"/dev/shm/memtui-test-{os.getpid()}")
+    path.write_bytes(bytes(SIZE))
+    try:
+        start = child.map(SIZE, shared=True, path=str(path), fill=5)
+        report = page_out(host, child, (start, SIZE))
+        assert_all_back(restore(host), report.moved_bytes)
+        assert at(child.pid, start).rss >= SIZE * 0.99
+    finally:
+        path.unlink()
+
+
+@pytest.mark.usefixtures("swap_file")
+@pytest.mark.parametrize(("kept", "of"), [(1, 2), (3, 7), (1, 64)])
+def test_of_private_memory_no_other_page_comes(host: LocalHost, child: Child, kept: int, of: int) -> None:
+    """A pattern of pages goes in the action; all the others went before it, and stay where they are."""
+    start = child.map(SIZE, fill=3)
+    numbers = [number for number in range(SIZE // PAGE) if number % of < kept]
+    page_out(host, child, (start, SIZE))
+    for number in numbers:
+        child.do("touch", address=start + number * PAGE, size=PAGE)
+    was = set(present(child.pid, start, SIZE))
+    report = page_out(host, child, (start, SIZE))
+    left_behind = set(present(child.pid, start, SIZE))
+    restored = restore(host, report.id)
+    assert restored.outcome is Outcome.DONE
+    assert restored.also_back_bytes == 0
+    assert set(present(child.pid, start, SIZE)) == was
+    assert restored.restored_bytes == (len(was) - len(left_behind)) * PAGE
+    assert len(was) - len(left_behind) >= len(numbers) * 0.9
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_a_huge_page_that_was_swapped_whole_comes_back(host: LocalHost, child: Child) -> None:
+    start = child.map(SIZE, align=HUGE)
+    child.do("madvise", address=start, size=SIZE, advice=14)
+    child.do("write", address=start, size=SIZE, seed=1)
+    need(at(child.pid, start).huge == SIZE, "no huge pages to be had")
+    report = page_out(host, child, (start, SIZE))
+    assert_all_back(restore(host), report.moved_bytes)
+    assert at(child.pid, start).rss == SIZE
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_what_was_dropped_since_is_not_made_again(host: LocalHost, child: Child) -> None:
+    start = child.map(SIZE, fill=3)
+    page_out(host, child, (start, SIZE))
+    child.do("madvise", address=start, size=SIZE // 2, advice=4)
+    restored = restore(host)
+    assert restored.outcome is Outcome.DONE
+    assert set(present(child.pid, start, SIZE // 2)) == set()
+    assert any("dropped" in line for line in restored.told)
+    assert child.checksum(start, PAGE) == child.checksum(start + PAGE, PAGE), "zeros"
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_holes_of_shared_memory_stay_holes(host: LocalHost, child: Child) -> None:
+    """MADV_REMOVE punches a hole: a read there would allocate the page."""
+    start = child.map(SIZE, shared=True, fill=3)
+    page_out(host, child, (start, SIZE))
+    child.do("madvise", address=start + MIB, size=8 * MIB, advice=9)
+    entry = at(child.pid, start)
+    path = f"/proc/{child.pid}/map_files/{entry.start:x}-{entry.end:x}"
+    blocks = os.stat(path).st_blocks
+    restored = restore(host)
+    assert restored.outcome is Outcome.DONE
+    assert os.stat(path).st_blocks == blocks == (SIZE - 8 * MIB) // 512
+    assert restored.restored_bytes == restored.wanted_bytes
+    assert at(child.pid, start).rss >= (SIZE - 8 * MIB) * 0.99
+    assert any("8M were dropped, punched out" in line for line in restored.told), restored.told
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_a_file_that_was_cut_off_is_not_read_beyond_its_end(
+    host: LocalHost, child: Child, disk_file: Path
+) -> None:
+    start = child.map(SIZE, shared=True, path=str(disk_file))
+    child.do("touch", address=start, size=SIZE)
+    page_out(host, child, (start, SIZE))
+    os.truncate(disk_file, SIZE // 2)
+    restored = restore(host)
+    assert restored.outcome is Outcome.DONE
+    assert at(child.pid, start).rss == pytest.approx(SIZE // 2, abs=RESIDUE_BYTES)
+    assert disk_file.stat().st_size == SIZE // 2
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_memory_that_nobody_may_touch_is_read_all_the_same(host: LocalHost, child: Child) -> None:
+    start = child.map(SIZE, fill=3)
+    child.do("protect", address=start, size=SIZE, protection=0)
+    report = page_out(host, child, (start, SIZE))
+    assert_all_back(restore(host), report.moved_bytes)
+    assert at(child.pid, start).perms == "---p"
+
+
+def test_what_the_kernel_does_not_read_is_counted(child: Child) -> None:
+    start = child.map(4 * PAGE, fill=3)
+    child.do("unmap", address=start + PAGE, size=2 * PAGE)
+    with MemoryFile(child.pid) as memory:
+        assert memory.bring(Range(start, start + 4 * PAGE)) == 2 * PAGE
+        child.exec()
+        assert memory.bring(Range(start, start + PAGE)) is None, "its memory is gone"
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_what_is_locked_since_was_brought_in_by_that(host: LocalHost, child: Child) -> None:
+    start = child.map(MIB, fill=3)
+    page_out(host, child, (start, MIB))
+    child.do("lock", address=start, size=MIB)
+    assert at(child.pid, start).rss == MIB
+    assert restore(host).reason is Reason.ALL_BACK
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_changed_and_unmapped_ones_are_skipped_and_counted(host: LocalHost, child: Child) -> None:
+    start = child.map(SIZE, fill=3)
+    page_out(host, child, (start, SIZE))
+    child.do("unmap", address=start, size=2 * MIB)
+    child.do("protect", address=start + 4 * MIB, size=4 * MIB, protection=1)
+    restored = restore(host)
+    assert restored.outcome is Outcome.DONE
+    assert at(child.pid, start + 4 * MIB).rss == 0
+    assert at(child.pid, start + 8 * MIB).rss == pytest.approx(8 * MIB, abs=RESIDUE_BYTES)
+    assert any("2M were unmapped since" in line for line in restored.told), restored.told
+    assert any("4M are another mapping now" in line for line in restored.told), restored.told
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_memory_that_a_userfaultfd_serves_is_left_alone(host: LocalHost, child: Child) -> None:
+    start, beside = child.map(MIB, fill=3), child.map(MIB, fill=4)
+    page_out(host, child, (start, MIB), (beside, MIB))
+    child.do("serve_faults", address=start, size=MIB)
+    assert "um" in at(child.pid, start).flags
+    restored = restore(host)
+    assert (restored.outcome, restored.reason) == (Outcome.PARTIAL, Reason.USERFAULTFD)
+    assert at(child.pid, start).rss == 0
+    assert at(child.pid, beside).rss == MIB
+    assert restored.still_out_bytes == MIB
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_it_stops_while_memory_is_short(
+    host: LocalHost, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = child.map(SIZE, fill=3)
+    page_out(host, child, (start, SIZE))
+    monkeypatch.setattr(restoring, "FLOOR_SHARE", 1.0)
+    restored = restore(host)
+    assert (restored.outcome, restored.reason) == (Outcome.REFUSED, Reason.MEMORY_LOW)
+    assert restored.still_out_bytes == restored.wanted_bytes
+    assert at(child.pid, start).rss <= RESIDUE_BYTES
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_cancel_ends_it_at_a_steps_edge(host: LocalHost, child: Child) -> None:
+    start = child.map(SIZE, fill=3)
+    page_out(host, child, (start, SIZE))
+    seen: list[int] = []
+
+    def cancel(progress: object) -> None:
+        seen.append(at(child.pid, start).rss)
+        host.cancel()
+
+    (restored,) = host.restore(host.plan_restore(), cancel)
+    assert restored.outcome is Outcome.CANCELLED
+    assert len(seen) == 1
+    assert restored.restored_bytes == restoring.STEP_BYTES
+    assert restored.still_out_bytes == (restored.wanted_bytes or 0) - restoring.STEP_BYTES
+    assert restore(host).outcome is Outcome.DONE, "the rest comes with the next"
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_a_process_that_is_gone_or_another_program_is_left_alone(host: LocalHost, child: Child) -> None:
+    with Child() as other:
+        first, second = child.map(MIB, fill=3), other.map(MIB, fill=3)
+        ids = [page_out(host, child, (first, MIB)).id, page_out(host, other, (second, MIB)).id]
+        child.exec()
+        assert restore(host, ids[0]).reason is Reason.EXECED
+    assert restore(host, ids[1]).reason is Reason.EXITED
+    assert {entry.restored_bytes for entry in host.history().entries} == {None}
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_one_that_exits_in_the_middle_is_told(host: LocalHost, child: Child) -> None:
+    start = child.map(SIZE, fill=3)
+    page_out(host, child, (start, SIZE))
+
+    def end(_progress: object) -> None:
+        child.end()
+
+    (restored,) = host.restore(host.plan_restore(), end)
+    assert (restored.outcome, restored.reason) == (Outcome.GONE, Reason.EXITED)
+    assert restored.restored_bytes is None
+    assert restored.still_out_bytes is None
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Be without any right for a while: what is opened meanwhile is opened as another user."""
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_without_the_right_to_attach_it_is_refused(
+    host: LocalHost, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = child.map(MIB, fill=3)
+    page_out(host, child, (start, MIB))
+    opened = os.open
+
+    def open_as_nobody(path: str, *arguments: int, **named: int) -> int:
+        if str(path).endswith("/mem"):
+            with as_nobody():
+                return opened(path, *arguments, **named)
+        return opened(path, *arguments, **named)
+
+    monkeypatch.setattr(os, "open", open_as_nobody)
+    (planned,) = host.plan_restore()
+    assert planned.blocked is Reason.NO_ATTACH
+    (restored,) = host.restore([planned])
+    assert (restored.outcome, restored.reason) == (Outcome.REFUSED, Reason.NO_ATTACH)
+    assert at(child.pid, start).rss <= RESIDUE_BYTES
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_looking_what_could_be_restored_touches_nothing(host: LocalHost, child: Child) -> None:
+    start, shared = child.map(MIB, fill=3), child.map(MIB, shared=True, fill=3)
+    report = page_out(host, child, (start, MIB), (shared, MIB))
+    before = {number: at(child.pid, number).fields for number in (start, shared)}
+    (planned,) = host.plan_restore(report.action_id)
+    assert planned.wanted_bytes == planned.moved_bytes == report.moved_bytes
+    assert planned.blocked is None
+    assert {number: at(child.pid, number).fields for number in (start, shared)} == before
+
+
+def test_what_moved_nothing_has_nothing_to_restore(host: LocalHost, child: Child) -> None:
+    start = child.map(MIB, fill=3)
+    target = host.open(child.pid)
+    plan = host.plan(Advice.COLD, [Wanted(target, (Mark(Range(start, start + MIB), None),))], Freeze.OFF)
+    (report,) = host.apply(plan)
+    restored = restore(host, report.id)
+    assert (restored.outcome, restored.reason) == (Outcome.NO_EFFECT, Reason.NOTHING_MOVED)
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_without_its_record_nothing_is_guessed(host: LocalHost, child: Child) -> None:
+    start = child.map(MIB, fill=3)
+    report = page_out(host, child, (start, MIB))
+    (file,) = (host.state_dir / "pages").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    data = file.read_bytes()
+    for torn in (b"", data[:-5], b"\xff" + data, data.replace(b'"format":1', b'"format":9')):
+        file.write_bytes(torn)
+        restored = restore(host, report.id)
+        assert (restored.outcome, restored.reason) == (Outcome.REFUSED, Reason.PAGES_UNKNOWN)
+    file.write_bytes(data)
+    assert restore(host, report.id).outcome is Outcome.DONE
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_the_command(child: Child, tmp_path: Path) -> None:
+    nothing = memtui("restore", state_dir=tmp_path)
+    assert nothing.returncode == 1
+    assert "nothing in the ledger has moved anything" in one_line(nothing)
+    start = child.map(SIZE, fill=3)
+    part = ("--range", span(start, SIZE), "--freeze", "off", "--json")
+    (moved,) = rows(memtui("advise", "pageout", child.pid, *part, state_dir=tmp_path))
+    wrong = memtui("restore", "20200101T000000-abcd", state_dir=tmp_path)
+    assert wrong.returncode == 2
+    assert "no such action" in one_line(wrong)
+    done = memtui("restore", moved["action_id"], "--json", state_dir=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (row,) = rows(done)
+    assert list(row) == [
+        *("schema", "id", "time", "target", "wanted_bytes", "restored_bytes", "also_back_bytes"),
+        *("still_out_bytes", "outcome", "reason", "reason_text"),
+    ]
+    assert (row["schema"], row["id"], row["outcome"]) == ("memtui.restore/1", moved["id"], "done")
+    assert row["restored_bytes"] == moved["moved_bytes"]
+    assert at(child.pid, start).rss >= SIZE * 0.99
+    again = memtui("restore", "--last", state_dir=tmp_path)
+    assert again.returncode == 0
+    assert "no_effect" in again.stdout
+    (entry,) = rows(memtui("history", "--json", state_dir=tmp_path))
+    assert entry["restored_bytes"] == moved["moved_bytes"]
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_a_target_that_drops_pages_meanwhile_gets_none_of_them_back(host: LocalHost, child: Child) -> None:
+    """The pages are looked at again before each step, not only at the beginning."""
+    start = child.map(SIZE, fill=3)
+    page_out(host, child, (start, SIZE))
+    dropped = threading.Event()
+
+    def drop(_progress: object) -> None:
+        if not dropped.is_set():
+            dropped.set()
+            child.do("madvise", address=start + SIZE // 2, size=SIZE // 2, advice=4)
+
+    (restored,) = host.restore(host.plan_restore(), drop)
+    assert (restored.outcome, restored.reason) == (Outcome.PARTIAL, Reason.PAGE_GONE)
+    assert present(child.pid, start + SIZE // 2, SIZE // 2) == []
+    wait_until(lambda: at(child.pid, start).rss >= SIZE * 0.49, "the first half is back")

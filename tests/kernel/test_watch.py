@@ -1,0 +1,225 @@
+"""What came back: the pages that left RAM are looked at again, and read apart from that from smaps."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from memtui.host import Wanted, aftermath
+from memtui.host.local import LocalHost
+from memtui.model.advice import Advice
+from memtui.model.plan import Freeze, Mark
+from memtui.model.ranges import Range
+from memtui.model.report import Stayed, TargetReport, stayed
+from tests.kernel.toolkit import (
+    MIB,
+    PAGE,
+    REPOSITORY,
+    RESIDUE_BYTES,
+    Child,
+    at,
+    command,
+    memtui,
+    rows,
+    span,
+    wait_until,
+)
+
+SIZE = 16 * MIB
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    with Child() as started:
+        yield started
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[LocalHost]:
+    with LocalHost(tmp_path / "state") as opened:
+        yield opened
+
+
+def advise(host: LocalHost, child: Child, start: int, advice: Advice = Advice.PAGEOUT) -> TargetReport:
+    target = host.open(child.pid)
+    marks = (Mark(Range(start, start + SIZE), None),)
+    (report,) = host.apply(host.plan(advice, [Wanted(target, marks)], Freeze.OFF))
+    target.close()
+    return report
+
+
+def major_faults(pid: int) -> int:
+    """Return field 12 of stat."""
+    return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()[9])
+
+
+def age_of(host: LocalHost, report: TargetReport) -> float:
+    back = host.look_back(report.id)
+    assert back is not None
+    return back.after_s
+
+
+def open_files() -> set[str]:
+    return {os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _is_open(fd)}
+
+
+def _is_open(fd: str) -> bool:
+    return os.path.lexists(f"/proc/self/fd/{fd}")
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_half_that_is_touched_is_half_that_came_back(host: LocalHost, child: Child) -> None:
+    start = child.map(SIZE, fill=3)
+    report = advise(host, child, start)
+    faults = major_faults(child.pid)
+    first = host.look_back(report.id)
+    assert first is not None
+    assert first.back_bytes == 0
+    assert stayed(report.moved_bytes, first) is Stayed.OUT
+    for number in range(0, SIZE // PAGE, 16):
+        child.do("touch", address=start + number * PAGE, size=8 * PAGE)
+    seen = [host.look_back(report.id, record=True)]
+    wait_until(lambda: age_of(host, report) >= 1, "a second")
+    seen.append(host.look_back(report.id, record=True))
+    for back in seen:
+        assert back is not None
+        assert back.back_bytes == pytest.approx(SIZE / 2, rel=0.05)
+        assert abs(back.back_bytes - at(child.pid, start).rss) <= RESIDUE_BYTES
+        assert back.major_faults == major_faults(child.pid) - faults
+        assert stayed(report.moved_bytes, back) in (Stayed.BACK, Stayed.PARTLY)
+    (entry,) = host.history().entries
+    assert [look["back_bytes"] for look in entry.back] == [back.back_bytes for back in seen if back]
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_other_memory_at_the_same_place_has_not_come_back(host: LocalHost, child: Child) -> None:
+    start = child.map(SIZE, fill=3)
+    report = advise(host, child, start)
+    child.map(SIZE // 2, at=start, shared=True, fill=1)
+    assert at(child.pid, start).rss == SIZE // 2
+    back = host.look_back(report.id)
+    assert back is not None
+    assert back.back_bytes == 0
+
+
+@pytest.mark.usefixtures("swap_file")
+@pytest.mark.parametrize("end", ["exit", "exec"])
+def test_of_one_that_is_gone_nothing_is_known(host: LocalHost, child: Child, end: str) -> None:
+    report = advise(host, child, child.map(SIZE, fill=3))
+    getattr(child, end)()
+    back = host.look_back(report.id)
+    assert back is not None
+    assert (back.back_bytes, back.major_faults) == (None, None)
+    assert stayed(report.moved_bytes, back) is None
+
+
+def test_an_advice_that_moves_nothing_out_is_not_watched(host: LocalHost, child: Child) -> None:
+    report = advise(host, child, child.map(SIZE, fill=3), Advice.COLD)
+    assert host.look_back(report.id) is None
+    assert host.look_back("no such report") is None
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_the_target_is_let_go_when_the_time_is_over(
+    host: LocalHost, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aftermath, "WATCH_S", 0.2)
+    monkeypatch.setattr(aftermath, "_GRACE_S", 0.0)
+    report = advise(host, child, child.map(SIZE, fill=3))
+    maps = f"/proc/{child.pid}/maps"
+    assert maps in open_files()
+    assert host.look_back(report.id) is not None
+    wait_until(lambda: maps not in open_files(), "the target is closed")
+    assert host.look_back(report.id) is None
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_closing_the_host_ends_the_watch(child: Child, tmp_path: Path) -> None:
+    before = open_files()
+    with LocalHost(tmp_path) as host:
+        report = advise(host, child, child.map(SIZE, fill=3))
+        assert f"/proc/{child.pid}/maps" in open_files()
+    assert open_files() == before
+    assert host.look_back(report.id) is None
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_what_a_restore_brings_is_no_longer_watched(host: LocalHost, child: Child) -> None:
+    report = advise(host, child, child.map(SIZE, fill=3))
+    host.restore(host.plan_restore(report.id))
+    assert host.look_back(report.id) is None
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_the_command_looks_after_a_second_and_at_the_end(child: Child, tmp_path: Path) -> None:
+    start = child.map(SIZE, fill=3)
+    part = ("--range", span(start, SIZE), "--freeze", "off", "--watch", "1.5")
+    (row,) = rows(memtui("advise", "pageout", child.pid, *part, "--json", state_dir=tmp_path))
+    assert [sorted(look) for look in row["back"]] == [["after_s", "back_bytes", "major_faults"]] * 2
+    assert [look["after_s"] for look in row["back"]] == [
+        pytest.approx(1, abs=0.3),
+        pytest.approx(1.5, abs=0.3),
+    ]
+    assert {look["back_bytes"] for look in row["back"]} == {0}
+    (entry,) = rows(memtui("history", "--json", state_dir=tmp_path))
+    assert entry["back"] == row["back"]
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_an_interrupt_ends_the_watch_and_is_no_error(child: Child, tmp_path: Path) -> None:
+    start = child.map(SIZE, fill=3)
+    process = subprocess.Popen(
+        command(
+            *("--state-dir", tmp_path, "advise", "pageout", child.pid, "--freeze", "off"),
+            *("--range", span(start, SIZE), "--watch", "60"),
+        ),
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines = iter(process.stdout.readline, "")
+    look = next(line for line in lines if "after 1 s" in line)
+    assert "0 of 16M are back" in look
+    assert "stayed out" in look
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert errors == "memtui: --watch was ended early\n"
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_the_command_says_what_is_not_known_of_one_that_exits(child: Child, tmp_path: Path) -> None:
+    start = child.map(SIZE, fill=3)
+    process = subprocess.Popen(
+        command(
+            *("--state-dir", tmp_path, "advise", "pageout", child.pid, "--freeze", "off"),
+            *("--range", span(start, SIZE), "--watch", "1"),
+        ),
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    ledger = tmp_path / "ledger.jsonl"
+    wait_until(lambda: ledger.exists() and b'"event":"done"' in ledger.read_bytes(), "it is done")
+    child.exit()
+    told, _ = process.communicate(timeout=20)
+    assert "after 1 s: not known: the process has exited" in told
+    assert process.returncode == 0
+
+
+def test_what_cannot_come_back_is_said(child: Child, tmp_path: Path) -> None:
+    start = child.map(MIB, fill=3)
+    part = ("--range", span(start, MIB), "--freeze", "off", "--watch", "60")
+    done = memtui("advise", "cold", child.pid, *part, state_dir=tmp_path)
+    assert done.returncode == 0
+    assert "cold moves nothing out of RAM" in done.stderr
+    wrong = memtui("advise", "pageout", child.pid, "--watch", "61", state_dir=tmp_path)
+    assert wrong.returncode == 2
+    assert "between 1 and 60" in wrong.stderr

@@ -1,0 +1,183 @@
+"""What is told of the bytes: no sentence claims what no number shows."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memtui.model.advice import Advice
+from memtui.model.fate import SwapKind, swap_kind, tell, tell_range
+from memtui.model.plan import Freeze, PlannedRange, TargetPlan
+from memtui.model.process import ProcessId
+from memtui.model.ranges import PAGE_BYTES, Range
+from memtui.model.reasons import Reason
+from memtui.model.report import Effect, Outcome, RangeReport, TargetReport, score_of
+from memtui.model.verdict import Verdict, Will
+from memtui.model.vma import Kind, VmaIdentity
+
+SIZE = 16 * PAGE_BYTES
+KINDS = [Kind.ANON, Kind.HEAP, Kind.FILE, Kind.SHMEM]
+MACHINE = "The whole machine meanwhile: "
+
+
+def planned(kind: Kind = Kind.ANON, forecast: int | None = SIZE, at: int = 1) -> PlannedRange:
+    identity = VmaIdentity("\x1b[31m", "rw-p", "00:00", 0, None)
+    return PlannedRange(
+        Range(at * SIZE, (at + 1) * SIZE), "\x1b[31m", identity, kind, Verdict(Will.YES, forecast)
+    )
+
+
+def report_of(ranges: list[RangeReport], effect: Effect | None = None, calls: int = 1) -> TargetReport:
+    plan = TargetPlan(ProcessId(1, 2, "b"), "\x1b[31m", tuple(item.planned for item in ranges), Freeze.OFF)
+    report = TargetReport("a.1", "a", "t", plan, Freeze.OFF, ranges, calls=calls, effect=effect or Effect())
+    report.moved_bytes = report.total("moved_bytes")
+    return report
+
+
+def moved(kind: Kind, count: int | None, swapped: int | None = None, cache: int | None = None) -> RangeReport:
+    return RangeReport(
+        planned(kind),
+        advised_bytes=SIZE,
+        moved_bytes=count,
+        swapped_bytes=swapped,
+        came_bytes=None if count is None else 0,
+        cache_delta_bytes=cache,
+        outcome=Outcome.DONE if count else Outcome.NO_EFFECT,
+    )
+
+
+counts = st.integers(0, 16).map(lambda pages: pages * PAGE_BYTES)
+deltas = st.one_of(st.none(), st.integers(-16, 16).map(lambda pages: pages * PAGE_BYTES))
+ranges_of = st.lists(
+    st.builds(
+        RangeReport,
+        planned=st.sampled_from([planned(kind, forecast) for kind in KINDS for forecast in (None, 0, SIZE)]),
+        advised_bytes=counts,
+        moved_bytes=st.one_of(st.none(), counts),
+        swapped_bytes=st.one_of(st.none(), counts),
+        came_bytes=st.one_of(st.none(), counts),
+        cache_delta_bytes=deltas,
+        huge_delta_bytes=deltas,
+        referenced_delta_bytes=deltas,
+        outcome=st.sampled_from(list(Outcome)),
+    ),
+    max_size=4,
+)
+effects = st.builds(
+    Effect, deltas, deltas, deltas, deltas, deltas, st.one_of(st.none(), counts), deltas, deltas
+)
+kinds_of_swap = st.frozensets(st.sampled_from(SwapKind))
+
+
+@given(ranges_of, effects, kinds_of_swap, st.sampled_from(list(Advice)))
+def test_no_sentence_claims_what_no_number_shows(
+    ranges: list[RangeReport], effect: Effect, swaps: frozenset[SwapKind], advice: Advice
+) -> None:
+    report = report_of(ranges, effect)
+    told = tell(report, advice, swaps)
+    text = " ".join(told)
+    for line in told:
+        assert line.isprintable()
+        assert line.endswith(".")
+        for name in ("MemFree +", "MemFree -", "SwapCached", "read in from swap"):
+            assert name not in line or line.startswith(MACHINE)
+    if report.moved_bytes is None and advice.moves:
+        assert "could not be seen" in text
+    if advice is Advice.PAGEOUT and not report.moved_bytes:
+        assert not re.search(r"\d left RSS|is free|went to swap|in swap\.", text)
+    if not any(item.cache_delta_bytes for item in ranges):
+        assert not re.search(r"left the page cache and|\d of files came|went to swap", text)
+    if advice is Advice.COLLAPSE and (report.moved_bytes or 0) <= 0:
+        assert "became huge pages" not in text
+    if advice is Advice.COLD and not (effect.referenced_delta_bytes or 0) < 0:
+        assert "fell by" not in text
+    if not swaps:
+        assert "Swap on" not in text
+    for item in ranges:
+        line = tell_range(item, advice)
+        assert line.isprintable()
+        assert "left RSS" not in line or item.moved_bytes
+
+
+@given(ranges_of, st.sampled_from(list(Advice)))
+def test_where_nothing_was_tried_nothing_is_told(ranges: list[RangeReport], advice: Advice) -> None:
+    assert tell(report_of(ranges, calls=0), advice, {SwapKind.DISK}) == ()
+
+
+def told_of(*ranges: RangeReport, swaps: set[SwapKind] | None = None) -> str:
+    return " ".join(tell(report_of(list(ranges)), Advice.PAGEOUT, swaps or {SwapKind.DISK}))
+
+
+def test_unmapped_in_swap_and_freed_are_three_things() -> None:
+    anonymous = told_of(moved(Kind.ANON, SIZE, SIZE))
+    assert "64K left RSS: 64K in swap." in anonymous
+    assert "unmapped is not freed" in anonymous
+    assert "is free" not in anonymous
+    freed = told_of(moved(Kind.FILE, SIZE, 0, -SIZE))
+    assert "64K of the files left the page cache and is free." in freed
+    assert "in swap" not in freed
+    kept = told_of(moved(Kind.FILE, SIZE, 0, 0))
+    assert "None of the files' pages left the page cache: unmapped, not freed." in kept
+    half = told_of(moved(Kind.FILE, SIZE, 0, -SIZE // 2))
+    assert "32K is still in it: unmapped, not freed" in half
+    unknown = told_of(moved(Kind.FILE, SIZE, 0, None))
+    assert "Whether the pages of files also left the page cache could not be seen." in unknown
+
+
+def test_shared_memory_that_stays_in_ram_is_not_called_swapped() -> None:
+    stays = told_of(moved(Kind.SHMEM, SIZE, 0, 0))
+    assert "64K of the shared memory is unmapped and still in RAM: not freed." in stays
+    assert "Swap on" not in stays
+    goes = told_of(moved(Kind.SHMEM, SIZE, 0, -SIZE))
+    assert "64K of the shared memory went to swap." in goes
+    assert "unmapped is not freed" in goes
+
+
+def test_with_two_kinds_of_swap_nobody_knows_which_took_it() -> None:
+    both = told_of(moved(Kind.ANON, SIZE, SIZE), swaps=set(SwapKind))
+    assert "Which of these took the pages is not known." in both
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/dev/zram0", SwapKind.ZRAM),
+        ("/dev/vda2", SwapKind.DISK),
+        ("/swap.img", SwapKind.DISK),
+        ("/var/dev/zram0", SwapKind.DISK),
+    ],
+)
+def test_the_kind_of_a_swap_area(path: str, kind: SwapKind) -> None:
+    assert swap_kind(path) is kind
+
+
+def test_memory_that_the_target_itself_gave_back_is_not_in_swap() -> None:
+    told = told_of(moved(Kind.ANON, SIZE, 0))
+    assert "64K neither in RAM nor in swap (the target let go of it)" in told
+    assert "Swap on" not in told
+
+
+@given(ranges_of, st.sampled_from(list(Advice)))
+def test_a_forecast_is_scored_only_where_both_are_known(ranges: list[RangeReport], advice: Advice) -> None:
+    score = score_of(report_of(ranges), advice)
+    off_by = [
+        abs(seen - expected)
+        for item in ranges
+        if (expected := item.planned.verdict.forecast_bytes) is not None
+        and (seen := item.effect_bytes(advice)) is not None
+    ]
+    assert score.off_by_bytes == (sum(off_by) if off_by else None)
+    assert (score.effect_bytes is None) == (score.forecast_bytes is None) == (not off_by)
+    assert 0 <= score.wrong_ranges <= score.judged_ranges <= len(ranges)
+
+
+def test_a_forecast_that_is_wrong_about_whether_anything_happens_counts() -> None:
+    wrong = RangeReport(planned(forecast=SIZE), SIZE, 0, outcome=Outcome.NO_EFFECT, reason=Reason.SKIPPED)
+    right = RangeReport(planned(forecast=0), SIZE, 0, outcome=Outcome.NO_EFFECT, reason=Reason.NO_SWAP)
+    near = RangeReport(planned(), SIZE, SIZE - PAGE_BYTES, outcome=Outcome.DONE)
+    score = score_of(report_of([wrong, right, near]), Advice.PAGEOUT)
+    assert (score.judged_ranges, score.wrong_ranges) == (3, 1)
+    assert score.off_by_bytes == SIZE + PAGE_BYTES
