@@ -180,6 +180,7 @@ class Stat:
     tty_number: int
     foreground_group: int
     flags: int
+    minor_faults: int
     major_faults: int
     threads: int
     start_time: int
@@ -204,6 +205,7 @@ def parse_stat(data: bytes) -> Stat:
         tty_number=int(rest[4]),
         foreground_group=int(rest[5]),
         flags=int(rest[6]),
+        minor_faults=int(rest[7]),
         major_faults=int(rest[9]),
         threads=int(rest[17]),
         start_time=int(rest[19]),
