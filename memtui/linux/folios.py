@@ -9,17 +9,21 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from itertools import islice
+
+from memtui.linux.capability import CAP_SYS_ADMIN, has_capability
 
 _ENTRY_BYTES = 8
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _FRAME = (1 << 55) - 1
-_HEAD, _TAIL = 1 << 15, 1 << 16
+_DIRTY, _HEAD, _TAIL, _PRIVATE = 1 << 4, 1 << 15, 1 << 16, 1 << 35
 _MOST_PAGES = 512
 _MOST_EDGES = 4096
 _EDGE = re.compile(rb"[\x01\x02](?=\x03)|\x03(?=[\x01\x02])")
 """Where pages mapped once (classes 1 and 2) and pages mapped more often (3) meet: see pagefacts."""
+_OWN_FILE = re.compile(rb"\x02+")
 _ONCE = (1).to_bytes(_ENTRY_BYTES, sys.byteorder)
 
 
@@ -33,7 +37,8 @@ class Folios:
     @staticmethod
     def open(pagemap_fd: int | None) -> Folios | None:
         """Open them; None where this operator may not, or the kernel has none."""
-        if pagemap_fd is None:
+        if pagemap_fd is None or not has_capability(CAP_SYS_ADMIN):
+            # Without it pagemap hides the page frames (pagemap.rst).
             return None
         try:
             counts_fd = os.open("/proc/kpagecount", os.O_RDONLY | os.O_CLOEXEC)
@@ -74,6 +79,28 @@ class Folios:
                 for page in range(max(0, at - (frame - first)), done):
                     if _frame(entries, page) == frame + page - at:
                         yield page
+
+    def stuck(self, entries: bytes, classes: bytes | bytearray, cuts: Sequence[int]) -> Iterator[int]:
+        """Yield the pages (by number) of dirty folios of a file that are not mapped whole, and in one piece.
+
+        The kernel would have to split them, and cannot while their buffers are dirty: they stay. A
+        folio is in pieces where a page of it is missing and at ``cuts``, the pages before which a VMA,
+        the range asked for or a page table begins.
+        """
+        for segment in islice(_OWN_FILE.finditer(classes), _MOST_EDGES):
+            first, behind = segment.span()
+            inside = cuts[bisect_right(cuts, first) : bisect_left(cuts, behind)]
+            for page, after in ((first, 0), *((cut, 0) for cut in inside), (behind - 1, 1)):
+                frame = _frame(entries, page)
+                if not frame or not self._flags(frame + after) & _TAIL:
+                    continue
+                if self._flags(frame) & (_DIRTY | _PRIVATE) != _DIRTY | _PRIVATE:
+                    continue
+                head, end = self._extent(frame)
+                yield from range(max(first, page - (frame - head)), min(behind, page + end - frame))
+
+    def _flags(self, frame: int) -> int:
+        return _entry(_read(self._flags_fd, frame, 1), 0)
 
     def _extent(self, frame: int) -> tuple[int, int]:
         """Return the first frame of the folio around a frame, and the first behind it."""

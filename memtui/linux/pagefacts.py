@@ -3,13 +3,15 @@
 Bit 56 of an entry tells that a page is mapped once. The kernel's advice asks that of the whole folio
 (folio_maybe_mapped_shared(), mm/madvise.c), so that of a large folio which another process maps a part
 of nothing goes. Measured on Linux 6.18: of a huge page that is mapped as one, bit 56 tells the state
-of its first page only; there /proc/kpagecount has the truth, for those who may read it.
+of its first page only; there /proc/kpagecount has the truth, for those who may read it. And a dirty
+large folio of a file goes only if the range maps it whole and in one piece: /proc/kpageflags tells.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 
@@ -27,8 +29,9 @@ _GAP_BYTES = 16 * PAGE_BYTES
 _TOP = 7 if sys.byteorder == "little" else 0
 """Where in an entry its bits 56 to 63 stand."""
 
-ABSENT, OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED = range(5)
+ABSENT, OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK = range(6)
 """What a page is, one byte a page."""
+_COUNTED = (OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK)
 
 
 def _class_of(top: int) -> int:
@@ -109,36 +112,43 @@ class PageSurvey:
 
     def _facts(self, spans: Sequence[Span], runs: Iterator[RawRun]) -> Iterator[PageFacts | None]:
         at = 0
-        counts = [0] * 5
-        for stretch in self._stretches(runs):
+        counts = [0] * 6
+        for stretch in self._stretches(
+            runs, sorted({edge for span in spans for edge in (span.start, span.end)})
+        ):
             while at < len(spans) and spans[at].end <= stretch.start:
-                yield _page_facts(counts)
-                at, counts = at + 1, [0] * 5
+                yield self._page_facts(counts)
+                at, counts = at + 1, [0] * 6
             while at < len(spans) and spans[at].start < stretch.end:
                 _count(stretch, spans[at], counts)
                 if spans[at].end > stretch.end:
                     break
-                yield _page_facts(counts)
-                at, counts = at + 1, [0] * 5
+                yield self._page_facts(counts)
+                at, counts = at + 1, [0] * 6
             yield None
         for _ in range(at, len(spans)):
-            yield _page_facts(counts)
-            counts = [0] * 5
+            yield self._page_facts(counts)
+            counts = [0] * 6
 
-    def _stretches(self, runs: Iterator[RawRun]) -> Iterator[Stretch]:
+    def _page_facts(self, counts: Sequence[int]) -> PageFacts:
+        found = (counts[what] * PAGE_BYTES for what in _COUNTED)
+        return PageFacts(*found, folios_known=self._folios is not None)
+
+    def _stretches(self, runs: Iterator[RawRun], borders: Sequence[int]) -> Iterator[Stretch]:
         """Read the entries of runs, neighbours together: a read costs more than a few empty entries."""
         parts: list[RawRun] = []
         for start, end, state in runs:
-            for at in range(start, end, _STRETCH_BYTES):
-                part = (at, min(end, at + _STRETCH_BYTES), state)
-                if parts and (at - parts[-1][1] > _GAP_BYTES or part[1] - parts[0][0] > _STRETCH_BYTES):
-                    yield self._stretch(parts)
+            # Cut where a page table ends too: see Folios.stuck().
+            for window in range(start // _STRETCH_BYTES, -(-end // _STRETCH_BYTES)):
+                at = max(start, window * _STRETCH_BYTES)
+                if parts and (at - parts[-1][1] > _GAP_BYTES or window != parts[0][0] // _STRETCH_BYTES):
+                    yield self._stretch(parts, borders)
                     parts = []
-                parts.append(part)
+                parts.append((at, min(end, (window + 1) * _STRETCH_BYTES), state))
         if parts:
-            yield self._stretch(parts)
+            yield self._stretch(parts, borders)
 
-    def _stretch(self, parts: Sequence[RawRun]) -> Stretch:
+    def _stretch(self, parts: Sequence[RawRun], borders: Sequence[int]) -> Stretch:
         start, end = parts[0][0], parts[-1][1]
         data = self._read(start, (end - start) // PAGE_BYTES)
         stretch = Stretch(start, bytearray(data[_TOP::_ENTRY_BYTES].translate(_CLASSES)))
@@ -149,10 +159,19 @@ class PageSurvey:
             elif state & HUGE and self._huge_page_bytes is not None and self._folios is not None:
                 self._look_into_huge(stretch, run_start, run_end, self._huge_page_bytes)
         if self._folios is not None:
-            # Found whole before the first is marked: it looks at the classes while it goes.
+            # Found whole before the first is marked: they look at the classes while they go.
             for page in list(self._folios.straddling(data, stretch.classes)):
                 stretch.classes[page] = SHARED
+            for page in list(self._folios.stuck(data, stretch.classes, self._cuts(stretch, borders))):
+                stretch.classes[page] = STUCK
         return stretch
+
+    def _cuts(self, stretch: Stretch, borders: Sequence[int]) -> list[int]:
+        """Return the pages before which a VMA, a range or a page table begins."""
+        inside = borders[bisect_left(borders, stretch.start) : bisect_right(borders, stretch.end)]
+        size = self._huge_page_bytes or _STRETCH_BYTES
+        tables = range(-(-stretch.start // size) * size, stretch.end, size)
+        return sorted({(edge - stretch.start) // PAGE_BYTES for edge in (*inside, *tables)})
 
     def _look_into_huge(self, stretch: Stretch, start: int, end: int, size: int) -> None:
         assert self._folios is not None
@@ -176,9 +195,5 @@ def _count(stretch: Stretch, span: Span, counts: list[int]) -> None:
     first = max(0, span.start - stretch.start) // PAGE_BYTES
     last = (min(span.end, stretch.end) - stretch.start) // PAGE_BYTES
     classes = stretch.classes
-    for what in (OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED):
+    for what in _COUNTED:
         counts[what] += classes.count(what, first, last)
-
-
-def _page_facts(counts: Sequence[int]) -> PageFacts:
-    return PageFacts(*(counts[what] * PAGE_BYTES for what in (OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED)))

@@ -36,8 +36,8 @@ class Verdict:
     The forecast is in the unit of *moved*: for PAGEOUT what will leave RSS, for COLLAPSE what will
     become huge; for COLD what is resident and will be aged; for WILLNEED what will be read in.
     Reasons that keep pages from going stand before those that tell where the rest is.
-    ``swap_bytes`` is what of it takes new room in swap. ``is_estimate`` tells that smaps had to stand
-    in for the page table.
+    ``swap_bytes`` is what of it takes new room in swap. ``is_estimate`` tells that not all that
+    decides it could be seen: smaps stood in for the page table, or dirty folios were hidden.
     """
 
     will: Will
@@ -180,7 +180,14 @@ def _judge_reclaim(
     left = pages.resident_bytes - sum(why.count_bytes or 0 for why in stays)
     will = Will.NO if left < PAGE_BYTES else Will.PARTLY if stays else Will.YES
     reasons = stays if row.pages is None and row.swap_bytes is None else stays + _elsewhere(row, pages)
-    return Verdict(will, left, reasons, to_swap, is_estimate=row.pages is None)
+    return Verdict(will, left, reasons, to_swap, is_estimate=_is_estimate(row))
+
+
+def _is_estimate(row: MappedVma) -> bool:
+    if row.pages is None:
+        return True
+    may_be_dirty = row.kind is Kind.FILE and row.vma.is_shared and "w" in row.vma.perms
+    return not row.pages.folios_known and may_be_dirty and row.pages.own_file_bytes > 0
 
 
 def _pages_by_smaps(row: MappedVma) -> PageFacts | None:
@@ -218,22 +225,25 @@ def _stays(
     shared = WhyBytes(Reason.SHARED_PAGES, pages.shared_bytes)
     if row.kind is Kind.VDSO or "mm" in (row.flags or ()):
         # Mixed maps: pages of a driver or of the kernel, on no LRU list.
-        return _weighty((shared, WhyBytes(Reason.SKIPPED, anonymous + file))), 0
+        return _weighty((shared, WhyBytes(Reason.SKIPPED, anonymous + file + pages.stuck_bytes))), 0
+    stuck = WhyBytes(Reason.SKIPPED, pages.stuck_bytes)
     if advice is not Advice.PAGEOUT:
-        return _weighty((shared,)), 0
+        return _weighty((shared, stuck)), 0
     barred = 0
     if row.kind not in ANONYMOUS_KINDS and may_write is not None and may_write(row) is False:
         # can_do_file_pageout(): a shared mapping is skipped whole, of a private one the file's pages.
         barred = file + (anonymous if row.vma.is_shared else 0)
         anonymous, file = (0 if row.vma.is_shared else anonymous), 0
-    to_swap = anonymous + (file if row.kind is Kind.SHMEM else 0)
-    no_swap = 0 if machine.swap_free_bytes is None else max(0, to_swap - machine.swap_free_bytes)
-    room = machine.swap_room_bytes
-    over_limit = 0 if room is None else max(0, to_swap - no_swap - room)
+    free, room = machine.swap_free_bytes, machine.swap_room_bytes
+    no_swap = 0 if free is None else max(0, anonymous - free)
+    over_limit = 0 if room is None else max(0, anonymous - no_swap - room)
     reasons = (
         shared,
+        stuck,
         WhyBytes(Reason.NO_SWAP, no_swap),
         WhyBytes(Reason.SWAP_LIMIT, over_limit),
         WhyBytes(Reason.FILE_NOT_WRITABLE, barred),
     )
-    return _weighty(reasons), to_swap - no_swap - over_limit
+    # Shared memory is unmapped before swap is asked for (shrink_folio_list(), mm/vmscan.c): it leaves
+    # RSS without swap too, and stays in RAM.
+    return _weighty(reasons), anonymous - no_swap - over_limit + (file if row.kind is Kind.SHMEM else 0)

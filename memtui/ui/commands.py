@@ -89,7 +89,7 @@ MAIN_BINDINGS = [
 ACTING = frozenset({"mark", "range", "mark_all", "unmark", "plan", "cycle_freeze", "thaw_now", "restore"})
 """Actions that lead to a change in a process, or make sense only on the way to one."""
 
-SECOND = frozenset({"range", "mark_all", "unmark", "cycle_freeze"})
+LESSER = frozenset({"range", "mark_all", "unmark", "cycle_freeze"})
 """Actions that a narrow line of keys leaves to the help."""
 
 TABLE_BINDINGS = [

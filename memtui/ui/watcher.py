@@ -56,6 +56,11 @@ class Watcher(threading.Thread):
             self._watched[report_id] = _Watched(self._clock())
             self._wake.notify()
 
+    def forget(self, report_id: str) -> None:
+        """Look no more: what comes back from now on was put back, and says nothing of the advice."""
+        with self._wake:
+            self._watched.pop(report_id, None)
+
     def stop(self) -> None:
         """End. Does not wait: a look may be stuck in the kernel."""
         with self._wake:
@@ -85,7 +90,9 @@ class Watcher(threading.Thread):
             watched = list(self._watched.items())
         for report_id, item in watched:
             due = item.take_due(self._clock())
-            if due and not self._stopping and not self._look(report_id, kept=not KEPT_S.isdisjoint(due)):
+            if not due or self._stopping or self._watched.get(report_id) is not item:
+                continue
+            if not self._look(report_id, kept=not KEPT_S.isdisjoint(due)):
                 item.looked = len(LOOKS_S)
         with self._wake:
             for report_id, item in watched:

@@ -88,6 +88,38 @@ def test_paging_out_two_marks_held_by_ptrace(demo: Terminal, swap_file: Path) ->
     assert after[cold].swap == pytest.approx(32 << 20, abs=toolkit.RESIDUE_BYTES)
 
 
+def test_restore_brings_back_what_pageout_moved(demo: Terminal, swap_file: Path) -> None:
+    pid = _practice_pid(demo)
+    cold = _move_to(demo, "cold")
+    demo.send(" ")
+    demo.wait_for("1 marked, 32M")
+    demo.send("a")
+    demo.wait_for("of 32M requested")
+    demo.send("y")
+    demo.wait_for("pageout  done")
+    assert toolkit.smaps(pid)[cold].rss < toolkit.RESIDUE_BYTES
+    demo.wait_for("stayed out")
+    demo.send("R")
+    screen = demo.wait_for("needs ")
+    assert "still out  32M" in screen
+    demo.send("\r")
+    demo.wait_for(lambda text: "needs " not in text)
+    assert toolkit.smaps(pid)[cold].rss < toolkit.RESIDUE_BYTES, "Enter is Cancel"
+    demo.send("R")
+    demo.wait_for("needs ")
+    demo.send("y")
+    screen = demo.wait_for("restore  done")
+    assert toolkit.smaps(pid)[cold].rss > DEMO - toolkit.RESIDUE_BYTES
+    assert "32M restored" in next(line for line in screen.splitlines() if "restore  done" in line)
+    assert "came back" not in screen, "what was put back says nothing of the advice"
+    demo.send("@")
+    screen = demo.wait_for("Ledger  1 entry")
+    row = next(line for line in screen.splitlines() if "pageout" in line)
+    assert row.split()[5:9] == ["32M"] * 4
+    assert row.split()[10] == "32M", "restored"
+    demo.send("q")
+
+
 def test_second_pageout_has_no_effect(demo: Terminal, swap_file: Path) -> None:
     _move_to(demo, "cold")
     demo.send(" ")

@@ -9,9 +9,9 @@ from memtui.model.advice import Advice
 from memtui.ui.commands import ACTING
 from tests.fakes import FakeHost
 from tests.ui.conftest import MakeApp
-from tests.ui.driving import host_of, screen_text, start
+from tests.ui.driving import host_of, screen_text, settled, start
 
-KEYS = ("a", "f9", "f", "exclamation_mark", "f12", "space", "v", "asterisk", "U", "y")
+KEYS = ("a", "f9", "f", "exclamation_mark", "f12", "space", "v", "asterisk", "U", "y", "R")
 
 
 async def test_no_key_acts(make_app: MakeApp) -> None:
@@ -26,7 +26,7 @@ async def test_no_key_acts(make_app: MakeApp) -> None:
         assert app.session.marks.counts == {}
         assert "read only: nothing here can act" in screen_text(app)
         footer = screen_text(app).split("\n")[-1]
-        for word in ("Mark", "Plan", "Freeze", "Thaw", "Range"):
+        for word in ("Mark", "Plan", "Freeze", "Thaw", "Range", "Restore"):
             assert word not in footer
         await pilot.press("ctrl+z")
     assert set(host_of(app).calls) <= {"release"}
@@ -40,6 +40,7 @@ async def test_no_action_acts_either(make_app: MakeApp) -> None:
             node = app if name == "thaw_now" else app.main
             assert node.check_action(name, ()) is False
         app.main.action_plan()
+        app.main.action_restore()
         app.action_thaw_now()
         await pilot.pause()
         assert app.screen is app.main
@@ -48,6 +49,8 @@ async def test_no_action_acts_either(make_app: MakeApp) -> None:
         plan = FakeHost.plan(host_of(app), Advice.PAGEOUT, [Wanted(target)])
         with pytest.raises(PermissionError):
             app.session.submit(plan, ())
+        with pytest.raises(PermissionError):
+            app.session.submit_restore(())
     assert host_of(app).applied == []
 
 
@@ -57,5 +60,24 @@ async def test_the_help_has_no_acting_key(make_app: MakeApp) -> None:
         await pilot.press("f1")
         text = screen_text(app)
         assert "This help" in text
-        for words in ("Thaw", "plan dialog", "Mark", "Plan dialog"):
+        for words in ("Thaw", "plan dialog", "Mark", "Plan dialog", "Restore", "Put back"):
             assert words not in text
+
+
+async def test_the_ledger_and_explanations_can_be_read_but_restore_nothing(make_app: MakeApp) -> None:
+    app = make_app(read_only=True)
+    async with app.run_test(size=(120, 36)) as pilot:
+        target = await start(app, pilot)
+        FakeHost.apply(host_of(app), FakeHost.plan(host_of(app), Advice.PAGEOUT, [Wanted(target)]))
+        await pilot.press("x")
+        await settled(app, pilot)
+        assert "What each advice would do" in screen_text(app)
+        await pilot.press("escape", "at")
+        await settled(app, pilot)
+        for _ in range(2):
+            assert "pageout" in screen_text(app).lower()
+            assert "Restore" not in screen_text(app)
+            await pilot.press("R", "enter")
+            await pilot.pause()
+        assert app.session.watcher is None
+    assert not any("restore" in call for call in host_of(app).calls)

@@ -17,17 +17,20 @@ from memtui.model.process import Process
 from memtui.model.reasons import Reason
 from memtui.ui.marks import Shelf
 from memtui.ui.messages import (
+    LookedBack,
     MachineRead,
     MapLost,
     MapRead,
     PidFound,
     ProcessesRead,
     RunEnded,
+    Said,
     SamplerTrouble,
     TargetDone,
 )
 from memtui.ui.operator import Operator
 from memtui.ui.sampler import ChosenMap, Sampler
+from memtui.ui.watcher import Watcher
 from tests.fakes import FakeHost, FakeTarget, process_id, vma
 
 M = TypeVar("M", bound=Message)
@@ -276,3 +279,117 @@ def test_stopping_throws_the_queue_away(host: FakeHost, shelf: Shelf, inbox: Inb
     assert not operator.is_alive()
     assert host.calls.count("apply pageout") == 1
     assert [target.closed for target in host.targets] == [1, 1, 1]
+
+
+class Clock:
+    """A clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def watcher(host: FakeHost, shelf: Shelf, inbox: Inbox, clock: Clock) -> Watcher:
+    """A watcher that was not started, with one report ``1-0`` to look back at."""
+    plan, _ = planned(host, shelf)
+    host.apply(plan)  # type: ignore[arg-type]
+    made = Watcher(host, inbox.post, clock)
+    made.watch("1-0")
+    return made
+
+
+def test_the_watcher_looks_each_second_then_every_five_and_keeps_three(
+    watcher: Watcher, host: FakeHost, clock: Clock, inbox: Inbox
+) -> None:
+    looked, kept = [], []
+    for tenth in range(700):
+        clock.now = 100.0 + tenth / 10
+        before = len(host.looks)
+        watcher.look_at_due()
+        if len(host.looks) > before:
+            looked.append(tenth / 10)
+            kept += [tenth / 10] if host.looks[-1][1] else []
+    assert looked == [*range(1, 11), *range(15, 61, 5)]
+    assert kept == [1, 10, 60]
+    assert [item.kept for item in inbox.of(LookedBack)].count(True) == 3
+
+
+def test_a_look_that_was_missed_is_not_made_up_for_but_the_record_is(
+    watcher: Watcher, host: FakeHost, clock: Clock
+) -> None:
+    clock.now += 30
+    watcher.look_at_due()
+    clock.now += 5
+    watcher.look_at_due()
+    assert host.looks == [("1-0", True), ("1-0", False)]
+
+
+def test_what_is_no_longer_watched_or_was_put_back_is_looked_at_no_more(
+    watcher: Watcher, host: FakeHost, clock: Clock
+) -> None:
+    watcher.watch("other")
+    clock.now += 1
+    watcher.look_at_due()
+    clock.now += 1
+    watcher.look_at_due()
+    assert [name for name, _ in host.looks] == ["1-0", "other", "1-0"], "the host does not know the other"
+    watcher.forget("1-0")
+    clock.now += 1
+    watcher.look_at_due()
+    assert len(host.looks) == 3
+
+
+def test_a_look_that_breaks_is_told_once_and_does_not_end_the_watcher(
+    watcher: Watcher, host: FakeHost, clock: Clock, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_id: str, **_more: object) -> None:
+        raise OSError(5, "[/x]")
+
+    monkeypatch.setattr(host, "look_back", broken)
+    for _ in range(3):
+        clock.now += 1
+        watcher.look_at_due()
+    assert len(inbox.of(Said)) == 1
+    assert inbox.of(Said)[0].bad
+
+
+def test_the_watcher_wakes_by_itself_and_ends_at_once(host: FakeHost, shelf: Shelf, inbox: Inbox) -> None:
+    plan, _ = planned(host, shelf)
+    host.apply(plan)  # type: ignore[arg-type]
+    began = time.monotonic()
+    watcher = Watcher(host, inbox.post, lambda: (time.monotonic() - began) * 20)
+    watcher.start()
+    watcher.watch("1-0")
+    inbox.wait(lambda: len(inbox.of(LookedBack)) >= 3)
+    watcher.stop()
+    watcher.join(0.5)
+    assert not watcher.is_alive()
+
+
+def test_a_look_that_is_stuck_keeps_nothing_alive(host: FakeHost, inbox: Inbox) -> None:
+    stuck, in_it = threading.Event(), threading.Event()
+
+    def hang(_id: str, **_more: object) -> None:
+        in_it.set()
+        stuck.wait(WAIT_S)
+
+    host.look_back = hang  # type: ignore[method-assign]
+    began = time.monotonic()
+    watcher = Watcher(host, inbox.post, lambda: (time.monotonic() - began) * 20)
+    watcher.start()
+    watcher.watch("1-0")
+    assert in_it.wait(WAIT_S)
+    before = time.monotonic()
+    watcher.stop()
+    assert time.monotonic() - before < 0.5
+    assert watcher.daemon
+    stuck.set()
+    watcher.join(WAIT_S)

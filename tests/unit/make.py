@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
 from memtui.model.process import Process, ProcessId
 from memtui.model.vma import Kind, MappedVma, Vma, VmaDetails
 
@@ -47,8 +48,11 @@ def row(
     swap: int | None = None,
     more: VmaDetails | None = None,
     label: str | None = None,
+    pages: PageFacts | None = None,
+    blocks: HugeFacts | None = None,
+    cache: CacheFacts | None = None,
 ) -> MappedVma:
-    return MappedVma(of or vma(), rss, swap, more, label)
+    return MappedVma(of or vma(), rss, swap, more, label, pages, blocks, cache)
 
 
 def process(

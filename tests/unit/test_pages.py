@@ -95,6 +95,29 @@ def test_resident_and_swapped(runs: list[RawRun]) -> None:
     assert addresses(pages.swapped(runs)) == {page for page, state in states.items() if state & SWAPPED}
 
 
+@given(some_runs(), ascending().filter(bool))
+def test_huge_facts(runs: list[RawRun], spans: list[tuple[int, int]]) -> None:
+    """Against sorting block by block, page by page; huge ones are whole, as the kernel has them."""
+    size = 4 * PAGE_BYTES
+    whole: list[RawRun] = []
+    for start, end, state in runs:
+        if not state & HUGE or start % size == end % size == 0:
+            whole.append((start, end, state))
+    within = Range(spans[0][0] * PAGE_BYTES, spans[-1][1] * PAGE_BYTES)
+    states = states_of(whole)
+    fillable = filled = huge = empty = 0
+    for block in range(-(-within.start // size) * size, within.end // size * size, size):
+        inside = [states.get(page, 0) for page in range(block, block + size, PAGE_BYTES)]
+        if all(in_rss(state) and state & HUGE for state in inside):
+            huge += size
+        elif any(state & (PRESENT | SWAPPED) for state in inside):
+            fillable += size
+            filled += PAGE_BYTES * sum(map(in_rss, inside))
+        else:
+            empty += size
+    assert pages.huge_facts(within, whole, size) == pages.HugeFacts(fillable, filled, huge, empty)
+
+
 def test_nothing_is_zero() -> None:
     assert pages.tally([]) == (0, 0, 0)
     assert pages.tally_by_span([], [(0, PAGE_BYTES, PRESENT)]).rss_bytes == []

@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.model.advice import Advice
+from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
 from memtui.model.ranges import PAGE_BYTES
 from memtui.model.reasons import Reason
 from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
-from memtui.model.vma import Kind, MappedVma
+from memtui.model.vma import ANONYMOUS_KINDS, Kind, MappedVma
 from tests.unit.make import BASE, details, row, vma
 
 HUGE = 2 << 20
@@ -122,7 +123,7 @@ def test_pages_that_others_map_stay(advice: Advice) -> None:
     assert stale == Verdict(Will.NO, 0, (WhyBytes(Reason.SHARED_PAGES, 4096),))
 
 
-@pytest.mark.parametrize("kind", [Kind.ANON, Kind.HEAP, Kind.STACK, Kind.SHMEM])
+@pytest.mark.parametrize("kind", [Kind.ANON, Kind.HEAP, Kind.STACK])
 def test_without_swap_anonymous_memory_stays(kind: Kind) -> None:
     """reclaim_pages() finds no swap slot, and madvise reports success: measured, no effect at all."""
     none = judge(row(vma(kind), rss=MIB), Advice.PAGEOUT, NO_SWAP)
@@ -131,6 +132,97 @@ def test_without_swap_anonymous_memory_stays(kind: Kind) -> None:
     some = judge(row(vma(kind), rss=MIB), Advice.PAGEOUT, little)
     assert some == Verdict(Will.PARTLY, 4096, (WhyBytes(Reason.NO_SWAP, MIB - 4096),))
     assert judge(row(vma(kind), rss=MIB), Advice.COLD, NO_SWAP).will is Will.YES
+
+
+def test_without_swap_shared_memory_leaves_rss_all_the_same() -> None:
+    """shrink_folio_list() unmaps it before it asks for swap; what was written of a private mapping stays."""
+    of = vma(Kind.SHMEM, name="/dev/shm/x", inode=7)
+    assert judge(row(of, rss=MIB), Advice.PAGEOUT, NO_SWAP) == Verdict(Will.YES, MIB)
+    written = judge(row(of, pages=PageFacts(4096, MIB - 4096, 0, 0)), Advice.PAGEOUT, NO_SWAP)
+    assert written == Verdict(Will.PARTLY, MIB - 4096, (WhyBytes(Reason.NO_SWAP, 4096),))
+    assert judge(row(of, rss=MIB), Advice.PAGEOUT, MACHINE).swap_bytes == MIB
+
+
+def test_the_page_table_is_preferred_to_smaps() -> None:
+    """Resident bytes that stay come first, then where the rest is: all add up to what was asked for."""
+    pages = PageFacts(
+        own_anonymous_bytes=40 * 4096,
+        own_file_bytes=30 * 4096,
+        shared_bytes=20 * 4096,
+        swapped_bytes=10 * 4096,
+        stuck_bytes=2 * 4096,
+    )
+    of = vma(Kind.FILE, size=MIB, perms="rw-p", name="/x", inode=7)
+    machine = MachineFacts(swap_free_bytes=36 * 4096, huge_page_bytes=HUGE, swap_room_bytes=5 * 4096)
+    verdict = judge(row(of, MIB, 0, details(rss=MIB, shared=MIB), pages=pages), Advice.PAGEOUT, machine)
+    assert verdict == Verdict(
+        Will.PARTLY,
+        35 * 4096,
+        (
+            WhyBytes(Reason.SHARED_PAGES, 20 * 4096),
+            WhyBytes(Reason.SKIPPED, 2 * 4096),
+            WhyBytes(Reason.NO_SWAP, 4 * 4096),
+            WhyBytes(Reason.SWAP_LIMIT, 31 * 4096),
+            WhyBytes(Reason.ALREADY_OUT, 10 * 4096),
+            WhyBytes(Reason.UNTOUCHED, MIB - 102 * 4096),
+        ),
+    )
+    assert verdict.swap_bytes == 5 * 4096
+    assert not verdict.is_estimate
+    cold = judge(row(of, pages=pages), Advice.COLD, machine)
+    assert cold.forecast_bytes == 70 * 4096
+    assert cold.main_reason is Reason.SHARED_PAGES
+
+
+def test_what_is_out_or_untouched_keeps_no_advice_from_its_whole_effect() -> None:
+    verdict = judge(row(pages=PageFacts(4096, 0, 0, 8192)), Advice.PAGEOUT, MACHINE)
+    assert (verdict.will, verdict.forecast_bytes, verdict.main_reason) == (Will.YES, 4096, None)
+    assert [why.reason for why in verdict.reasons] == [Reason.ALREADY_OUT, Reason.UNTOUCHED]
+    nothing = judge(row(pages=PageFacts(0, 0, 0, 0)), Advice.PAGEOUT, MACHINE)
+    assert nothing == Verdict(Will.NO, 0, (WhyBytes(Reason.UNTOUCHED, MIB),))
+
+
+def test_pages_of_a_driver_are_skipped() -> None:
+    of = row(rss=MIB, more=details("rd wr mm"), pages=PageFacts(MIB, 0, 0, 0))
+    for advice in RECLAIM:
+        assert judge(of, advice, MACHINE) == Verdict(Will.NO, 0, (WhyBytes(Reason.SKIPPED, MIB),))
+
+
+@pytest.mark.parametrize(
+    ("pages", "estimate"),
+    [
+        (None, True),
+        (PageFacts(0, MIB, 0, 0), False),
+        (PageFacts(0, MIB, 0, 0, folios_known=False), True),
+        (PageFacts(0, 0, MIB, 0, folios_known=False), False),
+    ],
+)
+def test_what_could_not_be_seen_makes_an_estimate(pages: PageFacts | None, estimate: bool) -> None:
+    of = vma(Kind.FILE, perms="rw-s", name="/x", inode=7)
+    assert judge(row(of, rss=MIB, pages=pages), Advice.PAGEOUT, MACHINE).is_estimate is estimate
+
+
+def test_willneed_on_a_file_reads_what_is_not_in_the_page_cache() -> None:
+    of = vma(Kind.FILE, name="/x", inode=7)
+    verdict = judge(row(of, cache=CacheFacts(3 * 4096, 4096)), Advice.WILLNEED, MACHINE)
+    rest = (WhyBytes(Reason.CACHED_ALREADY, 4096), WhyBytes(Reason.UNTOUCHED, MIB - 3 * 4096))
+    assert verdict == Verdict(Will.YES, 8192, rest)
+    assert judge(row(of, cache=CacheFacts(4096, 4096)), Advice.WILLNEED, MACHINE).will is Will.NO
+
+
+def test_collapse_says_by_how_much_rss_grows() -> None:
+    of = row(vma(size=HUGE * 4), blocks=HugeFacts(HUGE, 4096, HUGE, HUGE * 2))
+    assert judge(of, Advice.COLLAPSE, MACHINE) == Verdict(
+        Will.YES,
+        HUGE,
+        (
+            WhyBytes(Reason.ALL_HUGE, HUGE),
+            WhyBytes(Reason.UNTOUCHED, HUGE * 2),
+            WhyBytes(Reason.RSS_GROWS, HUGE - 4096),
+        ),
+    )
+    empty = row(vma(size=HUGE), rss=4096, blocks=HugeFacts(0, 0, 0, HUGE))
+    assert refusal(judge(empty, Advice.COLLAPSE, MACHINE)) is Reason.NOTHING_TO_COLLAPSE
 
 
 def test_without_swap_the_pages_of_a_file_go() -> None:
@@ -219,10 +311,35 @@ def rows(draw: st.DrawFn) -> MappedVma:
         perms=draw(st.sampled_from(["rw-p", "r--p", "rw-s", "---p"])),
         inode=7 if kind in (Kind.FILE, Kind.SHMEM) else 0,
     )
-    return row(of, draw(unknown_or), draw(unknown_or), more)
+    pages = draw(st.none() | page_facts)
+    cache = draw(st.none() | st.builds(CacheFacts, sizes, sizes))
+    return row(of, draw(unknown_or), draw(unknown_or), more, pages=pages, cache=cache)
 
 
-machines = st.builds(MachineFacts, unknown_or, st.sampled_from([None, 16 * PAGE_BYTES, HUGE]))
+some_sizes = st.integers(0, 12).map(lambda pages: pages * PAGE_BYTES)
+page_facts = st.builds(PageFacts, *[some_sizes] * 5, st.booleans())
+machines = st.builds(
+    MachineFacts,
+    unknown_or,
+    st.sampled_from([None, 16 * PAGE_BYTES, HUGE]),
+    swap_room_bytes=unknown_or,
+)
+
+
+@given(rows(), st.sampled_from(RECLAIM), machines, st.sampled_from([None, True, False]))
+def test_every_byte_goes_or_has_a_reason(
+    of: MappedVma, advice: Advice, machine: MachineFacts, may: bool | None
+) -> None:
+    verdict = judge(of, advice, machine, lambda _: may)
+    if of.pages is None or verdict.refused or of.details is not None:
+        return
+    assert verdict.forecast_bytes is not None
+    explained = sum(why.count_bytes or 0 for why in verdict.reasons)
+    assert verdict.forecast_bytes + explained == of.vma.size_bytes
+    assert verdict.swap_bytes <= verdict.forecast_bytes
+    room = [free for free in (machine.swap_free_bytes, machine.swap_room_bytes) if free is not None]
+    if of.kind in ANONYMOUS_KINDS and room:
+        assert verdict.swap_bytes <= min(room)
 
 
 @given(rows(), st.sampled_from(Advice), machines, st.sampled_from([None, True, False]))
@@ -241,5 +358,6 @@ def test_a_verdict_never_contradicts_itself(
     if verdict.will is Will.NO:
         assert verdict.reasons
     if advice in RECLAIM and verdict.forecast_bytes is not None:
-        assert verdict.forecast_bytes <= (of.rss_bytes or 0)
+        resident = of.rss_bytes if of.pages is None else of.pages.resident_bytes
+        assert verdict.forecast_bytes <= (resident or 0)
         assert sum(why.count_bytes or 0 for why in verdict.reasons) >= 0

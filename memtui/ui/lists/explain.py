@@ -36,7 +36,7 @@ _OUTCOME_MEANS: dict[Outcome, str] = {
 
 
 def explain_vma(row: MappedVma) -> list[SafeText]:
-    """Return what a VMA is, its numbers, and its flags in words."""
+    """Return what a VMA is, and its numbers."""
     vma, details = row.vma, row.details
     whose = "shared: writes reach others" if vma.is_shared else "private"
     lines = [
@@ -51,18 +51,25 @@ def explain_vma(row: MappedVma) -> list[SafeText]:
         f"swap        {size(row.swap_bytes):<7} in swap",
     ]
     if details is None:
-        lines.append("PSS, flags  ?       smaps was not read, or may not be")
+        lines.append("PSS         ?       smaps was not read, or may not be")
         return [safe(line) for line in lines]
     numbers = (
         ("PSS", details.pss_bytes, "its share, where several map the same pages"),
-        ("shared", details.shared_bytes, "other mappings have these pages too: COLD and PAGEOUT skip them"),
-        ("referenced", details.referenced_bytes, "used since it was last looked by the kernel"),
+        ("shared", details.shared_bytes, "others map these pages too: COLD and PAGEOUT skip them"),
+        ("referenced", details.referenced_bytes, "marked as used since the kernel last looked"),
         ("anonymous", details.anonymous_bytes, "has no file behind it: goes to swap"),
         ("huge", details.huge_bytes, "in huge pages"),
         ("locked", details.locked_bytes, "may not leave RAM"),
     )
     lines += [f"{name:<11} {size(number):<7} {words}" for name, number, words in numbers]
-    lines += ["", "Flags"]
+    return [safe(line) for line in lines]
+
+
+def explain_flags(row: MappedVma) -> list[SafeText]:
+    """Return the VmFlags in words."""
+    lines = ["", "Flags"]
+    if row.flags is None:
+        lines.append("  ?         smaps was not read, or may not be")
     lines += [
         f"  {flag:<9} {FLAG_WORDS.get(flag, 'a flag that memtui does not know')}" for flag in row.flags or ()
     ]
@@ -98,7 +105,7 @@ def explain_mappers(mappers: Mappers | None, words: str) -> list[SafeText]:
     if not mappers.found:
         lines.append("  none was seen" if mappers.unreadable else "  none")
     if mappers.unreadable:
-        lines.append(f"  ? {unread}: run as root to see them")
+        lines.append(f"  ? {unread}")
     return [safe(line) for line in lines]
 
 

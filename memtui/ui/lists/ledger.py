@@ -85,7 +85,8 @@ def describe_entry(entry: HistoryEntry) -> list[SafeText]:
         f"moved      {_moved(entry)}",
     ]
     for look in entry.back:
-        after, faults = look.get("after_s", "?"), look.get("major_faults")
+        after_s, faults = look.get("after_s"), look.get("major_faults")
+        after = f"{after_s:.0f}" if isinstance(after_s, (int, float)) else "?"
         lines.append(
             f"back       {size(_number(look.get('back_bytes')))} after {after} s, "
             f"{'?' if faults is None else faults} major faults"

@@ -39,8 +39,8 @@ def describe_restore_needs(
         SafeText(""),
         safe(f"needs      {size(wanted)} of memory; {size(available)} is available now"),
         SafeText("           the right to read the memory of the target (ptrace)"),
-        SafeText("does       reads one byte of each page; no code of the target runs, and it is not held"),
-        SafeText("           only while memory is available; Esc and ! end it at the next step"),
+        SafeText("does       reads a byte of each page; the target is not held"),
+        SafeText("           stops where memory gets short; Esc and ! end it"),
     )
 
 

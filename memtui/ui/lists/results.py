@@ -17,12 +17,16 @@ from memtui.ui.rows import Cell, Column, Line
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A report, with the advice that it is about, and the looks back at it that were kept, and the last."""
+    """A report, with the advice that it is about, and the looks back at it that were kept, and the last.
+
+    ``was_restored`` tells that what is back was put back, so that it no longer speaks of the advice.
+    """
 
     advice: Advice
     report: TargetReport
     looks: tuple[Back, ...] = ()
     last_is_kept: bool = True
+    was_restored: bool = False
 
     @property
     def id(self) -> str:
@@ -42,6 +46,8 @@ class Result:
     @property
     def stayed(self) -> Stayed | None:
         """What the last look says; None where there was none, or it cannot say."""
+        if self.was_restored:
+            return None
         return stayed(self.report.moved_bytes, self.looks[-1]) if self.looks else None
 
 
@@ -112,7 +118,6 @@ def _result_line(result: Result) -> Line:
     report = result.report
     target = safe(f"{report.planned.process.pid} {report.planned.name}")
     frozen = report.freeze is not Freeze.OFF
-    how = result.stayed
     cells = (
         Cell(time_of_day(report.time), "dim"),
         Cell(SafeText(result.advice.value)),
@@ -122,7 +127,7 @@ def _result_line(result: Result) -> Line:
         Cell(size(report.advised_bytes)),
         Cell(_moved(result.advice, report)),
         Cell(size_or_dash(result.back_bytes, bool(result.looks))),
-        Cell(SafeText("" if how is None else _STAYED[how][0]), "" if how is None else _STAYED[how][1]),
+        _stayed_cell(result),
         Cell(change(report.total("rss_before_bytes"), report.total("rss_after_bytes"))),
         Cell(change(report.total("swap_before_bytes"), report.total("swap_after_bytes"))),
         Cell(SafeText(report.freeze.value)),
@@ -132,6 +137,13 @@ def _result_line(result: Result) -> Line:
         Cell(target),
     )
     return Line(outcome_glyph(report.outcome), "", cells)
+
+
+def _stayed_cell(result: Result) -> Cell:
+    if result.was_restored:
+        return Cell(SafeText("restored"), "dim")
+    how = result.stayed
+    return Cell(SafeText("")) if how is None else Cell(SafeText(_STAYED[how][0]), _STAYED[how][1])
 
 
 def _restored_line(report: RestoreReport) -> Line:

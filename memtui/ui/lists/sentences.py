@@ -53,7 +53,7 @@ def describe_thorough(advice: Advice) -> SafeText:
     """Return what asking again does."""
     if advice is not Advice.PAGEOUT:
         return SafeText("for PAGEOUT only")
-    return SafeText("asks again, CPU after CPU, for pages that wait in their batches: takes longer")
+    return SafeText("asks again, CPU by CPU, for batched pages; slower")
 
 
 def describe_freeze(target: TargetPlan) -> SafeText:
@@ -137,6 +137,7 @@ def describe_report(result: Result) -> list[SafeText]:
         f"forecast   {size(forecast_of(report))}",
         f"advised    {size(report.advised_bytes)}  the kernel's word: what it walked, not what it did",
         f"moved      {moved_words}",
+        *_backs(result),
         f"work       {count(report.calls, 'call')} in {count(report.holds, 'hold')}, "
         f"{duration(report.elapsed_ms)}; {held}",
         f"effect     rss {signed_size(effect.rss_delta_bytes)}  swap {signed_size(effect.swap_delta_bytes)}"
@@ -144,8 +145,14 @@ def describe_report(result: Result) -> list[SafeText]:
         f"           system-wide: MemFree {signed_size(effect.mem_free_delta_bytes)}  "
         f"SwapCached {signed_size(effect.swap_cached_delta_bytes)}",
     ]
-    lines += [f"back       {describe_back(report.moved_bytes, back)}" for back in result.looks]
     return [safe(line) for line in (*lines, *report.told)]
+
+
+def _backs(result: Result) -> list[str]:
+    lines = [f"back       {describe_back(result.report.moved_bytes, back)}" for back in result.looks]
+    if result.was_restored:
+        lines.append("           restored since: what is back now was put back")
+    return lines
 
 
 def describe_back(moved_bytes: int | None, back: Back) -> SafeText:

@@ -138,6 +138,9 @@ class DeedsScreen(ThreePanes):
                 # Its progress, and the key that cancels it, are on the main screen.
                 while self.app.screen is not self:
                     self.app.pop_screen()
+                for plan in plans:
+                    if self.session.watcher is not None:
+                        self.session.watcher.forget(plan.id)
                 self.session.submit_restore(plans)
                 self.bottom.plan_waits()
 

@@ -6,6 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.screen import Screen
 
+from memtui.ui.commands import LESSER
 from memtui.ui.marking import Marking
 from memtui.ui.session import Session
 from memtui.ui.widgets.bottom import Bottom
@@ -38,7 +39,7 @@ class ThreePanes(Screen[None]):
             yield self.map
         yield self.results
         yield self.bottom
-        yield KeyLine()
+        yield KeyLine(LESSER)
 
     def show_pane(self, pane: Pane) -> None:
         """Make a pane the current one; on a narrow screen it is the only one shown."""
@@ -46,7 +47,8 @@ class ThreePanes(Screen[None]):
         for item in self._panes:
             item.set_class(item is pane, "-current")
         self.set_class(pane is self.results, "-results")
-        pane.table.focus()
+        # At once, not as Widget.focus() does, a moment later: the next key may be here already.
+        self.set_focus(pane.table)
 
     @property
     def current(self) -> Pane:

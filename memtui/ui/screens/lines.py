@@ -15,7 +15,7 @@ from memtui.model.vma import Kind, MappedVma
 from memtui.text import SafeText
 from memtui.ui import messages as told
 from memtui.ui.commands import CLOSE_BINDINGS, LEDGER_BINDINGS
-from memtui.ui.lists.explain import explain_mappers, explain_verdicts, explain_vma
+from memtui.ui.lists.explain import explain_flags, explain_mappers, explain_verdicts, explain_vma
 from memtui.ui.lists.ledger import describe_entry
 from memtui.ui.session import Session
 from memtui.ui.widgets.keys import KeyLine
@@ -32,7 +32,7 @@ class LinesScreen(Screen[None]):
 
     def __init__(self, lines: Sequence[SafeText] = ()) -> None:
         super().__init__(id="lines")
-        self._first = tuple(lines)
+        self._lines = tuple(lines)
         self._text = TextLines(id="lines-text")
 
     def compose(self) -> ComposeResult:
@@ -43,11 +43,13 @@ class LinesScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """Show the lines."""
-        self.show_lines(self._first)
+        self.show_lines(self._lines)
 
     def show_lines(self, lines: Sequence[SafeText]) -> None:
-        """Show other lines, or more of them."""
-        self._text.lines = tuple(lines)
+        """Show other lines, or more of them; they may come before the screen is there to show them."""
+        self._lines = tuple(lines)
+        if self._text.is_mounted:
+            self._text.lines = self._lines
 
     def action_close(self) -> None:
         """Go back."""
@@ -60,14 +62,15 @@ class ExplainScreen(LinesScreen):
     def __init__(self, turn: int, row: MappedVma, whose: SafeText) -> None:
         self._turn = turn
         self._about = [whose, *explain_vma(row)]
+        self._flags = explain_flags(row)
         self.has_file = row.kind in _WITH_FILE
         self._verdicts = explain_verdicts(None)
         self._mappers = explain_mappers(None, "looking ...") if self.has_file else []
         super().__init__(self._all())
 
     def _all(self) -> list[SafeText]:
-        # What is looked for stands last, so that nothing moves away under the reader.
-        return [*self._about, *self._verdicts, *self._mappers]
+        # What takes long to find stands last, so that nothing moves away under the reader.
+        return [*self._about, *self._verdicts, *self._flags, *self._mappers]
 
     def show_judged(self, message: told.Judged) -> None:
         """Show the verdicts, if they are of this VMA."""

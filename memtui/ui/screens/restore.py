@@ -43,7 +43,7 @@ class RestoreScreen(ModalScreen["tuple[RestorePlan, ...] | None"]):
         """Lay the dialog out."""
         with Vertical(id="restore-box"):
             yield self._title
-            with VerticalScroll(id="restore-scroll", can_focus=False):
+            with VerticalScroll(id="restore-scroll"):
                 yield self._targets
                 yield self._needs
             with Horizontal(id="restore-buttons"):

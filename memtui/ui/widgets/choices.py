@@ -35,7 +35,7 @@ class ChoiceLine(Widget):
             return Strip.blank(self.size.width, base)
         taken = self.get_component_rich_style("choice--taken")
         remark = self.get_component_rich_style("choice--remark")
-        segments = [Segment(f"{self._label:<8}", base)]
+        segments = [Segment(f"{self._label:<9}", base)]
         for index, choice in enumerate(self._choices):
             here = index == self.taken
             segments.append(Segment(f"[{choice}]" if here else f" {choice} ", taken if here else base))

@@ -6,18 +6,17 @@ from textual.app import ComposeResult
 from textual.widgets import Footer
 from textual.widgets._footer import FooterKey
 
-from memtui.ui.commands import SECOND
-
 
 class KeyLine(Footer):
-    """Textual's footer, whose lesser keys carry the class ``-second``."""
+    """Textual's footer. The keys of the ``lesser`` actions carry the class ``-lesser``."""
 
-    def __init__(self) -> None:
+    def __init__(self, lesser: frozenset[str] = frozenset()) -> None:
         super().__init__(show_command_palette=False)
+        self._lesser = lesser
 
     def compose(self) -> ComposeResult:
         """Mark the lesser keys, so that the style sheet can hide them."""
         for widget in super().compose():
-            if isinstance(widget, FooterKey) and widget.action in SECOND:
-                widget.add_class("-second")
+            if isinstance(widget, FooterKey) and widget.action in self._lesser:
+                widget.add_class("-lesser")
             yield widget

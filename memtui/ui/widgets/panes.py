@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from memtui.model.process import Process, ProcessId
 from memtui.model.vma import MappedVma, Vma, total
@@ -143,6 +144,13 @@ class ResultPane(Pane):
 
     def add(self, result: Result | RestoreResult) -> None:
         """Add a result, and go to it."""
+        if isinstance(result, RestoreResult) and result.report.restored_bytes:
+            self._results = [
+                replace(item, was_restored=True)
+                if isinstance(item, Result) and item.id == result.id
+                else item
+                for item in self._results
+            ]
         self._results.append(result)
         self.table.show(ResultRows(tuple(self._results)))
         self.table.go_to(len(self._results) - 1)
@@ -150,7 +158,7 @@ class ResultPane(Pane):
     def looked_back(self, message: LookedBack) -> Result | None:
         """Show how much has come back; return the result that it is about."""
         for at, result in enumerate(self._results):
-            if isinstance(result, Result) and result.id == message.report_id:
+            if isinstance(result, Result) and result.id == message.report_id and not result.was_restored:
                 looked = result.looked_back(message.back, kept=message.kept)
                 self._results[at] = looked
                 self.table.show(ResultRows(tuple(self._results)))
@@ -179,7 +187,9 @@ class ResultPane(Pane):
         if isinstance(result, Result):
             if result.report.held_ms:
                 words += f", held {duration(result.report.held_ms)}"
-            if result.looks:
+            if result.was_restored:
+                words += "; restored since"
+            elif result.looks:
                 words += f"; back {describe_back(result.report.moved_bytes, result.looks[-1])}"
         reason = why(report.reason, report.reason_text)
         self.say(safe(words + (f"; {reason}" if reason else "")))
