@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 
 from memtui.host import CHEAP_SMAPS_MS, Host, Target
@@ -30,11 +31,38 @@ from memtui.ui.messages import (
 DETAILS_EVERY_S = 10.0
 """smaps is read at most this often."""
 _SHARE_OF_TIME = 10
+_BREATH_S = 0.05
+_PROCESSES_EVERY = 2
+"""The list is read once in so many of the map's intervals."""
 
 
 def words_of(error: Exception) -> str:
     """Return an error as one line, raw. What nobody foresaw is named by its type."""
     return str(error) if isinstance(error, MemtuiError) else f"{type(error).__name__}: {error}"
+
+
+class Beat:
+    """When to read a thing again: as often as wished, unless that took more than a tenth of the time.
+
+    The least of the last costs counts: a first look, or one that was disturbed, is dearer than those to come.
+    """
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._costs_s: deque[float] = deque(maxlen=3)
+        self.next = time.monotonic()
+
+    @property
+    def period_s(self) -> float:
+        """How long it is from one reading to the next, just now."""
+        if len(self._costs_s) < 2:
+            return self._interval_s
+        return max(self._interval_s, min(self._costs_s) * _SHARE_OF_TIME)
+
+    def done(self, started: float, ended: float) -> None:
+        """Take in a reading: when it began and ended, on the monotonic clock."""
+        self._costs_s.append(ended - started)
+        self.next = max(started + self.period_s, ended + _BREATH_S)
 
 
 class ChosenMap:
@@ -88,8 +116,9 @@ class Sampler(threading.Thread):
         self._host = host
         self._shelf = shelf
         self._post = post
-        self._interval_s = max(0.05, interval_s)
-        self._period_s = self._interval_s
+        interval_s = max(0.05, interval_s)
+        self._map_beat = Beat(interval_s)
+        self._list_beat = Beat(interval_s * _PROCESSES_EVERY)
         self._wake = threading.Condition()
         self._stopping = False
         self._asked: ProcessId | None = None
@@ -124,7 +153,7 @@ class Sampler(threading.Thread):
 
     def run(self) -> None:
         """Read, beat by beat."""
-        next_map = next_processes = time.monotonic()
+        maps, lists = self._map_beat, self._list_beat
         while not self._stopping:
             started = time.monotonic()
             pid, anew, map_now = self._take_requests()
@@ -132,18 +161,17 @@ class Sampler(threading.Thread):
                 self._guarded(lambda pid=pid: self._find(pid))  # type: ignore[misc]
             if anew:
                 self._guarded(self._open)
-            if started >= next_processes:
-                self._guarded(self._read_processes)
-                next_processes = time.monotonic() + 2 * self._period_s
-            beat = started >= next_map
-            if beat or anew or map_now:
+            if started >= maps.next or anew or map_now:
+                began = time.monotonic()
                 self._guarded(self._look)
-            if beat:
-                self._guarded(self._read_machine)
-                cost_s = time.monotonic() - started
-                self._period_s = max(self._interval_s, cost_s * _SHARE_OF_TIME)
-                next_map = started + self._period_s
-            self._sleep_until(min(next_map, next_processes))
+                if began >= maps.next:
+                    self._guarded(self._read_machine)
+                    maps.done(began, time.monotonic())
+            if started >= lists.next:
+                began = time.monotonic()
+                self._guarded(self._read_processes)
+                lists.done(began, time.monotonic())
+            self._sleep_until(min(maps.next, lists.next))
         self._let_go()
 
     def _take_requests(self) -> tuple[int | None, bool, bool]:
@@ -218,4 +246,4 @@ class Sampler(threading.Thread):
         self._post(ProcessesRead(processes, (time.monotonic() - started) * 1000))
 
     def _read_machine(self) -> None:
-        self._post(MachineRead(self._host.machine(), self._host.facts(), self._period_s))
+        self._post(MachineRead(self._host.machine(), self._host.facts(), self._map_beat.period_s))

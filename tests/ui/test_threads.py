@@ -29,7 +29,7 @@ from memtui.ui.messages import (
     TargetDone,
 )
 from memtui.ui.operator import Operator
-from memtui.ui.sampler import ChosenMap, Sampler
+from memtui.ui.sampler import Beat, ChosenMap, Sampler
 from memtui.ui.watcher import Watcher
 from tests.fakes import FakeHost, FakeTarget, process_id, vma
 
@@ -177,11 +177,21 @@ def test_dear_readings_stretch_the_beat(inbox: Inbox, shelf: Shelf) -> None:
     sampler = Sampler(Dear(), shelf, inbox.post, 0.05)
     sampler.start()
     try:
-        inbox.wait(lambda: len(inbox.of(MachineRead)) >= 2)
-        assert inbox.of(MachineRead)[1].period_s >= 0.2
+        inbox.wait(lambda: len(inbox.of(MachineRead)) >= 3)
+        assert inbox.of(MachineRead)[2].period_s >= 0.2
     finally:
         sampler.stop()
         sampler.join(WAIT_S)
+
+
+def test_one_dear_reading_does_not_stretch_the_beat() -> None:
+    beat = Beat(1.0)
+    for cost_s, period_s in ((5.0, 1.0), (0.01, 1.0), (5.0, 1.0), (0.3, 1.0), (0.3, 3.0), (0.2, 2.0)):
+        beat.done(10.0, 10.0 + cost_s)
+        assert beat.period_s == pytest.approx(period_s)
+    assert beat.next == pytest.approx(12.0)
+    beat.done(10.0, 15.0)
+    assert beat.next > 15.0
 
 
 @pytest.mark.parametrize(("cost_ms", "looks"), [(20.0, [True, False, True]), (150.0, [True, False, False])])
