@@ -12,7 +12,17 @@ sys.path.insert(0, str(HERE.parent))
 from memtui.ui.app import MemtuiApp  # noqa: E402
 from memtui.ui.options import UiOptions  # noqa: E402
 from tests.fakes import HOSTILE, PROCESSES, FakeHost  # noqa: E402
-from tests.ui.driving import advise, mark_regions, settled, start  # noqa: E402
+from memtui.ui.lists.results import RestoreResult  # noqa: E402
+from tests.ui.driving import (  # noqa: E402
+    advise,
+    index_of,
+    look_back,
+    mark_regions,
+    rows_of,
+    settled,
+    start,
+    until,
+)
 
 WIDE, NARROW = (120, 36), (80, 24)
 PICTURED = tuple(item for item in PROCESSES if item.name not in HOSTILE)
@@ -36,10 +46,26 @@ async def picture(folder: Path) -> None:
         await pilot.press("U")
         await mark_regions(shown, pilot, "cold region", "shared with a child", "file", "locked")
         await advise(shown, pilot)
+        await look_back(shown, pilot, 1, 0)
+        await look_back(shown, pilot, 10, 1228 << 10)
         shown.save_screenshot("main.svg", str(folder))
         await pilot.press("tab", "enter")
         await settled(shown, pilot)
         shown.save_screenshot("result.svg", str(folder))
+        await pilot.press("escape", "R")
+        await settled(shown, pilot)
+        shown.save_screenshot("restore.svg", str(folder))
+        await pilot.press("y")
+        await until(lambda: isinstance(shown.main.results.newest, RestoreResult), pilot)
+        await until(lambda: not shown.main.bottom.running, pilot)
+        await pilot.press("at")
+        await settled(shown, pilot)
+        shown.save_screenshot("ledger.svg", str(folder))
+        await pilot.press("escape", "shift+tab")
+        shown.main.map.table.go_to(rows_of(shown).key(index_of(shown, "file")))
+        await pilot.press("x")
+        await settled(shown, pilot)
+        shown.save_screenshot("explain.svg", str(folder))
     shown = app()
     async with shown.run_test(size=NARROW) as pilot:
         await start(shown, pilot)

@@ -358,7 +358,11 @@ class FakeHost:
             if advice is Advice.COLLAPSE and verdict.will is Will.YES:
                 holes = row.vma.size_bytes // 4
                 verdict = replace(verdict, reasons=(WhyBytes(Reason.RSS_GROWS, holes),))
-            planned.append(PlannedRange(row.vma.range, name, row.vma.identity, row.kind, verdict))
+            planned.append(
+                PlannedRange(
+                    row.vma.range, name, row.vma.identity, row.kind, replace(verdict, is_estimate=False)
+                )
+            )
         return TargetPlan(
             process=target.process,
             name=target.name,
@@ -533,6 +537,9 @@ class FakeHost:
         for page, moved in zip(self._held[plan.process], self._reports[plan.id].ranges, strict=False):
             if done == wanted and page.vma.range == moved.planned.range:
                 page.rss_bytes, page.swap_bytes = moved.rss_before_bytes, moved.swap_before_bytes
+        self.entries = [
+            replace(entry, restored_bytes=done) if entry.id == plan.id else entry for entry in self.entries
+        ]
         return RestoreReport(
             planned=plan,
             time="2026-01-02T03:05:06Z",

@@ -263,6 +263,10 @@ def _sync_folder(folder: Path) -> None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
+    except OSError as error:
+        # Not every file system can do that; the line itself is on disk.
+        if error.errno != errno.EINVAL:
+            raise
     finally:
         os.close(fd)
 

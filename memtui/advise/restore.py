@@ -21,6 +21,7 @@ from memtui.linux import machine
 from memtui.linux.filecache import open_mapped
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.memory_file import MemoryFile, data_within
+from memtui.linux.memory_limit import MemoryLimits
 from memtui.linux.pagemap import PageReader
 from memtui.linux.procfs import parse_maps
 from memtui.model.errors import MemtuiError
@@ -45,7 +46,10 @@ STEP_BYTES = 1 << 20
 
 FLOOR_SHARE = 0.05
 FLOOR_LEAST_BYTES = 64 << 20
-"""What must stay available of the machine's memory (MemAvailable): a share of it all, and at least this."""
+"""What must stay available of the machine's memory (MemAvailable): a share of it all, and at least this.
+
+The share holds for the limits of the target's cgroups too.
+"""
 
 _USERFAULTFD_FLAGS = frozenset({"um", "uw", "ui"})
 
@@ -75,6 +79,7 @@ class Restorer:
         self._recheck = Recheck(handle)
         self._identities = [item.identity for item in moved.stretches]
         self._starts = [item.range.start for item in moved.stretches]
+        self._limits = MemoryLimits(handle.pid)
         self._vmas: tuple[Vma, ...] = ()
         self._stopped: Reason | None = None
 
@@ -150,7 +155,9 @@ class Restorer:
             return Reason.CANCELLED
         if self._handle.is_dead():
             return Reason.EXITED
-        return None if memory_allows(next_bytes) else Reason.MEMORY_LOW
+        if not memory_allows(next_bytes):
+            return Reason.MEMORY_LOW
+        return None if self._limits.allow(next_bytes, FLOOR_SHARE) else Reason.MEMORY_LIMIT
 
     def _bring(self, memory: MemoryFile, step: RangeSet, found: Survey) -> None:
         """Read one step's pages, those of them that still are what they were."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from memtui.advise.cutting import Piece
 from memtui.model.advice import Advice
-from memtui.model.pages import HUGE, PRESENT, ZERO, RawRun, resident, swapped, tally_by_span
+from memtui.model.pages import HUGE, PRESENT, SWAPPED, ZERO, RawRun, cut, resident, tally_by_span
 from memtui.model.plan import PlannedRange
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, subtract
 from memtui.model.reasons import Reason, reason_of_errno
@@ -97,6 +97,9 @@ def add_seen(
     for at, piece in enumerate(called):
         tally = tallies[piece.owner]
         tally.seen = True
+        if tally.planned.kind is Kind.HUGETLB:
+            # The page table has it as present; RSS leaves it out (KERNEL.md 3.2).
+            continue
         tally.rss_before_bytes += was.rss_bytes[at]
         tally.rss_after_bytes += now.rss_bytes[at]
         tally.swap_before_bytes += was.swap_bytes[at]
@@ -108,25 +111,29 @@ def add_seen(
             tally.moved_bytes += huge_now[at] - huge_was[at]
     if advice is not Advice.PAGEOUT:
         return ()
-    return _add_left(tallies, called, before, after)
+    return _add_left(tallies, called, (before, was.rss_bytes), (after, now.rss_bytes))
+
+
+_Look = tuple[Sequence[RawRun], Sequence[int]]
+"""What was seen of the pages, and RSS of each piece by it."""
 
 
 def _add_left(
-    tallies: Sequence[RangeTally], called: Sequence[Piece], before: Sequence[RawRun], after: Sequence[RawRun]
+    tallies: Sequence[RangeTally], called: Sequence[Piece], first: _Look, second: _Look
 ) -> RangeSet:
     """Add, page by page, what left RSS, where it went, and what came; return the pages that left."""
+    (before, was), (after, now) = first, second
     spans = [(piece.start, piece.end) for piece in called]
     left = subtract(resident(before), resident(after))
-    came = subtract(resident(after), resident(before))
-    out = intersect(left, swapped(after))
-    sums = (
-        tally_by_span(spans, [(item.start, item.end, PRESENT) for item in some]).rss_bytes
-        for some in (left, came, out)
-    )
-    for piece, left_bytes, came_bytes, out_bytes in zip(called, *sums, strict=True):
+    out = cut((run for run in after if run[2] & SWAPPED), left)
+    left_by_piece = tally_by_span(spans, ((item.start, item.end, PRESENT) for item in left)).rss_bytes
+    out_by_piece = tally_by_span(spans, out).swap_bytes
+    for piece, rss_was, rss_now, left_bytes, out_bytes in zip(
+        called, was, now, left_by_piece, out_by_piece, strict=True
+    ):
         tally = tallies[piece.owner]
         tally.moved_bytes += left_bytes
-        tally.came_bytes += came_bytes
+        tally.came_bytes += rss_now - rss_was + left_bytes
         tally.swapped_bytes += out_bytes
     # The looks may show what lies between the pieces too.
     return intersect(left, tuple(Range(start, end) for start, end in spans))

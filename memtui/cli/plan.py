@@ -9,6 +9,7 @@ from memtui.cli.output import print_json, print_table, short_name, shortlist
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.foretold import forecast_in_words, rest_in_words
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.text import address_range, safe, size
 
@@ -52,17 +53,18 @@ def _print_target(plan: Plan, item: TargetPlan) -> None:
     )
     if rest:
         print(f"  {rest}")
+    print(f"  {forecast_in_words(plan.advice, item)}")
 
 
 def _row(part: PlannedRange) -> tuple[str, ...]:
-    why = "; ".join(f"{reason.reason.text} ({size(reason.count_bytes)})" for reason in part.verdict.reasons)
+    about = "~" if part.verdict.is_estimate else ""
     return (
         size(part.requested_bytes),
-        size(part.verdict.forecast_bytes),
+        f"{about}{size(part.verdict.forecast_bytes)}",
         part.verdict.will.value,
         address_range(part.range.start, part.range.end),
         short_name(part.name),
-        why,
+        rest_in_words(part.verdict.reasons),
     )
 
 

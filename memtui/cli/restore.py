@@ -31,11 +31,12 @@ def run(arguments: argparse.Namespace) -> int:
             print_json(map(wire.restore_report, reports))
         else:
             for report in reports:
-                _print(report)
-    for report in reports:
-        if report.reason is not None and report.planned.blocked is not None and _code(report) != exitcode.ALL:
-            words = with_step(report.reason_text or report.reason.text, report.reason)
-            complain(f"process {report.planned.process.pid}: {words}")
+                if not _is_error(report):
+                    _print(report)
+    for report in filter(_is_error, reports):
+        reason = report.reason or Reason.FAILED
+        words = with_step(report.reason_text or reason.text, reason)
+        complain(f"restore of {report.planned.id}: process {report.planned.process.pid}: {words}")
     if warning:
         complain(warning)
     return _code_of(reports)
@@ -54,6 +55,11 @@ def _code(report: RestoreReport) -> int:
     return exitcode.ALL if report.outcome is Outcome.DONE or all_back else exitcode.PART
 
 
+def _is_error(report: RestoreReport) -> bool:
+    """Whether nothing could be tried."""
+    return report.planned.blocked is not None and _code(report) == exitcode.PART
+
+
 def _code_of(reports: Sequence[RestoreReport]) -> int:
     return exitcode.of_all([_code(report) for report in reports])
 
@@ -66,5 +72,6 @@ def _print(report: RestoreReport) -> None:
     print(f", came along {size(report.also_back_bytes)}, still out {size(report.still_out_bytes)}")
     for line in report.told:
         print(f"  {safe(line)}")
-    if report.reason_text and report.reason_text not in report.told:
-        print(f"  {safe(report.reason_text)}")
+    words = report.reason_text
+    if words and not any(words in line for line in report.told):
+        print(f"  {safe(words)}")

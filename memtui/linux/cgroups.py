@@ -18,19 +18,26 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A mount of the version 2 hierarchy: which part of it (``root``), and where (``point``)."""
+    """A mount of a hierarchy: which part of it (``root``), and where (``point``)."""
 
     root: str
     point: str
 
 
-def mounts() -> list[Mount]:
-    """Return where the version 2 hierarchy is mounted, as we see it (proc_pid_mountinfo(5))."""
+def mounts(controller: str | None = None) -> list[Mount]:
+    """Return where the version 2 hierarchy is mounted, as we see it (proc_pid_mountinfo(5)).
+
+    With ``controller``, where the version 1 hierarchy is that has it.
+    """
     found = []
     for line in decode(read_file("/proc/self/mountinfo")).split("\n"):
         before, _, after = line.partition(" - ")
         fields = before.split(" ")
-        if after.startswith("cgroup2 ") and len(fields) >= 5:
+        if controller is None:
+            wanted = after.startswith("cgroup2 ")
+        else:
+            wanted = after.startswith("cgroup ") and controller in after.split(" ")[-1].split(",")
+        if wanted and len(fields) >= 5:
             found.append(Mount(_unescaped(fields[3]), _unescaped(fields[4])))
     return found
 

@@ -131,8 +131,9 @@ class PageSurvey:
             counts = [0] * 6
 
     def _page_facts(self, counts: Sequence[int]) -> PageFacts:
-        found = (counts[what] * PAGE_BYTES for what in _COUNTED)
-        return PageFacts(*found, folios_known=self._folios is not None)
+        own_anonymous, own_file, shared, swapped, stuck = (counts[what] * PAGE_BYTES for what in _COUNTED)
+        known = self._folios is not None
+        return PageFacts(own_anonymous, own_file, shared, swapped, stuck, folios_known=known)
 
     def _stretches(self, runs: Iterator[RawRun], borders: Sequence[int]) -> Iterator[Stretch]:
         """Read the entries of runs, neighbours together: a read costs more than a few empty entries."""

@@ -27,7 +27,7 @@ def error_of(error: OSError, pid: int) -> MemtuiError:
     if error.errno in (errno.EACCES, errno.EPERM):
         # The superuser is refused by what holds more capabilities (ptrace(2), access mode checking).
         return NotPermitted(Reason.NOT_READABLE if os.geteuid() else Reason.MORE_CAPABLE, subject)
-    reason = reason_of_call("", error.errno or 0)
+    reason = reason_of_call(str(error.filename), error.errno or 0)
     return MemtuiError(reason, subject, f"{error.strerror} ({error.filename})")
 
 

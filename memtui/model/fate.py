@@ -88,17 +88,21 @@ def _pageout(report: TargetReport, swaps: Collection[SwapKind]) -> Iterator[str]
         yield "Whether anything left RSS could not be seen."
         return
     seen = [item for item in report.ranges if item.moved_bytes is not None]
+    unseen = sum(item.advised_bytes for item in report.ranges if item.moved_bytes is None)
     where = _where(seen)
     if moved:
         yield f"{size(moved)} left RSS" + (f": {', '.join(where)}." if where else ".")
     else:
         yield "Nothing left RSS."
-    if _total(seen, "swapped_bytes") or _fell(_shmem(seen)):
+    shared_memory = [item for item in seen if item.planned.kind is Kind.SHMEM and item.moved_bytes]
+    if (moved and _total(seen, "swapped_bytes")) or _fell(shared_memory):
         yield from _of_swap(swaps)
-    yield from _of_shared_memory(_shmem(seen))
+    yield from _of_shared_memory(shared_memory)
     yield from _of_files([item for item in seen if _is_file(item)])
     if came := _total(seen, "came_bytes"):
         yield f"{size(came)} came into RSS meanwhile."
+    if unseen:
+        yield f"What became of {size(unseen)} more could not be seen."
     split = -(report.effect.huge_delta_bytes or 0) - moved
     if split > 0:
         yield f"At least {size(split)} of huge pages were split into small ones."
@@ -231,10 +235,6 @@ _TELLERS = {
 
 def _is_file(item: RangeReport) -> bool:
     return item.planned.kind not in ANONYMOUS_KINDS and item.planned.kind is not Kind.SHMEM
-
-
-def _shmem(items: Iterable[RangeReport]) -> list[RangeReport]:
-    return [item for item in items if item.planned.kind is Kind.SHMEM]
 
 
 def _fell(items: Sequence[RangeReport]) -> bool:

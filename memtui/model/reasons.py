@@ -94,6 +94,7 @@ class Reason(str, Enum):
     PAGES_UNKNOWN = "pages_unknown"
     NO_ATTACH = "no_attach"
     MEMORY_LOW = "memory_low"
+    MEMORY_LIMIT = "memory_limit"
     USERFAULTFD = "userfaultfd"
     PAGE_GONE = "page_gone"
     PAGE_UNREADABLE = "page_unreadable"
@@ -235,6 +236,11 @@ _TABLE: dict[Reason, _Words] = {
         "run as root: see `memtui doctor`",
     ),
     Reason.MEMORY_LOW: _Words("too little memory is available", "free memory, then restore again"),
+    Reason.MEMORY_LIMIT: _Words(
+        "its cgroup has too little room for it (memory.max), or its limit cannot be seen: at the limit the"
+        " kernel kills",
+        "raise memory.max of its cgroup, then restore again",
+    ),
     Reason.USERFAULTFD: _Words("userfaultfd serves these pages: reading them would wake its server"),
     Reason.PAGE_GONE: _Words("the page is no longer there to be read"),
     Reason.PAGE_UNREADABLE: _Words(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from memtui.model.errors import with_step
 from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
@@ -102,8 +103,7 @@ def outcome_of(seen: Restored) -> tuple[Outcome, Reason | None]:
     if seen.stopped is Reason.CANCELLED:
         return Outcome.CANCELLED, Reason.CANCELLED
     if seen.wanted_bytes == 0:
-        lost = _main(seen.lost) if not seen.already_back_bytes else None
-        return Outcome.NO_EFFECT, lost or Reason.ALL_BACK
+        return Outcome.NO_EFFECT, Reason.ALL_BACK
     if seen.restored_bytes is None:
         return Outcome.UNVERIFIED, Reason.CANNOT_SHOW
     if seen.restored_bytes >= seen.wanted_bytes:
@@ -127,9 +127,16 @@ def told_of(seen: Restored) -> tuple[str, ...]:
     lines += [
         f"{size(count)} not brought back: {reason.text}" for reason, count in seen.left.items() if count
     ]
+    rest = seen.wanted_bytes - (seen.restored_bytes or 0) - sum(seen.left.values())
+    if seen.stopped is not None and seen.restored_bytes is not None and rest > 0:
+        lines.append(_not_back(seen.stopped, rest))
     if seen.also_back_bytes:
         lines.append(
             f"{size(seen.also_back_bytes)} came along that were not asked for: neighbours that the kernel"
             " maps with them, and what the target touched meanwhile"
         )
     return tuple(lines)
+
+
+def _not_back(reason: Reason, count_bytes: int) -> str:
+    return f"{size(count_bytes)} not brought back: {with_step(reason.text, reason)}"

@@ -60,7 +60,7 @@ class Session:
         self.machine: MachineState | None = None
         self.sampler = Sampler(host, self.shelf, post, options.interval_s) if sampling else None
         self.operator = None if options.read_only else Operator(host, self.shelf, post)
-        self.watcher = None if options.read_only else Watcher(host, post)
+        self.watcher = Watcher(host, post) if sampling and not options.read_only else None
         self.clerk = Clerk(post)
 
     def start(self) -> None:

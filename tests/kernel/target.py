@@ -29,7 +29,7 @@ libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 PAGE = mmap.PAGESIZE
-SHARED, PRIVATE, FIXED, ANONYMOUS, NORESERVE = 1, 2, 0x10, 0x20, 0x4000
+SHARED, PRIVATE, FIXED, ANONYMOUS, NORESERVE, HUGETLB = 1, 2, 0x10, 0x20, 0x4000, 0x40000
 SYS_EXIT = {"x86_64": 60, "aarch64": 93}
 SYS_USERFAULTFD = {"x86_64": 323, "aarch64": 282}
 PR_SET_VMA, PR_SET_VMA_ANON_NAME = 0x53564D41, 0
@@ -51,6 +51,7 @@ def map_memory(
     no_reserve: bool = False,
     path: str | None = None,
     fill: int | None = None,
+    hugetlb: bool = False,
 ) -> int:
     """Map and, with ``fill`` as the seed, write every page; return the address.
 
@@ -59,7 +60,12 @@ def map_memory(
     if not at:
         room = checked(libc.mmap(0, size + align + 2 * PAGE, 0, PRIVATE | ANONYMOUS | NORESERVE, -1, 0))
         at = -(-(room + PAGE) // align) * align
-    flags = FIXED | (SHARED if shared else PRIVATE) | (NORESERVE if no_reserve else 0)
+    flags = (
+        FIXED
+        | (SHARED if shared else PRIVATE)
+        | (NORESERVE if no_reserve else 0)
+        | (HUGETLB if hugetlb else 0)
+    )
     if path is None:
         address = checked(libc.mmap(at, size, protection, flags | ANONYMOUS, -1, 0))
     else:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
+import json
 import os
+import signal
 import struct
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +17,7 @@ import pytest
 from memtui.advise import restore as restoring
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
+from memtui.linux import memory_file
 from memtui.linux.memory_file import MemoryFile
 from memtui.model.advice import Advice
 from memtui.model.plan import Freeze, Mark
@@ -29,9 +32,11 @@ from tests.kernel.toolkit import (
     MIB,
     NOBODY,
     PAGE,
+    REPOSITORY,
     RESIDUE_BYTES,
     Child,
     at,
+    command,
     memtui,
     one_line,
     rows,
@@ -40,7 +45,6 @@ from tests.kernel.toolkit import (
 )
 
 SIZE = 16 * MIB
-libc = ctypes.CDLL(None, use_errno=True)
 
 
 @pytest.fixture
@@ -209,6 +213,19 @@ def test_holes_of_shared_memory_stay_holes(host: LocalHost, child: Child) -> Non
 
 
 @pytest.mark.usefixtures("swap_file")
+def test_where_holes_cannot_be_told_nothing_is_read(
+    host: LocalHost, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for a user without CAP_SYS_ADMIN, who may not open what is behind the mapping."""
+    start = child.map(MIB, shared=True, fill=3)
+    page_out(host, child, (start, MIB))
+    monkeypatch.setattr(memory_file, "open_mapped", lambda _pid, _vma: None)
+    restored = restore(host)
+    assert (restored.outcome, restored.reason) == (Outcome.REFUSED, Reason.HOLES_UNKNOWN)
+    assert at(child.pid, start).rss <= RESIDUE_BYTES
+
+
+@pytest.mark.usefixtures("swap_file")
 def test_a_file_that_was_cut_off_is_not_read_beyond_its_end(
     host: LocalHost, child: Child, disk_file: Path
 ) -> None:
@@ -287,6 +304,44 @@ def test_it_stops_while_memory_is_short(
     assert (restored.outcome, restored.reason) == (Outcome.REFUSED, Reason.MEMORY_LOW)
     assert restored.still_out_bytes == restored.wanted_bytes
     assert at(child.pid, start).rss <= RESIDUE_BYTES
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A memory cgroup of our own, of whichever version has the controller here."""
+    top = Path("/sys/fs/cgroup/memory")
+    if not top.is_dir():
+        top = Path("/sys/fs/cgroup")
+        enabled = (
+            (top / "cgroup.subtree_control").read_text() if top.joinpath("cgroup.procs").exists() else ""
+        )
+        need("memory" in enabled.split(), "no memory cgroups on this machine")
+    folder = top / f"memtui-test-{os.getpid()}"
+    folder.mkdir()
+    yield folder
+    wait_until(lambda: not (folder / "cgroup.procs").read_text(), "the group is empty")
+    folder.rmdir()
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_a_target_at_the_limit_of_its_cgroup_is_not_killed(group: Path, tmp_path: Path) -> None:
+    """What we bring in is charged to its group: without a look at the limit the kernel kills it."""
+    size = 64 * MIB
+    with Child() as child, LocalHost(tmp_path) as host:
+        (group / "cgroup.procs").write_text(str(child.pid))
+        start, locked = child.map(size, fill=3), child.map(size // 4, fill=4)
+        page_out(host, child, (start, size))
+        child.do("lock", address=locked, size=size // 4)
+        limit = next(name for name in ("memory.limit_in_bytes", "memory.max") if (group / name).exists())
+        # What is in the swap cache still is charged too: a lower limit has it go.
+        for part in (2, 3):
+            (group / limit).write_text(str(size * part // 4))
+        restored = restore(host)
+        assert (restored.outcome, restored.reason) == (Outcome.PARTIAL, Reason.MEMORY_LIMIT)
+        assert MIB <= at(child.pid, start).rss <= size // 2
+        assert any("its cgroup has too little room" in line for line in restored.told)
+        (group / limit).write_text(str(4 * size))
+        assert restore(host).outcome is Outcome.DONE
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -427,6 +482,28 @@ def test_the_command(child: Child, tmp_path: Path) -> None:
     assert "no_effect" in again.stdout
     (entry,) = rows(memtui("history", "--json", state_dir=tmp_path))
     assert entry["restored_bytes"] == moved["moved_bytes"]
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_an_interrupt_ends_it_and_says_how_far_it_came(child: Child, tmp_path: Path) -> None:
+    size = 256 * MIB
+    start = child.map(size, fill=3)
+    part = ("--range", span(start, size), "--freeze", "off")
+    memtui("advise", "pageout", child.pid, *part, state_dir=tmp_path)
+    process = subprocess.Popen(
+        command("--state-dir", tmp_path, "restore", "--json"),
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: at(child.pid, start).rss > 4 * MIB, "the first pages are back")
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=20)
+    assert process.returncode == 5
+    row = json.loads(told)
+    assert row["outcome"] == "cancelled"
+    assert row["restored_bytes"] == at(child.pid, start).rss
+    assert row["restored_bytes"] + row["still_out_bytes"] == row["wanted_bytes"]
 
 
 @pytest.mark.usefixtures("swap_file")

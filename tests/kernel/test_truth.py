@@ -271,6 +271,38 @@ def test_fact_3_3_the_zero_page_takes_no_memory(host: LocalHost, child: Child) -
     assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, Reason.ZERO_PAGE)
 
 
+@pytest.fixture
+def hugetlb_page() -> Iterator[None]:
+    """One page of hugetlb memory for the whole machine, and as many as before at the end."""
+    setting = Path("/proc/sys/vm/nr_hugepages")
+    before = int(setting.read_text())
+    setting.write_text(str(before + 1))
+    try:
+        need(int(setting.read_text()) > before, "no hugetlb page can be had")
+        yield
+    finally:
+        setting.write_text(str(before))
+
+
+@pytest.mark.parametrize("advice", list(Advice))
+def test_fact_3_2_hugetlb_memory_is_in_no_rss(
+    hugetlb_page: None, host: LocalHost, child: Child, advice: Advice
+) -> None:
+    """The page table shows it present: it must not be called resident, nor moved."""
+    start = child.map(HUGE, align=HUGE, hugetlb=True, fill=1)
+    assert at(child.pid, start).rss == 0
+    assert at(child.pid, start).fields["Private_Hugetlb"] == HUGE
+    report = give(host, child, advice, start, HUGE)
+    child.do("unmap", address=start, size=HUGE)
+    (part,) = report.ranges
+    assert not part.moved_bytes
+    if advice is Advice.WILLNEED:
+        assert (part.outcome, part.reason) == (Outcome.NO_EFFECT, Reason.LOCKED_IN_RAM)
+        assert not part.rss_before_bytes
+    else:
+        assert (part.outcome, part.reason, part.advised_bytes) == (Outcome.REFUSED, Reason.HUGETLB, 0)
+
+
 @pytest.mark.parametrize("shared", [False, True])
 def test_fact_3_3_clean_pages_of_a_file_are_freed(
     host: LocalHost, child: Child, disk_folder: Path, shared: bool

@@ -9,10 +9,13 @@ from typing import Any
 from textual.pilot import Pilot
 
 from memtui.model.process import Process
+from memtui.model.report import Back
 from memtui.ui.app import MemtuiApp
 from memtui.ui.lists.map import MapRows
+from memtui.ui.lists.results import Result
 from memtui.ui.marks import Shelf
-from memtui.ui.messages import MachineRead, MapRead, MapView, PidFound, ProcessesRead
+from memtui.ui.messages import LookedBack, MachineRead, MapRead, MapView, PidFound, ProcessesRead
+from memtui.ui.watcher import KEPT_S
 from tests.fakes import FACTS, FakeHost, FakeTarget, process_id
 
 WAIT_S = 10.0
@@ -115,6 +118,15 @@ async def advise(app: MemtuiApp, pilot: Pilot[Any]) -> None:
     if view is not None:
         assert isinstance(view.target, FakeTarget)
         await read_map(app, pilot, view.target)
+
+
+async def look_back(app: MemtuiApp, pilot: Pilot[Any], after_s: float, back_bytes: int | None) -> None:
+    """Push a look back at the newest result, as the watcher would."""
+    result = app.main.results.newest
+    assert isinstance(result, Result)
+    kept = after_s in KEPT_S
+    app.main.post_message(LookedBack(result.id, Back(after_s, back_bytes, 7, 0.4), kept=kept))
+    await pilot.pause()
 
 
 def screen_lines(app: MemtuiApp) -> list[str]:

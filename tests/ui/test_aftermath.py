@@ -17,12 +17,14 @@ from memtui.ui.screens.ledger import LedgerScreen
 from memtui.ui.screens.lines import ExplainScreen
 from memtui.ui.screens.restore import RestoreScreen
 from memtui.ui.screens.result import ResultScreen
+from memtui.ui.watcher import Watcher
 from tests.fakes import HOSTILE, MIB, FakeHost
 from tests.ui.conftest import MakeApp
 from tests.ui.driving import (
     advise,
     host_of,
     index_of,
+    look_back,
     mark_regions,
     rows_of,
     screen_lines,
@@ -54,14 +56,10 @@ async def test_the_row_counts_what_comes_back_and_says_what_it_means(
 ) -> None:
     app = make_app()
     async with app.run_test(size=size) as pilot:
-        result = await paged_out(app, pilot)
-        assert app.session.watcher is not None
-        app.session.watcher.forget(result.id)
+        await paged_out(app, pilot)
         seen = []
         for after_s, back in enumerate((MIB, 4 * MIB, None, 31 * MIB), 1):
-            kept = after_s == 1
-            app.main.post_message(LookedBack(result.id, Back(after_s, back, 7, 0.4), kept=kept))
-            await pilot.pause()
+            await look_back(app, pilot, after_s, back)
             seen.append(line_with(app, "pageout  done"))
         assert "1M stayed out" in seen[0]
         assert "4M partly" in seen[1]
@@ -75,10 +73,30 @@ async def test_the_row_counts_what_comes_back_and_says_what_it_means(
         assert "1M after 1 s, 7 major faults, psi 0.4%: stayed out" in text
         assert "after 2 s" not in text, "only looks that were kept, and the last"
         assert "31M after 4 s, 7 major faults, psi 0.4%: came back: the advice was wrong" in text
-        app.main.post_message(LookedBack(result.id, Back(5, 32 * MIB, 8), kept=False))
-        await pilot.pause()
+        await look_back(app, pilot, 5, 32 * MIB)
         assert isinstance(app.screen, ResultScreen)
-        assert "32M after 5 s, 8 major faults" in screen_text(app)
+        assert "32M after 5 s, 7 major faults" in screen_text(app)
+
+
+async def test_what_is_applied_is_watched_until_it_is_put_back(make_app: MakeApp) -> None:
+    app = make_app()
+    host, now = host_of(app), [0.0]
+    host.back_now = MIB
+    watcher = Watcher(host, app.post_to_main, lambda: now[0])
+    async with app.run_test(size=WIDE) as pilot:
+        app.session.watcher = watcher
+        result = await paged_out(app, pilot)
+        now[0] = 1.0
+        watcher.look_at_due()
+        await pilot.pause()
+        assert "1M stayed out" in line_with(app, "pageout  done")
+        await pilot.press("R")
+        await settled(app, pilot)
+        await pilot.press("y")
+        await until(lambda: isinstance(app.main.results.newest, RestoreResult), pilot)
+        now[0] = 2.0
+        watcher.look_at_due()
+        assert host.looks == [(result.id, True)]
 
 
 async def test_a_look_back_at_nothing_that_is_shown_changes_nothing(make_app: MakeApp) -> None:

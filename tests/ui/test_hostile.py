@@ -55,7 +55,22 @@ async def test_every_place_shows_it_harmlessly(make_app: MakeApp, name: str, siz
         await pilot.press("tab", "enter")
         await pilot.pause()
         assert f"PAGEOUT on 7 {safe(name)}" in check(app)
-        await pilot.press("G", "escape", "x")
+        await pilot.press("G", "escape", "tab")
+        assert shown in check(app)
+        await pilot.press("ctrl+p")
+        await pilot.pause()
+        assert check(app)
+
+
+@pytest.mark.parametrize("name", [HOSTILE[0], HOSTILE[2], HOSTILE[5]])
+async def test_what_comes_after_shows_it_harmlessly(make_app: MakeApp, name: str) -> None:
+    app = make_app(host=host_for(name))
+    shown = safe(name)[:8]
+    async with app.run_test(size=NARROW) as pilot:
+        await begin(app, pilot, name)
+        await advise(app, pilot)
+        await pilot.press("tab")
+        await pilot.press("x")
         await pilot.pause()
         assert f"PAGEOUT on 7 {safe(name)}" in check(app)
         await pilot.press("escape", "R")
@@ -73,11 +88,6 @@ async def test_every_place_shows_it_harmlessly(make_app: MakeApp, name: str, siz
         await pilot.press("end")
         await pilot.pause()
         assert safe(HOSTILE[2]) in check(app)
-        await pilot.press("escape", "tab", "tab")
-        assert shown in check(app)
-        await pilot.press("ctrl+p")
-        await pilot.pause()
-        assert check(app)
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 
 from memtui.ui.app import MemtuiApp
 from tests.ui.conftest import MakeApp
-from tests.ui.driving import advise, mark_regions, settled, start
+from tests.ui.driving import advise, index_of, look_back, mark_regions, rows_of, settled, start
 
 pytestmark = pytest.mark.skipif(
     (version("textual"), version("rich")) != ("8.2.8", "15.0.0"),
@@ -26,6 +26,8 @@ async def _main(app: MemtuiApp, pilot: Pilot[Any]) -> None:
     await start(app, pilot)
     await mark_regions(app, pilot, "cold region", "shared with a child", "locked")
     await advise(app, pilot)
+    await look_back(app, pilot, 1, 0)
+    await look_back(app, pilot, 10, 1 << 20)
 
 
 async def _plan(app: MemtuiApp, pilot: Pilot[Any]) -> None:
@@ -41,7 +43,36 @@ async def _result(app: MemtuiApp, pilot: Pilot[Any]) -> None:
     await settled(app, pilot)
 
 
-@pytest.mark.parametrize("drive", [_main, _plan, _result], ids=["main", "plan", "result"])
+async def _explain(app: MemtuiApp, pilot: Pilot[Any]) -> None:
+    await start(app, pilot)
+    app.main.map.table.go_to(rows_of(app).key(index_of(app, "file")))
+    await pilot.press("x")
+    await settled(app, pilot)
+
+
+async def _restore(app: MemtuiApp, pilot: Pilot[Any]) -> None:
+    await _main(app, pilot)
+    await pilot.press("R")
+    await settled(app, pilot)
+
+
+async def _ledger(app: MemtuiApp, pilot: Pilot[Any]) -> None:
+    await _main(app, pilot)
+    await pilot.press("at")
+    await settled(app, pilot)
+
+
+DRIVES = {
+    "main": _main,
+    "plan": _plan,
+    "result": _result,
+    "explain": _explain,
+    "restore": _restore,
+    "ledger": _ledger,
+}
+
+
+@pytest.mark.parametrize("drive", DRIVES.values(), ids=DRIVES)
 @pytest.mark.parametrize("size", [(120, 36), (80, 24)], ids=["wide", "narrow"])
 def test_screen(make_app: MakeApp, snap_compare: Compare, drive: Drive, size: tuple[int, int]) -> None:
     app = make_app()

@@ -140,6 +140,56 @@ def test_the_errno_stands_as_a_symbol_and_in_words() -> None:
     assert "cross-device" in (unknown.reason_text or "")
 
 
+@pytest.mark.parametrize(
+    ("forecast", "free", "reason"),
+    [
+        (None, 0, Reason.NO_SWAP),
+        (Reason.NO_SWAP, 0, Reason.NO_SWAP),
+        # It said that there is none, and there is: that is not why.
+        (Reason.NO_SWAP, 1 << 30, Reason.LRU_BATCH),
+        (Reason.NO_SWAP, None, Reason.NO_SWAP),
+        (Reason.SHARED_PAGES, 0, Reason.SHARED_PAGES),
+        (Reason.SKIPPED, 1 << 30, Reason.SKIPPED),
+        # Why bytes are elsewhere is no reason for those that stay.
+        (Reason.UNTOUCHED, 1 << 30, Reason.LRU_BATCH),
+        (Reason.ALREADY_OUT, 0, Reason.NO_SWAP),
+    ],
+)
+def test_why_nothing_moved_is_what_was_measured_first(
+    forecast: Reason | None, free: int | None, reason: Reason
+) -> None:
+    tally = RangeTally(
+        planned(forecast), advised_bytes=SIZE, rss_before_bytes=SIZE, rss_after_bytes=SIZE, seen=True
+    )
+    report = settle(tally, about(Advice.PAGEOUT, swap_free_bytes=free))
+    assert (report.outcome, report.reason, report.moved_bytes) == (Outcome.NO_EFFECT, reason, 0)
+
+
+def test_many_pages_that_stay_wait_in_no_batch() -> None:
+    size = 1 << 30
+    tally = RangeTally(planned(), advised_bytes=SIZE, rss_before_bytes=size, rss_after_bytes=size, seen=True)
+    assert settle(tally, about(Advice.PAGEOUT, swap_free_bytes=size)).reason is Reason.SKIPPED
+
+
+@pytest.mark.parametrize(
+    ("swapped", "zero", "reason"),
+    [(SIZE, 0, Reason.ALREADY_OUT), (0, SIZE, Reason.ZERO_PAGE), (0, 0, Reason.NOTHING_RESIDENT)],
+)
+@pytest.mark.parametrize("advice", [Advice.PAGEOUT, Advice.COLD])
+def test_why_there_was_nothing_to_take(swapped: int, zero: int, reason: Reason, advice: Advice) -> None:
+    tally = RangeTally(planned(), advised_bytes=SIZE, swap_before_bytes=swapped, zero_bytes=zero, seen=True)
+    report = settle(tally, about(advice))
+    assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, reason)
+
+
+def test_swap_of_shared_memory_is_unknown_where_only_the_page_table_was_read() -> None:
+    report = settle(
+        RangeTally(planned(kind=Kind.SHMEM), advised_bytes=SIZE, seen=True), about(Advice.PAGEOUT)
+    )
+    assert report.swap_before_bytes is report.swap_after_bytes is None
+    assert report.rss_before_bytes == 0
+
+
 def test_a_collapse_of_nothing_is_refused() -> None:
     report = settle(RangeTally(planned(), empty_bytes=SIZE), about(Advice.COLLAPSE))
     assert (report.outcome, report.reason) == (Outcome.REFUSED, Reason.NOTHING_TO_COLLAPSE)

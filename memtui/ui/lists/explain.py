@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from memtui.model.advice import Advice
 from memtui.model.errors import with_step
+from memtui.model.foretold import FORECAST_MEANS
 from memtui.model.plan import sum_reasons
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, RangeReport
@@ -15,7 +16,7 @@ from memtui.model.vma import FLAG_WORDS, MappedVma
 from memtui.text import SafeText, address_range, count, safe, size
 from memtui.ui.lists.map import name_of
 from memtui.ui.lists.results import Result
-from memtui.ui.lists.sentences import FORECAST_MEANS, describe_report
+from memtui.ui.lists.sentences import describe_report
 from memtui.ui.lists.words import will_glyph
 
 _MAPPERS_TOLD = 40

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.errors import with_step
+from memtui.model.foretold import forecast_in_words
 from memtui.model.holds import FREEZE_NOTE, FreezeChoice
 from memtui.model.plan import Freeze, Plan, TargetPlan
 from memtui.model.report import Back, RangeReport, stayed
@@ -13,18 +14,10 @@ from memtui.model.vma import FLAG_WORDS, MappedVma
 from memtui.text import SafeText, address_range, count, duration, safe, signed_size, size
 from memtui.ui.lists.map import NOTABLE_FLAGS, name_of
 from memtui.ui.lists.results import Result, forecast_of, time_of_day, why
-from memtui.ui.lists.words import rest_in_words
 
 _MOVED_MEANS = {
     Advice.PAGEOUT: "left RSS",
     Advice.COLLAPSE: "became huge pages",
-}
-
-FORECAST_MEANS = {
-    Advice.PAGEOUT: "will leave RSS",
-    Advice.COLLAPSE: "will become huge",
-    Advice.COLD: "is resident and will be aged",
-    Advice.WILLNEED: "will be read in",
 }
 
 
@@ -42,11 +35,7 @@ def describe_vma(row: MappedVma) -> SafeText:
 
 def describe_forecast(plan: Plan) -> SafeText:
     """Return of what is asked for how much is expected to come of it, and why not the rest."""
-    forecast = plan.forecast_bytes
-    expected = "? (not known how much)" if forecast is None else size(forecast)
-    words = f"of {size(plan.requested_bytes)} requested {expected} {FORECAST_MEANS[plan.advice]}"
-    rest = rest_in_words(plan.reasons)
-    return safe(f"{words}; {rest}" if rest else words)
+    return forecast_in_words(plan.advice, plan)
 
 
 def describe_thorough(advice: Advice) -> SafeText:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
-from memtui.model.verdict import Verdict, WhyBytes, Will
+from memtui.model.verdict import Verdict, Will
 from memtui.text import SafeText, safe, size
 from memtui.ui.rows import Cell
 
@@ -29,41 +26,6 @@ _WILL: dict[Will, tuple[str, str]] = {
     Will.PARTLY: ("~", "warn"),
     Will.NO: ("=", "warn"),
 }
-
-_IN_SHORT: dict[Reason, str] = {
-    Reason.ALREADY_OUT: "already out",
-    Reason.SHARED_PAGES: "shared",
-    Reason.FILE_NOT_WRITABLE: "of files you may not write",
-    Reason.NO_SWAP: "without free swap",
-    Reason.SWAP_LIMIT: "over its cgroup's swap limit",
-    Reason.PFNMAP: "device or kernel pages",
-    Reason.HUGETLB: "hugetlb",
-    Reason.NO_HUGE_PAGE: "without a whole huge page",
-    Reason.ALL_HUGE: "huge already",
-    Reason.LOCKED_IN_RAM: "in RAM for good",
-    Reason.NOTHING_RESIDENT: "not in RAM",
-    Reason.NOTHING_SWAPPED: "not in swap",
-    Reason.UNTOUCHED: "never touched",
-    Reason.CACHE_UNKNOWN: "perhaps in the page cache",
-}
-
-
-def reason_in_short(reason: Reason) -> str:
-    """Return a reason in a few words, to stand behind a number of bytes."""
-    return _IN_SHORT.get(reason, reason.value.replace("_", " "))
-
-
-def rest_in_words(reasons: Sequence[WhyBytes]) -> SafeText:
-    """Return why not all of a plan will move, in bytes: ``20M shared, 8M locked, 4M already out``."""
-    parts = [
-        f"{size(why.count_bytes)} {reason_in_short(why.reason)}"
-        for why in reasons
-        if why.reason is not Reason.RSS_GROWS and why.count_bytes != 0
-    ]
-    grows = next((why for why in reasons if why.reason is Reason.RSS_GROWS and why.count_bytes != 0), None)
-    if grows is not None:
-        parts.append(f"RSS will grow by {size(grows.count_bytes)}")
-    return SafeText(", ".join(parts))
 
 
 def outcome_cell(outcome: Outcome) -> Cell:

@@ -1,0 +1,67 @@
+"""A forecast in words: the same on the screen and in the command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from memtui.model.advice import Advice
+from memtui.model.plan import Plan, TargetPlan
+from memtui.model.reasons import Reason
+from memtui.model.verdict import WhyBytes
+from memtui.text import SafeText, size
+
+FORECAST_MEANS = {
+    Advice.PAGEOUT: "will leave RSS",
+    Advice.COLLAPSE: "will become huge",
+    Advice.COLD: "is resident and will be aged",
+    Advice.WILLNEED: "will be read in",
+}
+
+_IN_SHORT: dict[Reason, str] = {
+    Reason.ALREADY_OUT: "already out",
+    Reason.SHARED_PAGES: "shared",
+    Reason.FILE_NOT_WRITABLE: "of files you may not write",
+    Reason.NO_SWAP: "without free swap",
+    Reason.SWAP_LIMIT: "over its cgroup's swap limit",
+    Reason.PFNMAP: "device or kernel pages",
+    Reason.HUGETLB: "hugetlb",
+    Reason.NO_HUGE_PAGE: "without a whole huge page",
+    Reason.ALL_HUGE: "huge already",
+    Reason.LOCKED_IN_RAM: "in RAM for good",
+    Reason.NOTHING_RESIDENT: "not in RAM",
+    Reason.NOTHING_SWAPPED: "not in swap",
+    Reason.UNTOUCHED: "untouched",
+    Reason.CACHE_UNKNOWN: "perhaps in the page cache",
+    Reason.CACHED_ALREADY: "in the page cache already",
+    Reason.SKIPPED: "that the kernel skips",
+}
+
+
+def reason_in_short(reason: Reason) -> str:
+    """Return a reason in a few words, to stand behind a number of bytes."""
+    return _IN_SHORT.get(reason, reason.value.replace("_", " "))
+
+
+def rest_in_words(reasons: Sequence[WhyBytes]) -> SafeText:
+    """Return why not all of a plan will move, in bytes: ``20M shared, 8M locked, 4M already out``."""
+    parts = [
+        f"{size(why.count_bytes)} {reason_in_short(why.reason)}"
+        for why in reasons
+        if why.reason is not Reason.RSS_GROWS and why.count_bytes != 0
+    ]
+    grows = next((why for why in reasons if why.reason is Reason.RSS_GROWS and why.count_bytes != 0), None)
+    if grows is not None:
+        parts.append(f"RSS will grow by {size(grows.count_bytes)}")
+    return SafeText(", ".join(parts))
+
+
+def forecast_in_words(advice: Advice, of: Plan | TargetPlan) -> SafeText:
+    """Return of what is asked for how much is expected to come of it, and why not the rest."""
+    forecast = of.forecast_bytes
+    expected = "? (not known how much)" if forecast is None else size(forecast)
+    targets = of.targets if isinstance(of, Plan) else (of,)
+    if any(item.verdict.is_estimate for target in targets for item in target.ranges):
+        expected = f"about {expected} (estimated: not all of its pages may be seen)"
+    words = f"of {size(of.requested_bytes)} requested {expected} {FORECAST_MEANS[advice]}"
+    rest = rest_in_words(of.reasons)
+    return SafeText(f"{words}; {rest}" if rest else words)
