@@ -15,8 +15,9 @@ from memtui.linux import machine
 from memtui.linux.capability import FileRights
 from memtui.linux.cgroups import swap_rooms
 from memtui.linux.handle import ProcessHandle
+from memtui.linux.live import LiveResidency
+from memtui.linux.maptable import MapTable
 from memtui.linux.pagemap import PageReader, Source, residency_of_details
-from memtui.linux.procfs import parse_maps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import Residency, tally
@@ -25,7 +26,7 @@ from memtui.model.process import ProcessId, Standing
 from memtui.model.ranges import Range
 from memtui.model.select import Filter
 from memtui.model.verdict import MachineFacts, Verdict, judge
-from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaDetails
+from memtui.model.vma import AddressSpace, MappedVma, VmaDetails
 from memtui.practice.labels import labels_of
 
 _FACTS_AGE_S = 1.0
@@ -56,7 +57,8 @@ class LocalTarget:
         self._reader = PageReader(self.handle)
         self._rights = FileRights(pid)
         self._maps_text = b""
-        self._vmas: tuple[Vma, ...] = ()
+        self._table = MapTable(b"", frozenset())
+        self._live: LiveResidency | None = None
         self._details: dict[int, VmaDetails] = {}
         self._details_ms: float | None = None
         process = self.handle.process
@@ -96,7 +98,7 @@ class LocalTarget:
             residency = self._residency()
             return AddressSpace(
                 process=self.process,
-                vmas=self._vmas,
+                vmas=self._table,
                 rss_bytes=None if residency is None else residency.rss_bytes,
                 swap_bytes=None if residency is None else residency.swap_bytes,
                 details=self._details,
@@ -167,15 +169,13 @@ class LocalTarget:
         text = self.handle.read_maps()
         if text == self._maps_text:
             return
-        vmas = parse_maps(text, machine.shmem_devices(self.process.pid))
-        stood = {vma.start: vma for vma in self._vmas}
-        # What smaps said of a VMA is kept while the very same VMA stands.
-        self._details = {
-            vma.start: self._details[vma.start]
-            for vma in vmas
-            if vma.start in self._details and stood.get(vma.start) == vma
-        }
-        self._maps_text, self._vmas = text, vmas
+        table = MapTable(text, machine.shmem_devices(self.process.pid))
+        if self._details:
+            # What smaps said of a VMA is kept while the very same VMA stands.
+            same = self._table.common(table)
+            self._details = {start: row for start, row in self._details.items() if start in same}
+        self._maps_text, self._table = text, table
+        self._live = self._reader.live(table)
 
     def _read_details(self) -> None:
         began = time.monotonic()
@@ -184,9 +184,12 @@ class LocalTarget:
 
     def _residency(self) -> Residency | None:
         if self._reader.source is Source.SMAPS:
-            return residency_of_details(self._vmas, self._details)
+            return residency_of_details(self._table, self._details)
         try:
-            return self._reader.residency(self._vmas)
+            if self._live is None:
+                return self._reader.residency(self._table)
+            self._live.read()
+            return Residency(self._live.rss_bytes, self._live.swap_bytes)
         except MemtuiError:
             if self.handle.standing() is not Standing.ALIVE:
                 raise self.handle.lost_error() from None

@@ -7,7 +7,7 @@ compared, as bytes, with what it said the last time, and counted anew only where
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from memtui.linux.maptable import MapTable
@@ -30,9 +30,12 @@ class LiveResidency:
     are new ones whenever a number has changed, and the same ones while none has.
     """
 
-    def __init__(self, table: MapTable, scanner: Scanner, window_pages: int) -> None:
+    def __init__(
+        self, table: MapTable, scanner: Scanner, window_pages: int, error_of: Callable[[OSError], Exception]
+    ) -> None:
         self._scanner = scanner
         self._window_pages = window_pages
+        self._error_of = error_of
         self._starts = table.starts
         usable = len(table)
         # [vsyscall] lies above what may be scanned.
@@ -49,7 +52,7 @@ class LiveResidency:
         """Look again at all VMAs, or at those windows in which the VMAs ``only`` lie.
 
         Raises:
-            OSError: as PAGEMAP_SCAN.
+            MemtuiError: if the process has gone, or may no longer be read.
         """
         windows = range(len(self._seen)) if only is None else sorted({at // _WINDOW_VMAS for at in only})
         fresh = False
@@ -70,7 +73,10 @@ class LiveResidency:
         parts: list[bytes] = []
         finished = False
         while not finished and start < end:
-            part, finished = self._scanner.scan_raw(start, end, self._window_pages)
+            try:
+                part, finished = self._scanner.scan_raw(start, end, self._window_pages)
+            except OSError as error:
+                raise self._error_of(error) from error
             if part:
                 parts.append(part)
                 start = struct.unpack_from("=Q", part, len(part) - 16)[0]

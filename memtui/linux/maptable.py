@@ -19,8 +19,7 @@ class MapTable(Sequence[Vma]):
     def __init__(self, text: bytes, shmem_devices: frozenset[str]) -> None:
         self._text = text
         self._parse = MapLines(shmem_devices)
-        self._lines = decode(text).split("\n")
-        self._lines.pop()
+        self._lines = decode(text).split("\n")[:-1]
         self._made: list[Vma | None] = [None] * len(self._lines)
         self.starts = _starts(self._lines)
 
@@ -49,6 +48,12 @@ class MapTable(Sequence[Vma]):
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+    def common(self, other: MapTable) -> frozenset[int]:
+        """Return the start addresses of the VMAs that stand in both, unchanged."""
+        lines = dict(zip(self.starts, self._lines, strict=True))
+        there = zip(other.starts, other._lines, strict=True)
+        return frozenset(start for start, line in there if lines.get(start) == line)
 
     def holding(self, part: str) -> list[int]:
         """Return which VMAs have a part in their line, as the kernel wrote it."""

@@ -17,6 +17,8 @@ from itertools import groupby
 from typing import Protocol
 
 from memtui.linux.handle import ProcessHandle
+from memtui.linux.live import LiveResidency
+from memtui.linux.maptable import MapTable
 from memtui.linux.procfs import error_of, parse_smaps, read_process_file
 from memtui.linux.syscalls import PageScanner
 from memtui.model.errors import MemtuiError
@@ -92,6 +94,12 @@ class PageReader:
             if vma.kind is Kind.HUGETLB:
                 found.rss_bytes[index] = 0
         return Residency(found.rss_bytes, found.swap_bytes)
+
+    def live(self, table: MapTable) -> LiveResidency | None:
+        """Return the live numbers of a layout, to be read again and again; None without PAGEMAP_SCAN."""
+        if self._scanner is None or self._handle.pagemap_fd is None:
+            return None
+        return LiveResidency(table, PageScanner(self._handle.pagemap_fd), WINDOW_PAGES, self._error_of)
 
     def runs(self, within: RangeSet) -> list[RawRun] | None:
         """Return the runs of populated pages in ``within``; None where pagemap may not be read.

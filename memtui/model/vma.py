@@ -237,7 +237,7 @@ class AddressSpace:
     """
 
     process: ProcessId
-    vmas: tuple[Vma, ...]
+    vmas: Sequence[Vma]
     rss_bytes: Sequence[int | None] | None
     swap_bytes: Sequence[int | None] | None
     details: Mapping[int, VmaDetails] = field(default_factory=dict)

@@ -13,12 +13,10 @@ from memtui.host.local import LocalHost
 from memtui.linux import handle as handle_module
 from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle
-from memtui.linux.live import LiveResidency
 from memtui.linux.maptable import MapTable
-from memtui.linux.pagemap import WINDOW_PAGES, PageReader, Source
+from memtui.linux.pagemap import PageReader, Source
 from memtui.linux.processes import ProcessList
 from memtui.linux.procfs import parse_maps
-from memtui.linux.syscalls import PageScanner
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.pages import tally
@@ -327,7 +325,8 @@ def test_live_numbers_of_every_vma_on_the_machine_equal_smaps() -> None:
             continue
         before = smaps(handle.pid)
         table = MapTable(handle.read_maps(), machine.shmem_devices(handle.pid))
-        live = LiveResidency(table, PageScanner(handle.pagemap_fd), WINDOW_PAGES)
+        live = PageReader(handle).live(table)
+        assert live is not None
         live.read()
         after = smaps(handle.pid)
         for vma, rss in zip(table, live.rss_bytes, strict=True):

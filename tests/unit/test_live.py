@@ -59,7 +59,7 @@ def test_looking_again_is_counting_all_of_it(
     table = table_of(shapes)
     mapped = [page for vma in table for page in range(vma.start, vma.end, PAGE_BYTES)][:-1]
     pages = Pages()
-    live = LiveResidency(table, pages, 1 << 16)
+    live = LiveResidency(table, pages, 1 << 16, RuntimeError)
     for change in changes:
         pages.states.update(
             {mapped[at % len(mapped)]: state for at, state in change.items()} if mapped else {}
@@ -75,7 +75,7 @@ def test_what_has_not_changed_is_the_same_list_and_only_what_is_asked_for_is_sca
     table = table_of([(1, 2)] * 1000)
     pages = Pages()
     pages.states = {table[700].start: PRESENT}
-    live = LiveResidency(table, pages, 1 << 16)
+    live = LiveResidency(table, pages, 1 << 16, RuntimeError)
     live.read()
     first = live.rss_bytes
     assert first[700] == PAGE_BYTES
