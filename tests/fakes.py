@@ -277,6 +277,7 @@ class FakeHost:
     maps: dict[int, list[FakeVma]] = field(default_factory=dict)
     gate: threading.Event | None = None
     plan_error: MemtuiError | None = None
+    unrecorded_now: str | None = None
     apply_error: Exception | None = None
     blocked: dict[int, Reason] = field(default_factory=dict)
     left_held: list[Thawed] = field(default_factory=list)
@@ -463,6 +464,9 @@ class FakeHost:
         )
         report.reason = None if report.outcome is Outcome.DONE else item.verdict.main_reason
         return report
+
+    def unrecorded(self) -> str | None:
+        return self.unrecorded_now
 
     def cancel(self) -> None:
         self.calls.append("cancel")

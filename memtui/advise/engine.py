@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from memtui.advise.calls import Adviser
 from memtui.advise.ledger import Ledger, operator
 from memtui.advise.survey import Survey
-from memtui.advise.tally import outcome_of, settle
+from memtui.advise.tally import Circumstances, outcome_of, settle
 from memtui.advise.transaction import Course, Tools, Transaction
 from memtui.freeze.client import Guard
 from memtui.linux import syscalls
@@ -148,7 +148,9 @@ class Engine:
             return
         course = transaction.run()
         survey.after(course.tallies)
-        _fill(report, course, survey, planned)
+        # Of a process that advises itself it is not our CPU that matters.
+        about = survey.circumstances(course.stopped, plan.thorough and not planned.self_advised)
+        _fill(report, course, survey, about)
         for item in report.ranges:
             item.told = tell_range(item, plan.advice)
         report.told = tell(report, plan.advice, survey.swap_kinds())
@@ -156,7 +158,8 @@ class Engine:
 
     def _start_holder(self, planned: TargetPlan) -> None:
         """Start the guard before the first look: the memory that it takes is not the advice's doing."""
-        if self._holder is None or planned.freeze is Freeze.OFF:
+        needed = planned.freeze is not Freeze.OFF and any(item.goes for item in planned.ranges)
+        if self._holder is None or not needed:
             return
         # If it cannot be started, the transaction meets the same error, and knows what to do.
         with suppress(MemtuiError):
@@ -198,8 +201,8 @@ def _refuse(report: TargetReport, reason: Reason, text: str | None) -> None:
         )
 
 
-def _fill(report: TargetReport, course: Course, survey: Survey, planned: TargetPlan) -> None:
-    about = survey.circumstances(course.stopped)
+def _fill(report: TargetReport, course: Course, survey: Survey, about: Circumstances) -> None:
+    planned = report.planned
     report.ranges = [settle(tally, about) for tally in course.tallies]
     report.freeze = course.freeze
     report.calls, report.holds = course.calls, course.holds

@@ -10,6 +10,7 @@ from memtui.advise.forecast import Part
 from memtui.linux.filecache import cache_facts
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagefacts import PageSurvey
+from memtui.linux.pagemap import Source
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import PageFacts, huge_facts
@@ -21,14 +22,21 @@ from memtui.model.vma import Kind, MappedVma
 class Study:
     """Looks up what the forecast of one advice needs. Touches nothing; ends soon after ``cancelled``.
 
+    A test may ask for a lesser ``source`` of page states than the best that works here.
+
     Raises:
         MemtuiError: CANCELLED; if the process has gone.
     """
 
     def __init__(
-        self, handle: ProcessHandle, huge_page_bytes: int | None, cancelled: threading.Event | None
+        self,
+        handle: ProcessHandle,
+        huge_page_bytes: int | None,
+        cancelled: threading.Event | None,
+        source: Source = Source.SCAN,
     ) -> None:
         self._handle = handle
+        self._source = source
         self._huge_page_bytes = huge_page_bytes
         self._cancelled = cancelled
 
@@ -37,7 +45,7 @@ class Study:
         self._look_up()
         if advice is Advice.WILLNEED:
             return [self._with_cache(part) for part in parts]
-        with PageSurvey(self._handle, self._huge_page_bytes) as survey:
+        with PageSurvey(self._handle, self._huge_page_bytes, self._source) as survey:
             if advice is Advice.COLLAPSE:
                 return [self._with_blocks(survey, part.row) for part in parts]
             return self._with_pages(survey, [part.row for part in parts])
@@ -58,7 +66,7 @@ class Study:
         if size is None or inner is None or row.kind in (Kind.VSYSCALL, Kind.HUGETLB):
             return row
         found = []
-        runs = survey.runs((inner,))
+        runs = survey.runs((inner,)) if survey.sees_zero_and_huge else None
         if runs is None:
             return row
         for run in runs:
@@ -77,21 +85,26 @@ class Study:
             if step is not None:
                 facts.append(step)
         found = {
-            row.vma.start: replace(row, pages=self._corrected(row, pages))
+            row.vma.start: replace(row, pages=self._corrected(row, pages, survey.sees_zero_and_huge))
             for row, pages in zip(usable, facts, strict=True)
         }
         return [found.get(row.vma.start, row) for row in rows]
 
-    def _corrected(self, row: MappedVma, pages: PageFacts) -> PageFacts:
-        """Where smaps saw more shared pages than the page table: they lie in huge pages, which stay whole.
+    def _corrected(self, row: MappedVma, pages: PageFacts, sees_zero: bool) -> PageFacts:
+        """Mend by smaps, which is of whole VMAs, what the page table does not tell.
 
-        Of a huge page that is mapped as one the page table tells but the state of its first page.
+        Of a huge page that is mapped as one it tells but the state of its first page; where smaps saw
+        more shared pages, they lie in such, which stay whole. Without PAGEMAP_SCAN the zero page looks
+        like a page that others map; smaps' Rss leaves it out.
         """
         details, size = row.details, self._huge_page_bytes
-        if details is None or size is None or details.size_bytes != row.vma.size_bytes:
+        if details is None or details.size_bytes != row.vma.size_bytes:
             return pages
+        if not sees_zero:
+            zero = min(max(0, pages.resident_bytes - details.rss_bytes), pages.shared_bytes)
+            pages = replace(pages, shared_bytes=pages.shared_bytes - zero, zero_bytes=zero)
         hidden = min(details.shared_bytes - pages.shared_bytes, details.huge_bytes)
-        if hidden <= 0:
+        if hidden <= 0 or size is None:
             return pages
         stays = min(-(-hidden // size) * size, pages.own_anonymous_bytes)
         return replace(

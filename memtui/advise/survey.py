@@ -140,7 +140,7 @@ class Survey:
                 tally.swap_before_bytes, tally.swap_after_bytes = was.swap_bytes, now.swap_bytes
                 tally.swap_is_known = True
 
-    def circumstances(self, stopped: Reason | None) -> Circumstances:
+    def circumstances(self, stopped: Reason | None, batches_were_emptied: bool) -> Circumstances:
         """Return what the outcomes depend on."""
         ranges = [item.range for item in self._planned.ranges]
         return Circumstances(
@@ -148,6 +148,7 @@ class Survey:
             stopped=stopped,
             swapped_in_bytes=self._swapped_in(),
             swap_free_bytes=self._memory_after.swap_free_bytes,
+            batches_were_emptied=batches_were_emptied,
             referenced_before=_referenced(self.details_before, ranges),
             referenced_after=_referenced(self.details_after, ranges),
         )

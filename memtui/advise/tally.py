@@ -148,7 +148,7 @@ class Circumstances:
     """What an outcome depends on beside the range itself; None is unknown.
 
     ``stopped`` is why the plan ended before its end. ``swapped_in_bytes`` and ``swap_free_bytes``
-    (afterwards) are of the whole machine.
+    (afterwards) are of the whole machine. ``batches_were_emptied``: a second pass was made on all CPUs.
     """
 
     advice: Advice
@@ -157,6 +157,7 @@ class Circumstances:
     referenced_before: dict[int, int]
     referenced_after: dict[int, int]
     swap_free_bytes: int | None = None
+    batches_were_emptied: bool = False
 
 
 def settle(tally: RangeTally, about: Circumstances) -> RangeReport:
@@ -284,6 +285,8 @@ def _why_stayed(tally: RangeTally, about: Circumstances, stays_bytes: int) -> Re
         return Reason.NO_SWAP
     if others:
         return others[0]
+    if about.batches_were_emptied:
+        return Reason.SKIPPED
     is_batch = stays_bytes <= _BATCH_PAGES * PAGE_BYTES * (os.cpu_count() or 1)
     return Reason.LRU_BATCH if is_batch else Reason.SKIPPED
 

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
         except MemtuiError as error:
             return complain(str(error), _code_of_error(error, arguments.id))
         reports = host.restore(plans, signals.cancel_again)
-        warning = host.aftermath.warning
+        unrecorded = host.unrecorded()
     with reader_may_leave():
         if arguments.json:
             print_json(map(wire.restore_report, reports))
@@ -37,8 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
         reason = report.reason or Reason.FAILED
         words = with_step(report.reason_text or reason.text, reason)
         complain(f"restore of {report.planned.id}: process {report.planned.process.pid}: {words}")
-    if warning:
-        complain(warning)
+    if unrecorded:
+        complain(unrecorded)
     return _code_of(reports)
 
 

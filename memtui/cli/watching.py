@@ -52,8 +52,9 @@ class Watching:
                 complain("--watch was ended early")
                 break
             self._look(watched[number], quiet)
-        if self._host.aftermath.warning:
-            complain(self._host.aftermath.warning)
+        unrecorded = self._host.unrecorded()
+        if unrecorded:
+            complain(unrecorded)
 
     def _look(self, report: TargetReport, quiet: bool) -> None:
         back = self._host.look_back(report.id, record=True)

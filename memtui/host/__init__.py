@@ -194,6 +194,9 @@ class Host(Protocol):
     ) -> tuple[RestoreReport, ...]:
         """Put it back, and report. Ends early, at a step's edge, after :meth:`cancel`."""
 
+    def unrecorded(self) -> str | None:
+        """Return why the last look back or restore is not in the ledger, in words; None if it is."""
+
     def mappers(self, target: Target, row: MappedVma) -> Mappers:
         """Find the other processes that map the file or shared memory behind a VMA. Looks at all maps."""
 

@@ -129,6 +129,7 @@ class Aftermath:
     def _record(self, kind: str, report_id: str, fields: wire.Json) -> None:
         try:
             self._ledger.write(kind, {"id": report_id, "time": _now(), **fields})
+            self.warning = None
         except MemtuiError as error:
             self.warning = str(error)
 

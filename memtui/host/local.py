@@ -204,6 +204,10 @@ class LocalHost:
                 self._cancelled.set()
             return self.aftermath.restore(plans, on_progress, on_target)
 
+    def unrecorded(self) -> str | None:
+        """Return why the last look back or restore is not in the ledger, in words; None if it is."""
+        return self.aftermath.warning
+
     def mappers(self, target: Target, row: MappedVma) -> Mappers:
         """Find the other processes that map the file or shared memory behind a VMA."""
         return mappers_of(row.vma, but=target.process.pid)

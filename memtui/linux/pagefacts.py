@@ -17,7 +17,7 @@ from types import TracebackType
 
 from memtui.linux import folios
 from memtui.linux.handle import ProcessHandle
-from memtui.linux.pagemap import PageReader, Span
+from memtui.linux.pagemap import PageReader, Source, Span
 from memtui.linux.procfs import error_of
 from memtui.model.pages import HUGE, ZERO, PageFacts, RawRun
 from memtui.model.ranges import PAGE_BYTES
@@ -25,13 +25,14 @@ from memtui.model.ranges import PAGE_BYTES
 _ENTRY_BYTES = 8
 _STRETCH_BYTES = 256 << 20
 _GAP_BYTES = 16 * PAGE_BYTES
+_MARGIN_BYTES = 512 * PAGE_BYTES
 
 _TOP = 7 if sys.byteorder == "little" else 0
 """Where in an entry its bits 56 to 63 stand."""
 
-ABSENT, OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK = range(6)
+ABSENT, OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK, NOUGHT = range(7)
 """What a page is, one byte a page."""
-_COUNTED = (OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK)
+_COUNTED = (OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK, NOUGHT)
 
 
 def _class_of(top: int) -> int:
@@ -55,10 +56,10 @@ class Stretch:
         self.end = start + len(classes) * PAGE_BYTES
         self.classes = classes
 
-    def drop(self, start: int, end: int) -> None:
-        """Say that nothing stands from ``start`` to ``end``."""
+    def empty(self, start: int, end: int) -> None:
+        """Say that the zero page stands from ``start`` to ``end``."""
         first, last = self._places(start, end)
-        self.classes[first:last] = bytes(last - first)
+        self.classes[first:last] = bytes((NOUGHT,)) * (last - first)
 
     def share(self, start: int, end: int) -> None:
         """Say that what is resident from ``start`` to ``end`` is mapped by others too."""
@@ -72,13 +73,17 @@ class Stretch:
 class PageSurvey:
     """Looks at the pages of one process, for one plan. Close it.
 
+    A test may ask for a lesser ``source`` than the best that works here.
+
     Raises:
         MemtuiError: if the process has exited or exec'ed.
     """
 
-    def __init__(self, handle: ProcessHandle, huge_page_bytes: int | None) -> None:
+    def __init__(
+        self, handle: ProcessHandle, huge_page_bytes: int | None, source: Source = Source.SCAN
+    ) -> None:
         self._handle = handle
-        self._reader = PageReader(handle)
+        self._reader = PageReader(handle, source)
         self._huge_page_bytes = huge_page_bytes
         self._folios = folios.Folios.open(handle.pagemap_fd)
 
@@ -94,6 +99,11 @@ class PageSurvey:
         """Close the files."""
         if self._folios is not None:
             self._folios.close()
+
+    @property
+    def sees_zero_and_huge(self) -> bool:
+        """Whether the zero page and huge pages can be told from others: only PAGEMAP_SCAN does."""
+        return self._reader.source is Source.SCAN
 
     def runs(self, spans: Sequence[Span]) -> Iterator[RawRun] | None:
         """Return the runs of populated pages in ascending spans, one by one, and perhaps some between."""
@@ -112,58 +122,69 @@ class PageSurvey:
 
     def _facts(self, spans: Sequence[Span], runs: Iterator[RawRun]) -> Iterator[PageFacts | None]:
         at = 0
-        counts = [0] * 6
+        counts = [0] * 7
         for stretch in self._stretches(
             runs, sorted({edge for span in spans for edge in (span.start, span.end)})
         ):
             while at < len(spans) and spans[at].end <= stretch.start:
                 yield self._page_facts(counts)
-                at, counts = at + 1, [0] * 6
+                at, counts = at + 1, [0] * 7
             while at < len(spans) and spans[at].start < stretch.end:
                 _count(stretch, spans[at], counts)
                 if spans[at].end > stretch.end:
                     break
                 yield self._page_facts(counts)
-                at, counts = at + 1, [0] * 6
+                at, counts = at + 1, [0] * 7
             yield None
         for _ in range(at, len(spans)):
             yield self._page_facts(counts)
-            counts = [0] * 6
+            counts = [0] * 7
 
     def _page_facts(self, counts: Sequence[int]) -> PageFacts:
-        own_anonymous, own_file, shared, swapped, stuck = (counts[what] * PAGE_BYTES for what in _COUNTED)
+        own_anonymous, own_file, shared, swapped, stuck, zero = (
+            counts[what] * PAGE_BYTES for what in _COUNTED
+        )
         known = self._folios is not None
-        return PageFacts(own_anonymous, own_file, shared, swapped, stuck, folios_known=known)
+        return PageFacts(own_anonymous, own_file, shared, swapped, stuck, zero, known)
 
     def _stretches(self, runs: Iterator[RawRun], borders: Sequence[int]) -> Iterator[Stretch]:
         """Read the entries of runs, neighbours together: a read costs more than a few empty entries."""
         parts: list[RawRun] = []
+        lead = trail = 0
         for start, end, state in runs:
             # Cut where a page table ends too: see Folios.stuck().
             for window in range(start // _STRETCH_BYTES, -(-end // _STRETCH_BYTES)):
-                at = max(start, window * _STRETCH_BYTES)
+                at, stop = max(start, window * _STRETCH_BYTES), min(end, (window + 1) * _STRETCH_BYTES)
                 if parts and (at - parts[-1][1] > _GAP_BYTES or window != parts[0][0] // _STRETCH_BYTES):
-                    yield self._stretch(parts, borders)
+                    yield self._stretch(parts, borders, lead, trail)
                     parts = []
-                parts.append((at, min(end, (window + 1) * _STRETCH_BYTES), state))
+                if not parts:
+                    lead = min(_MARGIN_BYTES, at - start)
+                parts.append((at, stop, state))
+                trail = min(_MARGIN_BYTES, end - stop)
         if parts:
-            yield self._stretch(parts, borders)
+            yield self._stretch(parts, borders, lead, trail)
 
-    def _stretch(self, parts: Sequence[RawRun], borders: Sequence[int]) -> Stretch:
+    def _stretch(self, parts: Sequence[RawRun], borders: Sequence[int], lead: int, trail: int) -> Stretch:
+        """Read a stretch; also ``lead`` and ``trail`` bytes around it, in which its folios may go on."""
         start, end = parts[0][0], parts[-1][1]
-        data = self._read(start, (end - start) // PAGE_BYTES)
-        stretch = Stretch(start, bytearray(data[_TOP::_ENTRY_BYTES].translate(_CLASSES)))
+        data = self._read(start - lead, (end - start + lead + trail) // PAGE_BYTES)
+        wide = Stretch(start - lead, bytearray(data[_TOP::_ENTRY_BYTES].translate(_CLASSES)))
         for run_start, run_end, state in parts:
             if state & ZERO:
                 # Only PAGEMAP_SCAN tells it; here it looks like a page that others map.
-                stretch.drop(run_start, run_end)
+                wide.empty(run_start, run_end)
             elif state & HUGE and self._huge_page_bytes is not None and self._folios is not None:
-                self._look_into_huge(stretch, run_start, run_end, self._huge_page_bytes)
+                self._look_into_huge(wide, run_start, run_end, self._huge_page_bytes)
+        # Pages are found whole before the first is marked: finding looks at the classes while it goes.
         if self._folios is not None:
-            # Found whole before the first is marked: they look at the classes while they go.
-            for page in list(self._folios.straddling(data, stretch.classes)):
-                stretch.classes[page] = SHARED
-            for page in list(self._folios.stuck(data, stretch.classes, self._cuts(stretch, borders))):
+            for page in list(self._folios.straddling(data, wide.classes)):
+                wide.classes[page] = SHARED
+        first, last = lead // PAGE_BYTES, (lead + end - start) // PAGE_BYTES
+        stretch = Stretch(start, wide.classes[first:last])
+        if self._folios is not None:
+            entries = data[first * _ENTRY_BYTES : last * _ENTRY_BYTES]
+            for page in list(self._folios.stuck(entries, stretch.classes, self._cuts(stretch, borders))):
                 stretch.classes[page] = STUCK
         return stretch
 

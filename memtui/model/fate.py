@@ -55,15 +55,16 @@ def tell(report: TargetReport, advice: Advice, swaps: Collection[SwapKind]) -> t
 def tell_range(item: RangeReport, advice: Advice) -> str:
     """Return in a few words what became of the bytes of one range; empty where nothing is known."""
     if advice is Advice.PAGEOUT and item.moved_bytes:
-        parts = [f"{size(item.moved_bytes)} left RSS", *_where([item])]
+        where = _where([item])
+        parts = [words if len(where) == 1 else f"{size(count)} {words}" for count, words in where]
         if item.came_bytes:
-            parts.append(f"{size(item.came_bytes)} came")
-        return ", ".join(parts)
+            parts.append(f"{size(item.came_bytes)} came meanwhile")
+        return f"{size(item.moved_bytes)} left RSS" + (f": {', '.join(parts)}" if parts else "")
     if advice is Advice.COLLAPSE and item.moved_bytes and item.moved_bytes > 0:
         return f"{size(item.moved_bytes)} became huge, RSS {signed_size(_rss_delta([item]))}"
-    if advice is Advice.COLD and item.referenced_delta_bytes is not None:
+    if advice is Advice.COLD and item.referenced_delta_bytes:
         return f"Referenced {signed_size(item.referenced_delta_bytes)}"
-    if advice is Advice.WILLNEED and item.cache_delta_bytes is not None:
+    if advice is Advice.WILLNEED and item.cache_delta_bytes:
         return f"page cache {signed_size(item.cache_delta_bytes)}"
     return ""
 
@@ -89,7 +90,7 @@ def _pageout(report: TargetReport, swaps: Collection[SwapKind]) -> Iterator[str]
         return
     seen = [item for item in report.ranges if item.moved_bytes is not None]
     unseen = sum(item.advised_bytes for item in report.ranges if item.moved_bytes is None)
-    where = _where(seen)
+    where = [f"{size(count)} {words}" for count, words in _where(seen)]
     if moved:
         yield f"{size(moved)} left RSS" + (f": {', '.join(where)}." if where else ".")
     else:
@@ -108,8 +109,8 @@ def _pageout(report: TargetReport, swaps: Collection[SwapKind]) -> Iterator[str]
         yield f"At least {size(split)} of huge pages were split into small ones."
 
 
-def _where(items: Sequence[RangeReport]) -> list[str]:
-    """Return where what left RSS is, by the page table: in swap, or only no longer mapped."""
+def _where(items: Sequence[RangeReport]) -> list[tuple[int, str]]:
+    """Return where what left RSS is, by the page table, with its bytes: in swap, or only unmapped."""
     swapped = files = shmem = given = 0
     for item in items:
         moved = item.moved_bytes or 0
@@ -127,7 +128,7 @@ def _where(items: Sequence[RangeReport]) -> list[str]:
         (shmem, "unmapped shared memory"),
         (given, "neither in RAM nor in swap (the target let go of it)"),
     )
-    return [f"{size(count)} {words}" for count, words in told if count]
+    return [(count, words) for count, words in told if count]
 
 
 def _of_swap(swaps: Collection[SwapKind]) -> Iterator[str]:
@@ -139,18 +140,24 @@ def _of_swap(swaps: Collection[SwapKind]) -> Iterator[str]:
 
 
 def _of_files(items: Sequence[RangeReport]) -> Iterator[str]:
-    unmapped = sum((item.moved_bytes or 0) - (item.swapped_bytes or 0) for item in items)
+    known = [item for item in items if item.cache_delta_bytes is not None]
+    unmapped = _unmapped(known)
+    unseen = _unmapped(items) - unmapped
+    if unseen > 0:
+        yield f"Whether {size(unseen)} of the files also left the page cache could not be seen."
+    delta = _total(known, "cache_delta_bytes")
     if unmapped <= 0:
         return
-    delta = _cache_delta(items)
-    if delta is None:
-        yield "Whether the pages of files also left the page cache could not be seen."
-    elif delta < 0:
+    if delta < 0:
         rest = unmapped + delta
         more = f", {size(rest)} is still in it: unmapped, not freed" if rest > 0 else ""
         yield f"{size(-delta)} of the files left the page cache and is free{more}."
     else:
-        yield "None of the files' pages left the page cache: unmapped, not freed."
+        yield f"{size(unmapped)} of the files is still in the page cache: unmapped, not freed."
+
+
+def _unmapped(items: Iterable[RangeReport]) -> int:
+    return sum(max(0, (item.moved_bytes or 0) - (item.swapped_bytes or 0)) for item in items)
 
 
 def _of_shared_memory(items: Sequence[RangeReport]) -> Iterator[str]:
@@ -186,13 +193,15 @@ def _willneed(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[st
     advised = [item for item in report.ranges if item.advised_bytes]
     files = [item for item in advised if _is_file(item)]
     if files:
-        came = _cache_delta(files)
-        if came is None:
-            yield "What came into the page cache could not be seen."
-        elif came > 0:
+        known = [item for item in files if item.cache_delta_bytes is not None]
+        came = sum(max(0, item.cache_delta_bytes or 0) for item in known)
+        if came > 0:
             yield f"{size(came)} of files came into the page cache."
-        else:
+        elif known:
             yield "Nothing of the files came into the page cache."
+        if len(known) < len(files):
+            unseen = _total(files, "advised_bytes") - _total(known, "advised_bytes")
+            yield f"What of {size(unseen)} of files came into the page cache could not be seen."
     if any(_may_come_from_swap(item) for item in advised):
         yield "What came from swap stands in the swap cache: only counters of the whole machine show it."
     yield "WILLNEED maps nothing, RSS does not rise by it: the first touch of each page takes a minor fault."
@@ -234,7 +243,7 @@ _TELLERS = {
 
 
 def _is_file(item: RangeReport) -> bool:
-    return item.planned.kind not in ANONYMOUS_KINDS and item.planned.kind is not Kind.SHMEM
+    return item.planned.kind is Kind.FILE
 
 
 def _fell(items: Sequence[RangeReport]) -> bool:

@@ -31,6 +31,7 @@ _IN_SHORT: dict[Reason, str] = {
     Reason.NOTHING_RESIDENT: "not in RAM",
     Reason.NOTHING_SWAPPED: "not in swap",
     Reason.UNTOUCHED: "untouched",
+    Reason.ZERO_PAGE: "of the zero page",
     Reason.CACHE_UNKNOWN: "perhaps in the page cache",
     Reason.CACHED_ALREADY: "in the page cache already",
     Reason.SKIPPED: "that the kernel skips",

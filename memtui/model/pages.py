@@ -122,9 +122,9 @@ def swapped(runs: Iterable[RawRun]) -> RangeSet:
 class PageFacts:
     """What the page table says of a range, page by page added up; bytes.
 
-    The first three and the last are resident. ``own_file_bytes`` are pages of a file or of shared memory,
+    The first three are resident. ``own_file_bytes`` are pages of a file or of shared memory,
     ``shared_bytes`` those that COLD and PAGEOUT skip, since another mapping maps them too.
-    ``swapped_bytes`` are private pages in swap. The zero page counts as nothing. ``stuck_bytes`` are
+    ``swapped_bytes`` are private pages in swap, ``zero_bytes`` the zero page. ``stuck_bytes`` are
     resident, nobody else's, and stay all the same: see linux/folios.py. Without ``folios_known`` large
     folios could not be seen, and ``stuck_bytes`` may lie under ``own_file_bytes``.
     """
@@ -134,6 +134,7 @@ class PageFacts:
     shared_bytes: int
     swapped_bytes: int
     stuck_bytes: int = 0
+    zero_bytes: int = 0
     folios_known: bool = True
 
     @property

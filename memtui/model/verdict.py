@@ -37,7 +37,7 @@ class Verdict:
     become huge; for COLD what is resident and will be aged; for WILLNEED what will be read in.
     Reasons that keep pages from going stand before those that tell where the rest is.
     ``swap_bytes`` is what of it takes new room in swap. ``is_estimate`` tells that not all that
-    decides it could be seen: smaps stood in for the page table, or dirty folios were hidden.
+    decides it could be seen: smaps stood in for the page table, or large folios were hidden.
     """
 
     will: Will
@@ -184,10 +184,15 @@ def _judge_reclaim(
 
 
 def _is_estimate(row: MappedVma) -> bool:
-    if row.pages is None:
+    """Whether folios that could not be seen may keep more: one that is partly shared, or dirty and cut."""
+    pages = row.pages
+    if pages is None:
         return True
+    if pages.folios_known:
+        return False
     may_be_dirty = row.kind is Kind.FILE and row.vma.is_shared and "w" in row.vma.perms
-    return not row.pages.folios_known and may_be_dirty and row.pages.own_file_bytes > 0
+    own = pages.own_anonymous_bytes + pages.own_file_bytes
+    return (may_be_dirty and pages.own_file_bytes > 0) or (pages.shared_bytes > 0 and own > 0)
 
 
 def _pages_by_smaps(row: MappedVma) -> PageFacts | None:
@@ -210,7 +215,14 @@ def _elsewhere(row: MappedVma, pages: PageFacts) -> tuple[WhyBytes, ...]:
     if row.kind is Kind.SHMEM and row.details is not None and row.details.size_bytes == row.vma.size_bytes:
         swapped = row.details.swap_bytes
     out = min(gone, swapped)
-    return _weighty((WhyBytes(Reason.ALREADY_OUT, out), WhyBytes(Reason.UNTOUCHED, gone - out)))
+    zero = min(gone - out, pages.zero_bytes)
+    return _weighty(
+        (
+            WhyBytes(Reason.ALREADY_OUT, out),
+            WhyBytes(Reason.ZERO_PAGE, zero),
+            WhyBytes(Reason.UNTOUCHED, gone - out - zero),
+        )
+    )
 
 
 def _stays(

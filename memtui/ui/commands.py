@@ -139,6 +139,10 @@ PLAN_BINDINGS = [
 ]
 
 RESTORE_BINDINGS = [
+    Binding(
+        "left", "app.focus_previous", "Button", False, id="restore.before", tooltip="To the other button."
+    ),
+    Binding("right", "app.focus_next", "Button", False, id="restore.after", tooltip="To the other button."),
     Binding("y", "apply", "Restore", id="restore.apply", tooltip="Put it back as it is shown."),
     Binding(
         "escape,n",

@@ -125,6 +125,7 @@ class Operator(threading.Thread):
                 self._host.apply(work, on_progress, on_target)
             else:
                 self._host.restore(work, on_progress, on_restored)
+                return self._host.unrecorded() or ""
         except Exception as error:  # The thread must live on; the operator is told.
             return words_of(error)
         return ""

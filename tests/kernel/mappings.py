@@ -236,6 +236,18 @@ def file_shared_dirty_with_holes(stage: Stage) -> Spot:
     return stage.spot(start)
 
 
+def file_of_two_over_a_window(stage: Stage) -> Spot:
+    """The same where the look at the pages is cut in two: at a multiple of 256 MiB."""
+    path = stage.file()
+    window = 256 * MIB
+    room = stage.child.map(2 * window, align=window, protection=0, no_reserve=True)
+    start = stage.mapped(path, at=room + window - SIZE // 2 - SIZE // 4)
+    other = stage.another()
+    theirs = other.map(SIZE, path=path)
+    other.do("touch", address=theirs, size=SIZE // 2)
+    return stage.spot(start)
+
+
 def locked(stage: Stage) -> Spot:
     start = stage.child.map(SIZE, fill=1)
     stage.child.do("lock", address=start, size=SIZE)
@@ -268,6 +280,7 @@ CASES: dict[str, Callable[[Stage], Spot]] = {
         *(tmpfs_file, tmpfs_file_private, memfd, shared_anonymous, shared_anonymous_forked),
         *(file_private, file_private_half_written, file_shared, file_of_two, file_shared_dirty),
         *(file_shared_dirty_aligned, file_shared_dirty_part, file_shared_dirty_with_holes),
+        file_of_two_over_a_window,
         *(locked, swapped, half_swapped, everything),
     )
 }

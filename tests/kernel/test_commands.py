@@ -155,6 +155,7 @@ def test_history_agrees_with_the_report(child: Child, tmp_path: Path) -> None:
         ["advise", "cold", "1", "--hold-ms", "0"],
         ["advise", "cold", "1", "--hold-ms", "2000"],
         ["advise", "cold", "1", "--range", "1-2"],
+        ["advise", "cold", "1", "--thorough"],
         ["history", "x"],
         ["doctor", "x"],
         ["demo", "x"],

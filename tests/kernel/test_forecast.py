@@ -13,15 +13,21 @@ from pathlib import Path
 
 import pytest
 
+from memtui.advise.forecast import Part
+from memtui.advise.study import Study
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import machine
+from memtui.linux.handle import ProcessHandle
+from memtui.linux.pagemap import PageReader, Source
+from memtui.linux.procfs import parse_maps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.plan import Freeze, Mark, PlannedRange
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.verdict import Will
+from memtui.model.vma import MappedVma
 from tests.conftest import need
 from tests.kernel import swaps
 from tests.kernel.mappings import (
@@ -45,6 +51,7 @@ from tests.kernel.toolkit import (
     as_user,
     at,
     command,
+    memtui,
     rows,
     span,
 )
@@ -128,6 +135,14 @@ def test_every_byte_asked_for_is_forecast_or_has_a_reason(host: LocalHost, stage
         assert not item.verdict.is_estimate
 
 
+def test_the_zero_page_is_told_from_what_was_never_touched(host: LocalHost, stage: Stage) -> None:
+    start = stage.child.map(SIZE)
+    stage.child.do("touch", address=start, size=SIZE // 2)
+    (item,) = plan(host, Advice.PAGEOUT, stage.spot(start))
+    assert reasons(item) == {Reason.ZERO_PAGE: SIZE // 2, Reason.UNTOUCHED: SIZE // 2}
+    assert item.verdict.will is Will.NO
+
+
 @pytest.mark.usefixtures("swap_file")
 def test_the_reasons_have_their_bytes(host: LocalHost, stage: Stage) -> None:
     start = stage.child.map(SIZE)
@@ -206,17 +221,17 @@ def as_nobody(
 
 
 @pytest.mark.usefixtures("swap_file")
-def test_where_pagemap_may_not_be_read_it_is_an_estimate(stage: Stage, nobodys_dir: Path) -> None:
-    """Mode 0400: without CAP_DAC_READ_SEARCH only smaps tells."""
+@pytest.mark.parametrize("capabilities", ["+sys_nice,+sys_ptrace", FEW])
+def test_what_not_all_could_be_seen_of_is_an_estimate(
+    stage: Stage, nobodys_dir: Path, tmp_path: Path, capabilities: str
+) -> None:
+    """Without CAP_DAC_READ_SEARCH only smaps tells, without CAP_SYS_ADMIN large folios are hidden."""
     spot = CASES["forked_half_written"](stage)
     wanted = ("plan", "pageout", spot.pid, "--range", span(spot.start, SIZE))
-    (plan_row,) = rows(as_nobody(nobodys_dir, "+sys_nice,+sys_ptrace", *wanted))
+    (plan_row,) = rows(as_nobody(nobodys_dir, capabilities, *wanted))
     assert plan_row["forecast_bytes"] == SIZE // 2
-    assert (
-        "about 2M (estimated" in as_nobody(nobodys_dir, "+sys_nice,+sys_ptrace", *wanted, json=False).stdout
-    )
-    told = as_nobody(nobodys_dir, FEW, *wanted, json=False).stdout
-    assert "of 4M requested 2M will leave RSS; 2M shared\n" in told
+    assert "about 2M (estimated" in as_nobody(nobodys_dir, capabilities, *wanted, json=False).stdout
+    assert "of 4M requested 2M will leave RSS; 2M shared\n" in memtui(*wanted, state_dir=tmp_path).stdout
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -241,6 +256,26 @@ def test_a_file_of_another_user(
     assert (effect > 0) == (forecast > 0)
     barred = [why for why in report["ranges"][0]["reasons"] if why["reason"] == "file_not_writable"]
     assert [why["bytes"] for why in barred] == ([SIZE - forecast] if forecast < SIZE else [])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["anonymous", "zero_page", "forked_half_written", "huge", "huge_forked_parent_wrote", "file_of_two"],
+)
+def test_before_linux_6_7_the_page_table_tells_as_much(stage: Stage, name: str) -> None:
+    """Without PAGEMAP_SCAN: the zero page is told by smaps then."""
+    spot = CASES[name](stage)
+    found = []
+    with ProcessHandle(spot.pid) as handle:
+        reader = PageReader(handle)
+        (of,) = (vma for vma in parse_maps(handle.read_maps(), frozenset()) if vma.start == spot.start)
+        row = MappedVma(of, details=reader.details()[of.start])
+        for source in (Source.SCAN, Source.PAGEMAP):
+            study = Study(handle, machine.huge_page_bytes(), None, source)
+            (looked_up,) = study.rows([Part(row, of)], Advice.PAGEOUT)
+            found.append(looked_up.pages)
+    assert found[0] is not None
+    assert found[0] == found[1]
 
 
 @pytest.mark.usefixtures("swap_file")

@@ -135,8 +135,35 @@ def test_a_file_comes_back(host: LocalHost, child: Child, disk_file: Path, share
     child.do("touch", address=start, size=SIZE)
     report = page_out(host, child, (start, SIZE))
     assert at(child.pid, start).rss <= RESIDUE_BYTES
+    drop_cache(disk_file)
     assert_all_back(restore(host), report.moved_bytes)
     assert at(child.pid, start).rss >= SIZE * 0.99
+
+
+def drop_cache(path: Path) -> None:
+    """Have the page cache of a file go that no process maps."""
+    with path.open("rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def test_of_a_file_what_came_along_is_reported(host: LocalHost, child: Child, disk_file: Path) -> None:
+    """Every 32nd page was there. What the page cache holds around it is mapped with it (fault-around)."""
+    start = child.map(SIZE, shared=True, path=str(disk_file))
+    child.do("touch", address=start, size=SIZE)
+    page_out(host, child, (start, SIZE))
+    drop_cache(disk_file)
+    child.do("madvise", address=start, size=SIZE, advice=1)
+    child.do("touch", address=start, size=SIZE, step=32 * PAGE)
+    report = page_out(host, child, (start, SIZE))
+    assert 0 < (report.moved_bytes or 0) <= SIZE // 32
+    child.do("madvise", address=start, size=SIZE, advice=0)
+    disk_file.read_bytes()
+    before = at(child.pid, start).rss
+    restored = restore(host)
+    assert restored.outcome is Outcome.DONE
+    assert restored.restored_bytes == report.moved_bytes
+    assert restored.also_back_bytes == at(child.pid, start).rss - before - report.moved_bytes > 0
+    assert any("came along" in line for line in restored.told)
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -169,7 +196,7 @@ def test_of_private_memory_no_other_page_comes(host: LocalHost, child: Child, ke
     assert restored.also_back_bytes == 0
     assert set(present(child.pid, start, SIZE)) == was
     assert restored.restored_bytes == (len(was) - len(left_behind)) * PAGE
-    assert len(was) - len(left_behind) >= len(numbers) * 0.9
+    assert len(was) - len(left_behind) >= max(1, len(numbers) - RESIDUE_BYTES // PAGE)
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -209,7 +236,7 @@ def test_holes_of_shared_memory_stay_holes(host: LocalHost, child: Child) -> Non
     assert os.stat(path).st_blocks == blocks == (SIZE - 8 * MIB) // 512
     assert restored.restored_bytes == restored.wanted_bytes
     assert at(child.pid, start).rss >= (SIZE - 8 * MIB) * 0.99
-    assert any("8M were dropped, punched out" in line for line in restored.told), restored.told
+    assert any("were dropped, punched out" in line for line in restored.told), restored.told
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -274,10 +301,10 @@ def test_changed_and_unmapped_ones_are_skipped_and_counted(host: LocalHost, chil
     child.do("protect", address=start + 4 * MIB, size=4 * MIB, protection=1)
     restored = restore(host)
     assert restored.outcome is Outcome.DONE
-    assert at(child.pid, start + 4 * MIB).rss == 0
+    assert at(child.pid, start + 4 * MIB).rss <= RESIDUE_BYTES
     assert at(child.pid, start + 8 * MIB).rss == pytest.approx(8 * MIB, abs=RESIDUE_BYTES)
-    assert any("2M were unmapped since" in line for line in restored.told), restored.told
-    assert any("4M are another mapping now" in line for line in restored.told), restored.told
+    assert any("were unmapped since" in line for line in restored.told), restored.told
+    assert any("are another mapping now" in line for line in restored.told), restored.told
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -286,11 +313,12 @@ def test_memory_that_a_userfaultfd_serves_is_left_alone(host: LocalHost, child: 
     page_out(host, child, (start, MIB), (beside, MIB))
     child.do("serve_faults", address=start, size=MIB)
     assert "um" in at(child.pid, start).flags
+    left_behind = at(child.pid, start).rss
     restored = restore(host)
     assert (restored.outcome, restored.reason) == (Outcome.PARTIAL, Reason.USERFAULTFD)
-    assert at(child.pid, start).rss == 0
+    assert at(child.pid, start).rss == left_behind <= RESIDUE_BYTES
     assert at(child.pid, beside).rss == MIB
-    assert restored.still_out_bytes == MIB
+    assert restored.still_out_bytes == MIB - left_behind
 
 
 @pytest.mark.usefixtures("swap_file")

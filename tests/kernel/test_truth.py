@@ -388,31 +388,32 @@ def test_fact_3_6_thorough_takes_what_waits_in_batches(host: LocalHost, child: C
     need(len(cpus) > 1, "one CPU has no other whose batch could hold pages")
     size = 20 * PAGE
     mine = os.sched_getaffinity(0)
-    stayed = 0
+
+    def plain_leaves_some() -> bool:
+        start = child.map(size, fill=1)
+        report = give(host, child, Advice.PAGEOUT, start, size)
+        stays = at(child.pid, start).rss
+        assert report.moved_bytes == size - stays
+        assert report.ranges[0].reason is (Reason.LRU_BATCH if stays else None)
+        return stays > 0
+
+    def thorough_asked_again() -> bool:
+        start = child.map(size, fill=1)
+        report = give(host, child, Advice.PAGEOUT, start, size, Freeze.PTRACE, thorough=True)
+        assert os.sched_getaffinity(0) == {cpus[0]}
+        assert at(child.pid, start).rss == 0
+        assert report.moved_bytes == report.advised_bytes == size
+        return report.calls > 1
+
     try:
-        for _ in range(5):
-            os.sched_setaffinity(child.pid, {cpus[1]})
-            for task in Path(f"/proc/{child.pid}/task").iterdir():
-                os.sched_setaffinity(int(task.name), {cpus[1]})
-            os.sched_setaffinity(0, {cpus[0]})
-            start = child.map(size, fill=1)
-            plain = give(host, child, Advice.PAGEOUT, start, size)
-            stays = at(child.pid, start).rss
-            assert plain.moved_bytes == size - stays
-            if stays:
-                stayed += 1
-                assert plain.ranges[0].reason is Reason.LRU_BATCH
-            start = child.map(size, fill=1)
-            # The plan may use any CPU; what stands in its way is a batch of the other one.
-            os.sched_setaffinity(0, {cpus[0]})
-            report = give(host, child, Advice.PAGEOUT, start, size, Freeze.PTRACE, thorough=True)
-            assert os.sched_getaffinity(0) == {cpus[0]}
-            assert at(child.pid, start).rss == 0
-            assert report.moved_bytes == report.advised_bytes == size
-            assert report.longest_held_ms < 2000
+        os.sched_setaffinity(0, {cpus[0]})
+        for task in Path(f"/proc/{child.pid}/task").iterdir():
+            os.sched_setaffinity(int(task.name), {cpus[1]})
+        # Whatever else runs on that CPU may empty the batch before we come.
+        wait_until(plain_leaves_some, "pages wait in a batch and stay")
+        wait_until(thorough_asked_again, "a second pass was needed")
     finally:
         os.sched_setaffinity(0, mine)
-    assert stayed, "in five tries no page waited in a batch: the second pass was not needed"
 
 
 def test_fact_3_7_a_part_of_a_huge_page_splits_it(host: LocalHost, child: Child) -> None:

@@ -153,6 +153,21 @@ async def test_a_restore_is_a_row_of_its_own_and_ends_the_watch(make_app: MakeAp
         assert "restored   32M  of these, seen in RAM again" in screen_text(app)
 
 
+async def test_the_arrows_choose_the_button_and_what_is_not_on_record_is_said(make_app: MakeApp) -> None:
+    app = make_app()
+    host_of(app).unrecorded_now = "the ledger cannot be written: No space left on device"
+    async with app.run_test(size=WIDE) as pilot:
+        await paged_out(app, pilot)
+        await pilot.press("R")
+        await settled(app, pilot)
+        await pilot.press("right")
+        assert app.focused is app.screen.query_one("#apply", Button)
+        await pilot.press("left", "right", "enter")
+        await until(lambda: isinstance(app.main.results.newest, RestoreResult), pilot)
+        await until(lambda: not app.main.bottom.running, pilot)
+        assert "the ledger cannot be written: No space left on device" in screen_text(app)
+
+
 @pytest.mark.parametrize("key", ["escape", "exclamation_mark"])
 async def test_a_restore_is_cancelled_with_esc_and_thaw(make_app: MakeApp, key: str) -> None:
     app = make_app()
@@ -235,14 +250,11 @@ async def test_a_ledger_that_cannot_be_read_is_one_line(make_app: MakeApp, monke
         assert app.screen is app.main
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW])
-async def test_a_vma_is_explained_at_once_and_its_mappers_are_looked_for_then(
-    make_app: MakeApp, size: tuple[int, int]
-) -> None:
+async def test_a_vma_is_explained_at_once_and_its_mappers_are_looked_for_then(make_app: MakeApp) -> None:
     app = make_app()
     host = host_of(app)
     host.mapping = threading.Event()
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=NARROW) as pilot:
         target = await start(app, pilot)
         app.main.map.table.go_to(rows_of(app).key(index_of(app, "file")))
         assert "mappers" not in host.calls
@@ -307,8 +319,8 @@ async def test_a_result_is_explained_with_its_reasons_and_next_steps(make_app: M
         text = screen_text(app)
         assert "32M of 40M left RSS for swap" in text
         assert "partial: a part of it was done, and a part not" in text
-        assert "8M  in 1 range: pages that other processes map too are skipped; they can go once" in text
-        assert "64K  in 1 range: locked in memory (mlock); only its owner can unlock it" in text
+        assert "1 range of 8M: pages that other processes map too are skipped; they can go once" in text
+        assert "1 range of 64K: locked in memory (mlock); only its owner can unlock it" in text
 
 
 async def test_explain_without_a_row_says_where_to_go(make_app: MakeApp) -> None:
@@ -356,10 +368,9 @@ async def test_thorough_is_off_until_asked_for_and_for_pageout_only(make_app: Ma
     assert host_of(app).applied[0].advice is Advice.PAGEOUT
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW])
-async def test_collapse_shows_what_it_adds(make_app: MakeApp, size: tuple[int, int]) -> None:
+async def test_collapse_shows_what_it_adds(make_app: MakeApp) -> None:
     app = make_app()
-    async with app.run_test(size=size) as pilot:
+    async with app.run_test(size=NARROW) as pilot:
         await start(app, pilot)
         await mark_regions(app, pilot, "cold region", "locked")
         await pilot.press("a")

@@ -122,11 +122,14 @@ def test_unmapped_in_swap_and_freed_are_three_things() -> None:
     assert "64K of the files left the page cache and is free." in freed
     assert "in swap" not in freed
     kept = told_of(moved(Kind.FILE, SIZE, 0, 0))
-    assert "None of the files' pages left the page cache: unmapped, not freed." in kept
+    assert "64K of the files is still in the page cache: unmapped, not freed." in kept
     half = told_of(moved(Kind.FILE, SIZE, 0, -SIZE // 2))
     assert "32K is still in it: unmapped, not freed" in half
     unknown = told_of(moved(Kind.FILE, SIZE, 0, None))
-    assert "Whether the pages of files also left the page cache could not be seen." in unknown
+    assert "Whether 64K of the files also left the page cache could not be seen." in unknown
+    both = told_of(moved(Kind.FILE, SIZE, 0, -SIZE), moved(Kind.FILE, PAGE_BYTES, 0, None))
+    assert "64K of the files left the page cache and is free." in both
+    assert "Whether 4K of the files also left the page cache could not be seen." in both
 
 
 def test_shared_memory_that_stays_in_ram_is_not_called_swapped() -> None:

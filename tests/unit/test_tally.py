@@ -165,6 +165,12 @@ def test_why_nothing_moved_is_what_was_measured_first(
     assert (report.outcome, report.reason, report.moved_bytes) == (Outcome.NO_EFFECT, reason, 0)
 
 
+def test_after_a_second_pass_nothing_waits_in_a_batch() -> None:
+    tally = RangeTally(planned(), SIZE, rss_before_bytes=SIZE, rss_after_bytes=SIZE, seen=True)
+    around = about(Advice.PAGEOUT, swap_free_bytes=SIZE << 20, batches_were_emptied=True)
+    assert settle(tally, around).reason is Reason.SKIPPED
+
+
 def test_many_pages_that_stay_wait_in_no_batch() -> None:
     size = 1 << 30
     tally = RangeTally(planned(), advised_bytes=SIZE, rss_before_bytes=size, rss_after_bytes=size, seen=True)

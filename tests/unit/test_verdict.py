@@ -195,6 +195,9 @@ def test_pages_of_a_driver_are_skipped() -> None:
         (PageFacts(0, MIB, 0, 0), False),
         (PageFacts(0, MIB, 0, 0, folios_known=False), True),
         (PageFacts(0, 0, MIB, 0, folios_known=False), False),
+        (PageFacts(MIB, 0, 0, 0, folios_known=False), False),
+        # Of a large folio that is partly shared nothing goes.
+        (PageFacts(4096, 0, 4096, 0, folios_known=False), True),
     ],
 )
 def test_what_could_not_be_seen_makes_an_estimate(pages: PageFacts | None, estimate: bool) -> None:
@@ -316,8 +319,8 @@ def rows(draw: st.DrawFn) -> MappedVma:
     return row(of, draw(unknown_or), draw(unknown_or), more, pages=pages, cache=cache)
 
 
-some_sizes = st.integers(0, 12).map(lambda pages: pages * PAGE_BYTES)
-page_facts = st.builds(PageFacts, *[some_sizes] * 5, st.booleans())
+some_sizes = st.integers(0, 10).map(lambda pages: pages * PAGE_BYTES)
+page_facts = st.builds(PageFacts, *[some_sizes] * 6, st.booleans())
 machines = st.builds(
     MachineFacts,
     unknown_or,

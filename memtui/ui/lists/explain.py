@@ -129,8 +129,8 @@ def explain_result(result: Result) -> list[SafeText]:
         lines += [SafeText(""), SafeText("Seen then")]
         for (reason, words), items in seen.items():
             of_bytes = sum(item.planned.requested_bytes for item in items)
-            told = f"{size(of_bytes):>6}  in {count(len(items), 'range')}: {with_step(words, reason)}"
-            lines.append(safe(f"  {told}"))
+            where = f"{count(len(items), 'range')} of {size(of_bytes)}"
+            lines.append(safe(f"  {where}: {with_step(words, reason)}"))
     return lines
 
 

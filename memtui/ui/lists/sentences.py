@@ -127,14 +127,19 @@ def describe_report(result: Result) -> list[SafeText]:
         f"advised    {size(report.advised_bytes)}  the kernel's word: what it walked, not what it did",
         f"moved      {moved_words}",
         *_backs(result),
+        *report.told,
         f"work       {count(report.calls, 'call')} in {count(report.holds, 'hold')}, "
         f"{duration(report.elapsed_ms)}; {held}",
         f"effect     rss {signed_size(effect.rss_delta_bytes)}  swap {signed_size(effect.swap_delta_bytes)}"
         + (f"  Referenced {signed_size(effect.referenced_delta_bytes)}" if advice is Advice.COLD else ""),
-        f"           system-wide: MemFree {signed_size(effect.mem_free_delta_bytes)}  "
-        f"SwapCached {signed_size(effect.swap_cached_delta_bytes)}",
     ]
-    return [safe(line) for line in (*lines, *report.told)]
+    if not report.told:
+        # Told in a sentence otherwise.
+        lines.append(
+            f"           system-wide: MemFree {signed_size(effect.mem_free_delta_bytes)}  "
+            f"SwapCached {signed_size(effect.swap_cached_delta_bytes)}"
+        )
+    return [safe(line) for line in lines]
 
 
 def _backs(result: Result) -> list[str]:

@@ -44,7 +44,7 @@ _NUMBERS = (
     ("forecast", "what is expected to come of it"),
     ("advised", "the kernel's word: bytes that it walked. It can be full with no effect"),
     ("moved", "what was seen: PAGEOUT left RSS, COLLAPSE became huge; - for COLD and WILLNEED"),
-    ("back", "what came back since, looked at for a minute: more than half says that the advice was wrong"),
+    ("back", "what came back since, for a minute: from half on, the advice was wrong"),
     ("rss, swap", "of the ranges, before and after, as seen in the page tables"),
 )
 
@@ -54,6 +54,7 @@ _LESSON = (
     ("2", "a opens the plan: read what is expected of each, and why"),
     ("3", "y applies it; the result says what the kernel said and what really left"),
     ("4", "Do it again: no_effect, though the kernel says the same as before"),
+    ("5", "The back column counts what comes back; R puts back what was moved, x explains it"),
 )
 
 

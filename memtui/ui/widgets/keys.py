@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from textual.app import ComposeResult
 from textual.widgets import Footer
-from textual.widgets._footer import FooterKey
 
 
 class KeyLine(Footer):
@@ -17,6 +16,6 @@ class KeyLine(Footer):
     def compose(self) -> ComposeResult:
         """Mark the lesser keys, so that the style sheet can hide them."""
         for widget in super().compose():
-            if isinstance(widget, FooterKey) and widget.action in self._lesser:
+            if getattr(widget, "action", None) in self._lesser:
                 widget.add_class("-lesser")
             yield widget

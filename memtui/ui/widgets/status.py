@@ -76,8 +76,10 @@ def progress_words(what: str, progress: Progress | None, held_s: float | None, w
         full = round(min(1.0, share) * _BAR_CELLS)
         words += (
             f"{'█' * full}{'░' * (_BAR_CELLS - full)} {size(progress.done_bytes)} of "
-            f"{size(progress.total_bytes)}  {count(progress.calls, 'call')}"
+            f"{size(progress.total_bytes)}"
         )
+        if progress.calls:
+            words += f"  {count(progress.calls, 'call')}"
         if held_s is not None:
             words += f"  HELD {held_s:.1f}s"
         words += f"  {progress.target}"
