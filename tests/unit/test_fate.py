@@ -78,7 +78,7 @@ def test_no_sentence_claims_what_no_number_shows(
 ) -> None:
     report = report_of(ranges, effect)
     told = tell(report, advice, swaps)
-    text = " ".join(told)
+    text = "\n".join(told)
     for line in told:
         assert line.isprintable()
         assert line.endswith(".")
@@ -90,7 +90,7 @@ def test_no_sentence_claims_what_no_number_shows(
         assert not re.search(r"\d left RSS|is free|went to swap|in swap\.", text)
     if not any(item.cache_delta_bytes for item in ranges):
         assert not re.search(
-            r"left the page cache and|\w of files came|the shared memory went to swap\.", text
+            r"left the page cache and|^\S+ of files came|the shared memory went to swap\.", text, re.MULTILINE
         )
     if advice is Advice.COLLAPSE and (report.moved_bytes or 0) <= 0:
         assert "became huge pages" not in text
