@@ -19,7 +19,7 @@ from typing import Protocol
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.live import LiveResidency
 from memtui.linux.maptable import MapTable
-from memtui.linux.procfs import error_of, parse_smaps, read_process_file
+from memtui.linux.procfs import error_of, read_smaps
 from memtui.linux.syscalls import PageScanner
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import FILE, PRESENT, SWAPPED, RawRun, Residency, cut, tally_by_span
@@ -156,7 +156,7 @@ class PageReader:
         Raises:
             MemtuiError: NoSuchProcess, NotPermitted.
         """
-        return parse_smaps(read_process_file(self._handle.pid, "smaps"))
+        return read_smaps(self._handle.pid)
 
     def _scan_works(self, scanner: PageScanner) -> bool:
         try:

@@ -106,6 +106,7 @@ class Vma:
     inode: int
     name: str
     kind: Kind
+    _identity: VmaIdentity = field(init=False, repr=False, compare=False)
 
     @property
     def size_bytes(self) -> int:
@@ -124,8 +125,13 @@ class Vma:
 
     @property
     def identity(self) -> VmaIdentity:
-        """How this mapping is known again."""
-        return identity_of(self.name, self.perms, self.device, self.inode, self.offset, self.start)
+        """How this mapping is known again. Worked out once: a plan asks for it again and again."""
+        try:
+            return self._identity
+        except AttributeError:
+            found = identity_of(self.name, self.perms, self.device, self.inode, self.offset, self.start)
+            object.__setattr__(self, "_identity", found)
+            return found
 
 
 def identity_of(name: str, perms: str, device: str, inode: int, offset: int, start: int) -> VmaIdentity:
