@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from hashlib import blake2b
 from typing import overload
 
 from memtui.linux.procfs import MapLines, decode
@@ -41,13 +42,20 @@ class MapTable(Sequence[Vma]):
         return made
 
     def __iter__(self) -> Iterator[Vma]:
-        return (self[at] for at in range(len(self)))
+        """Pass over all of them once; unlike those that are asked for by index, they are not kept."""
+        parse = self._parse.vma
+        return (made or parse(line) for made, line in zip(self._made, self._lines, strict=True))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, MapTable) and self._text == other._text
 
     def __hash__(self) -> int:
         return hash(self._text)
+
+    @property
+    def digest(self) -> bytes:
+        """What tells this text from any other."""
+        return digest_of(self._text)
 
     def common(self, other: MapTable) -> frozenset[int]:
         """Return the start addresses of the VMAs that stand in both, unchanged."""
@@ -58,6 +66,11 @@ class MapTable(Sequence[Vma]):
     def holding(self, part: str) -> list[int]:
         """Return which VMAs have a part in their line, as the kernel wrote it."""
         return [at for at, line in enumerate(self._lines) if part in line]
+
+
+def digest_of(text: bytes) -> bytes:
+    """Return what tells the text of a map from any other."""
+    return blake2b(text, digest_size=16).digest()
 
 
 def _starts(lines: Sequence[str]) -> list[int]:

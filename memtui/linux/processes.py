@@ -93,6 +93,7 @@ class ProcessList:
             command=command,
             cgroup=cgroup,
             is_kernel_thread=stat.is_kernel_thread,
+            parent_pid=stat.parent,
         )
         return _Row(raw, memory, process if last is None or last.process != process else last.process)
 
