@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from memtui.advise.forecast import Part
@@ -58,7 +58,7 @@ class Study:
         self._look_up()
         if part.row.kind is not Kind.FILE:
             return part.row
-        return replace(part.row, cache=cache_facts(self._handle.pid, part.row.vma, part.whole))
+        return part.row._replace(cache=cache_facts(self._handle.pid, part.row.vma, part.whole))
 
     def _with_blocks(self, survey: PageSurvey, row: MappedVma) -> MappedVma:
         size = self._huge_page_bytes
@@ -72,23 +72,33 @@ class Study:
         for run in runs:
             self._look_up()
             found.append(run)
-        return replace(row, blocks=huge_facts(inner, found, size))
+        return row._replace(blocks=huge_facts(inner, found, size))
 
     def _with_pages(self, survey: PageSurvey, rows: Sequence[MappedVma]) -> list[MappedVma]:
         usable = [row for row in rows if row.kind not in (Kind.VSYSCALL, Kind.HUGETLB)]
         steps = survey.facts([row.vma for row in usable])
         if steps is None:
             return list(rows)
-        facts = []
+        found: list[MappedVma] = []
+        looked_up = (step for step in self._unless_cancelled(steps) if step is not None)
+        left = iter(usable)
+        row = next(left, None)
+        sees_zero = survey.sees_zero_and_huge
+        for whole in rows:
+            if whole is not row:
+                found.append(whole)
+                continue
+            vma, rss, swap, details, label, *_ = whole
+            pages = self._corrected(whole, next(looked_up), sees_zero)
+            found.append(MappedVma(vma, rss, swap, details, label, pages))
+            row = next(left, None)
+        return found
+
+    def _unless_cancelled(self, steps: Iterable[PageFacts | None]) -> Iterator[PageFacts | None]:
         for step in steps:
-            self._look_up()
-            if step is not None:
-                facts.append(step)
-        found = {
-            row.vma.start: replace(row, pages=self._corrected(row, pages, survey.sees_zero_and_huge))
-            for row, pages in zip(usable, facts, strict=True)
-        }
-        return [found.get(row.vma.start, row) for row in rows]
+            if step is None:
+                self._look_up()
+            yield step
 
     def _corrected(self, row: MappedVma, pages: PageFacts, sees_zero: bool) -> PageFacts:
         """Mend by smaps, which is of whole VMAs, what the page table does not tell.
@@ -98,7 +108,9 @@ class Study:
         like a page that others map; smaps' Rss leaves it out.
         """
         details, size = row.details, self._huge_page_bytes
-        if details is None or details.size_bytes != row.vma.size_bytes:
+        if details is None or (sees_zero and not details.huge_bytes):
+            return pages
+        if details.size_bytes != row.vma.size_bytes:
             return pages
         if not sees_zero:
             zero = min(max(0, pages.resident_bytes - details.rss_bytes), pages.shared_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from memtui.advise.cutting import Grain
 from memtui.advise.tally import Circumstances, RangeTally
@@ -173,8 +174,10 @@ class Survey:
     def _referenced_delta(self, ranges: Sequence[RangeReport]) -> int | None:
         if self._advice is not Advice.COLD or not self.details_after:
             return None
-        starts = sorted(self.details_before)
-        touched = {_vma_start(starts, item.planned.range.start) for item in ranges if item.advised_bytes}
+        whole = self.details_before.keys()
+        advised = {item.planned.range.start for item in ranges if item.advised_bytes}
+        starts = sorted(whole)
+        touched = (advised & whole) | {_vma_start(starts, part) for part in advised - whole}
         both = [
             self.details_after[start].referenced_bytes - self.details_before[start].referenced_bytes
             for start in touched
@@ -203,10 +206,10 @@ def _delta(was: int | None, now: int | None) -> int | None:
 
 
 def _sum_delta(ranges: Sequence[RangeReport], what: str) -> int | None:
-    deltas = [
-        _delta(getattr(item, f"{what}_before_bytes"), getattr(item, f"{what}_after_bytes")) for item in ranges
-    ]
-    return _sum(deltas)
+    before_and_after = attrgetter(f"{what}_before_bytes", f"{what}_after_bytes")
+    pairs = map(before_and_after, ranges)
+    known = [now - was for was, now in pairs if was is not None and now is not None]
+    return sum(known) if known else None
 
 
 def _sum(values: Iterable[int | None]) -> int | None:

@@ -35,7 +35,7 @@ _SWAP_LEFT_BYTES = 1 << 20
 """With less swap free than this it is as good as full: clusters of it are kept for other CPUs."""
 
 
-@dataclass(slots=True)
+@dataclass
 class RangeTally:
     """Sums over the pieces of one planned range; bytes.
 
@@ -91,24 +91,34 @@ def add_seen(
 ) -> RangeSet:
     """Add what two looks at the pages of ascending, disjoint pieces saw; return the pages that left RSS."""
     spans = [(piece.start, piece.end) for piece in called]
-    was, now = tally_by_span(spans, before), tally_by_span(spans, after)
-    zero = tally_by_span(spans, [(start, end, PRESENT) for start, end, state in before if state & ZERO])
-    huge_was, huge_now = _by_span(spans, before, HUGE), _by_span(spans, after, HUGE)
-    for at, piece in enumerate(called):
+    same = before == after
+    was = tally_by_span(spans, before)
+    now = was if same else tally_by_span(spans, after)
+    zero = [(start, end, PRESENT) for start, end, state in before if state & ZERO]
+    zeros = tally_by_span(spans, zero).rss_bytes if zero else None
+    huge_was = _by_span(spans, before, HUGE)
+    huge_now = huge_was if same else _by_span(spans, after, HUGE)
+    columns = zip(called, was.rss_bytes, now.rss_bytes, was.swap_bytes, now.swap_bytes, strict=True)
+    for at, (piece, rss_was, rss_now, swap_was, swap_now) in enumerate(columns):
         tally = tallies[piece.owner]
         tally.seen = True
         if tally.planned.kind is Kind.HUGETLB:
             # The page table has it as present; RSS leaves it out (KERNEL.md 3.2).
             continue
-        tally.rss_before_bytes += was.rss_bytes[at]
-        tally.rss_after_bytes += now.rss_bytes[at]
-        tally.swap_before_bytes += was.swap_bytes[at]
-        tally.swap_after_bytes += now.swap_bytes[at]
-        tally.zero_bytes += zero.rss_bytes[at]
-        tally.huge_before_bytes += huge_was[at]
-        tally.huge_after_bytes += huge_now[at]
+        tally.rss_before_bytes += rss_was
+        tally.rss_after_bytes += rss_now
+        if swap_was or swap_now:
+            tally.swap_before_bytes += swap_was
+            tally.swap_after_bytes += swap_now
+        if zeros is not None:
+            tally.zero_bytes += zeros[at]
+        if huge_was is not None:
+            tally.huge_before_bytes += huge_was[at]
+        if huge_now is not None:
+            tally.huge_after_bytes += huge_now[at]
         if advice is Advice.COLLAPSE:
-            tally.moved_bytes += huge_now[at] - huge_was[at]
+            was_huge = 0 if huge_was is None else huge_was[at]
+            tally.moved_bytes += (0 if huge_now is None else huge_now[at]) - was_huge
     if advice is not Advice.PAGEOUT:
         return ()
     return _add_left(tallies, called, (before, was.rss_bytes), (after, now.rss_bytes))
@@ -139,8 +149,10 @@ def _add_left(
     return intersect(left, tuple(Range(start, end) for start, end in spans))
 
 
-def _by_span(spans: Sequence[tuple[int, int]], runs: Sequence[RawRun], flag: int) -> list[int]:
-    return tally_by_span(spans, (run for run in runs if run[2] & flag)).rss_bytes
+def _by_span(spans: Sequence[tuple[int, int]], runs: Sequence[RawRun], flag: int) -> list[int] | None:
+    """Return what of each span has a flag; None where there is no such page at all."""
+    flagged = [run for run in runs if run[2] & flag]
+    return tally_by_span(spans, flagged).rss_bytes if flagged else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from memtui.advise.forecast import Part, SwapPurse, choose_marks, choose_rows, forecast
 from memtui.advise.study import Study
@@ -31,6 +32,13 @@ from memtui.practice.labels import labels_of
 
 _FACTS_AGE_S = 1.0
 _GENERATIONS = itertools.count(1)
+
+
+class Forecast(NamedTuple):
+    """What would come of an advice, and the digest of the map that was looked at: see TargetPlan.layout."""
+
+    ranges: tuple[PlannedRange, ...] = ()
+    layout: bytes = b""
 
 
 class LocalTarget:
@@ -121,7 +129,7 @@ class LocalTarget:
         select: Filter | None,
         purse: SwapPurse,
         cancelled: threading.Event | None = None,
-    ) -> tuple[PlannedRange, ...]:
+    ) -> Forecast:
         """Look closely, and say range by range what would come of an advice. Touches nothing.
 
         Raises:
@@ -137,7 +145,7 @@ class LocalTarget:
         rows = Study(self.handle, machine.huge_page_bytes(), cancelled).rows(parts, advice)
         ranges = forecast(
             rows,
-            [part.whole for part in parts],
+            parts,
             lambda row, facts: judge(row, advice, facts, self._rights.may_write),
             purse,
             swap_rooms(self.process.pid) if advice is Advice.PAGEOUT else None,
@@ -146,7 +154,8 @@ class LocalTarget:
             # What only the closer look found the kernel to refuse.
             ranges = [item for item in ranges if not item.verdict.refused]
         missing = [item for item in chosen if isinstance(item, PlannedRange)]
-        return tuple(sorted((*ranges, *missing), key=lambda item: item.range))
+        found = tuple(sorted((*ranges, *missing), key=lambda item: item.range.start))
+        return Forecast(found, space.vmas.digest if isinstance(space.vmas, MapTable) else b"")
 
     def measure(self, part: Range) -> tuple[int, int] | None:
         """Return RSS and swap of a part of a VMA, in bytes; None where pagemap may not be read.

@@ -203,8 +203,7 @@ class VmaDetails:
     size_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class MappedVma:
+class MappedVma(NamedTuple):
     """A VMA with its live numbers; None is what could not be read. ``label`` is the practice's word.
 
     ``pages``, ``blocks`` and ``cache`` are looked up for a plan only, each for the advices it serves:
