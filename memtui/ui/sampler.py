@@ -121,6 +121,7 @@ class Sampler(threading.Thread):
         self._list_beat = Beat(interval_s * _PROCESSES_EVERY)
         self._wake = threading.Condition()
         self._stopping = False
+        self._paused = False
         self._asked: ProcessId | None = None
         self._asked_anew = False
         self._map_now = False
@@ -145,6 +146,12 @@ class Sampler(threading.Thread):
             self._map_now = True
             self._wake.notify()
 
+    def pause(self, paused: bool) -> None:
+        """Read only what is asked for, or go on."""
+        with self._wake:
+            self._paused = paused
+            self._wake.notify()
+
     def stop(self) -> None:
         """End. Does not wait: a reading may be stuck in the kernel."""
         with self._wake:
@@ -161,17 +168,18 @@ class Sampler(threading.Thread):
                 self._guarded(lambda pid=pid: self._find(pid))  # type: ignore[misc]
             if anew:
                 self._guarded(self._open)
-            if started >= maps.next or anew or map_now:
+            paused = self._paused
+            if (started >= maps.next and not paused) or anew or map_now:
                 began = time.monotonic()
                 self._guarded(self._look)
                 if began >= maps.next:
                     self._guarded(self._read_machine)
                     maps.done(began, time.monotonic())
-            if started >= lists.next:
+            if started >= lists.next and not paused:
                 began = time.monotonic()
                 self._guarded(self._read_processes)
                 lists.done(began, time.monotonic())
-            self._sleep_until(min(maps.next, lists.next))
+            self._sleep_until(min(maps.next, lists.next), paused)
         self._let_go()
 
     def _take_requests(self) -> tuple[int | None, bool, bool]:
@@ -180,11 +188,17 @@ class Sampler(threading.Thread):
             self._pid_asked, self._asked_anew, self._map_now = None, False, False
         return taken
 
-    def _sleep_until(self, when: float) -> None:
+    def _sleep_until(self, when: float, paused: bool) -> None:
         with self._wake:
             self._wake.wait_for(
-                lambda: self._stopping or self._asked_anew or self._map_now or self._pid_asked is not None,
-                timeout=max(0.0, when - time.monotonic()),
+                lambda: (
+                    self._stopping
+                    or self._paused is not paused
+                    or self._asked_anew
+                    or self._map_now
+                    or self._pid_asked is not None
+                ),
+                timeout=None if paused else max(0.0, when - time.monotonic()),
             )
 
     def _guarded(self, read: Callable[[], None]) -> None:
