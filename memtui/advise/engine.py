@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from memtui.advise.calls import Adviser
+from memtui.advise.garbage import uncollected
 from memtui.advise.ledger import Ledger, operator
 from memtui.advise.survey import Survey
 from memtui.advise.tally import Circumstances, outcome_of, settle
@@ -142,18 +143,20 @@ class Engine:
             )
             self._start_holder(planned)
             survey.before()
-            transaction = Transaction(planned, plan.advice, plan.hold_ms, tools, thorough=plan.thorough)
+            with uncollected():
+                transaction = Transaction(planned, plan.advice, plan.hold_ms, tools, thorough=plan.thorough)
         except MemtuiError as error:
             _refuse(report, error.reason, error.words)
             return
         course = transaction.run()
-        survey.after(course.tallies)
-        # Of a process that advises itself it is not our CPU that matters.
-        about = survey.circumstances(course.stopped, plan.thorough and not planned.self_advised)
-        _fill(report, course, survey, about)
-        for item in report.ranges:
-            item.told = tell_range(item, plan.advice)
-        report.told = tell(report, plan.advice, survey.swap_kinds())
+        with uncollected():
+            survey.after(course.tallies)
+            # Of a process that advises itself it is not our CPU that matters.
+            about = survey.circumstances(course.stopped, plan.thorough and not planned.self_advised)
+            _fill(report, course, survey, about)
+            for item in report.ranges:
+                item.told = tell_range(item, plan.advice)
+            report.told = tell(report, plan.advice, survey.swap_kinds())
         _warn(report, self._ledger.pages.keep(report, subject.handle))
 
     def _start_holder(self, planned: TargetPlan) -> None:

@@ -87,12 +87,16 @@ def choose_marks(space: AddressSpace, marks: Sequence[Mark], measure: Measure) -
         if index < last and vmas[index].end <= at:
             index = bisect_right(vmas, at, lo=index, key=lambda vma: vma.end)
         while index < last and (vma := vmas[index]).start < end:
+            if vma.start == at and vma.end == end and (identity is None or identity == vma.identity):
+                whole = wanted if at == wanted.start else vma.range
+                chosen.append(Part(space.row(index), vma, whole))
+                at, index = end, index + 1
+                break
             if vma.start > at:
                 chosen.append(_missing(Range(at, vma.start), identity))
                 at = vma.start
             upto = min(end, vma.end)
-            part = wanted if at == wanted.start and upto == end else Range(at, upto)
-            chosen.append(_marked(space.row(index), part, identity, measure))
+            chosen.append(_marked(space.row(index), Range(at, upto), identity, measure))
             at = upto
             if vma.end > end:
                 break

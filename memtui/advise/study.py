@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from memtui.advise.forecast import Part
@@ -16,7 +16,7 @@ from memtui.model.errors import MemtuiError
 from memtui.model.pages import PageFacts, huge_facts
 from memtui.model.ranges import inner_aligned
 from memtui.model.reasons import Reason
-from memtui.model.vma import Kind, MappedVma
+from memtui.model.vma import Kind, MappedVma, Vma, VmaDetails
 
 
 class Study:
@@ -79,38 +79,35 @@ class Study:
         steps = survey.facts([row.vma for row in usable])
         if steps is None:
             return list(rows)
-        found: list[MappedVma] = []
-        looked_up = (step for step in self._unless_cancelled(steps) if step is not None)
-        left = iter(usable)
-        row = next(left, None)
-        sees_zero = survey.sees_zero_and_huge
-        for whole in rows:
-            if whole is not row:
-                found.append(whole)
-                continue
-            vma, rss, swap, details, label, *_ = whole
-            pages = self._corrected(whole, next(looked_up), sees_zero)
-            found.append(MappedVma(vma, rss, swap, details, label, pages))
-            row = next(left, None)
-        return found
-
-    def _unless_cancelled(self, steps: Iterable[PageFacts | None]) -> Iterator[PageFacts | None]:
+        facts: list[PageFacts] = []
         for step in steps:
             if step is None:
                 self._look_up()
-            yield step
+            else:
+                facts.append(step)
+        sees_zero = survey.sees_zero_and_huge
+        looked_at = [
+            MappedVma(vma, rss, swap, details, label, self._corrected(vma, details, pages, sees_zero))
+            for (vma, rss, swap, details, label, *_), pages in zip(usable, facts, strict=True)
+        ]
+        if len(usable) == len(rows):
+            return looked_at
+        found = {row.vma.start: row for row in looked_at}
+        return [found.get(row.vma.start, row) for row in rows]
 
-    def _corrected(self, row: MappedVma, pages: PageFacts, sees_zero: bool) -> PageFacts:
+    def _corrected(
+        self, vma: Vma, details: VmaDetails | None, pages: PageFacts, sees_zero: bool
+    ) -> PageFacts:
         """Mend by smaps, which is of whole VMAs, what the page table does not tell.
 
         Of a huge page that is mapped as one it tells but the state of its first page; where smaps saw
         more shared pages, they lie in such, which stay whole. Without PAGEMAP_SCAN the zero page looks
         like a page that others map; smaps' Rss leaves it out.
         """
-        details, size = row.details, self._huge_page_bytes
+        size = self._huge_page_bytes
         if details is None or (sees_zero and not details.huge_bytes):
             return pages
-        if details.size_bytes != row.vma.size_bytes:
+        if details.size_bytes != vma.size_bytes:
             return pages
         if not sees_zero:
             zero = min(max(0, pages.resident_bytes - details.rss_bytes), pages.shared_bytes)

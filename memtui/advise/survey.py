@@ -128,7 +128,9 @@ class Survey:
 
     def _see_by_details(self, tallies: Sequence[RangeTally]) -> None:
         """Where the page table may not be read or does not tell, smaps shows what became of whole VMAs."""
-        for tally in tallies:
+        for tally in tallies if self.details_after else ():
+            if tally.seen and tally.planned.kind is not Kind.SHMEM:
+                continue
             start = tally.planned.range.start
             was, now = self.details_before.get(start), self.details_after.get(start)
             if not tally.advised_bytes or was is None or now is None:
@@ -176,13 +178,13 @@ class Survey:
             return None
         whole = self.details_before.keys()
         advised = {item.planned.range.start for item in ranges if item.advised_bytes}
-        starts = sorted(whole)
-        touched = (advised & whole) | {_vma_start(starts, part) for part in advised - whole}
-        both = [
-            self.details_after[start].referenced_bytes - self.details_before[start].referenced_bytes
-            for start in touched
-            if start in self.details_after and start in self.details_before
-        ]
+        touched = advised & whole
+        if parts := advised - whole:
+            starts = sorted(whole)
+            touched |= {_vma_start(starts, part) for part in parts}
+        # Alike VMAs share their details: most of these are the very same.
+        pairs = [(self.details_before.get(start), self.details_after.get(start)) for start in touched]
+        both = [now.referenced_bytes - was.referenced_bytes for was, now in pairs if was and now]
         return sum(both) if both else None
 
 

@@ -35,15 +35,12 @@ _SWAP_LEFT_BYTES = 1 << 20
 """With less swap free than this it is as good as full: clusters of it are kept for other CPUs."""
 
 
-@dataclass
 class RangeTally:
-    """Sums over the pieces of one planned range; bytes.
+    """Sums over the pieces of one planned range; bytes. There are many: what is nought is not stored.
 
     ``swapped_bytes`` of what moved were in swap afterwards, ``came_bytes`` came into RSS meanwhile.
     """
 
-    planned: PlannedRange
-    advised_bytes: int = 0
     moved_bytes: int = 0
     rss_before_bytes: int = 0
     rss_after_bytes: int = 0
@@ -62,11 +59,14 @@ class RangeTally:
     seen: bool = False
     errno: int | None = None
     cache_came_bytes: int | None = None
-    swap_is_known: bool = True
 
-    def __post_init__(self) -> None:
+    def __init__(self, planned: PlannedRange, advised_bytes: int = 0, **sums: int | None) -> None:
+        self.planned = planned
+        self.advised_bytes = advised_bytes
         # Of shared memory in swap the page table has no trace.
-        self.swap_is_known = self.planned.kind is not Kind.SHMEM
+        self.swap_is_known = planned.kind is not Kind.SHMEM
+        for name, value in sums.items():
+            setattr(self, name, value)
 
     def see_whole(self, was: VmaDetails, now: VmaDetails, advice: Advice) -> None:
         """Take from smaps what became of a whole VMA, where the page table may not be read."""
@@ -175,26 +175,29 @@ class Circumstances:
 def settle(tally: RangeTally, about: Circumstances) -> RangeReport:
     """Return the report of one range."""
     planned = tally.planned
-    report = RangeReport(planned, advised_bytes=tally.advised_bytes)
+    report = RangeReport(planned, tally.advised_bytes)
     if tally.errno is not None:
         report.errno = errno.errorcode.get(tally.errno, str(tally.errno))
+    raced = tally.raced_bytes
     if tally.seen:
         report.rss_before_bytes, report.rss_after_bytes = tally.rss_before_bytes, tally.rss_after_bytes
         if tally.swap_is_known:
             report.swap_before_bytes = tally.swap_before_bytes
             report.swap_after_bytes = tally.swap_after_bytes
         report.huge_delta_bytes = tally.huge_after_bytes - tally.huge_before_bytes
-        if about.advice in (Advice.PAGEOUT, Advice.COLLAPSE) and not tally.raced_bytes:
+        if about.advice.moves and not raced:
             report.moved_bytes = tally.moved_bytes
-        if about.advice is Advice.PAGEOUT and not tally.raced_bytes:
-            report.swapped_bytes, report.came_bytes = tally.swapped_bytes, tally.came_bytes
-    if not tally.raced_bytes:
+            if about.advice is Advice.PAGEOUT:
+                report.swapped_bytes, report.came_bytes = tally.swapped_bytes, tally.came_bytes
+    if not raced:
         report.cache_delta_bytes = tally.cache_came_bytes
-    start = planned.range.start
-    if start in about.referenced_before and start in about.referenced_after and tally.advised_bytes:
-        report.referenced_delta_bytes = about.referenced_after[start] - about.referenced_before[start]
-    outcome, reason, text = _outcome(tally, report, about)
-    report.outcome, report.reason = outcome, reason
+    if tally.advised_bytes:
+        start = planned.range.start
+        was, now = about.referenced_before.get(start), about.referenced_after.get(start)
+        if was is not None and now is not None:
+            report.referenced_delta_bytes = now - was
+    report.outcome, reason, text = _outcome(tally, report, about)
+    report.reason = reason
     report.reason_text = text or (reason.text if reason else None)
     return report
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memtui.advise.forecast import Part, SwapPurse, choose_marks, choose_rows, forecast
+from memtui.advise.garbage import uncollected
 from memtui.advise.study import Study
 from memtui.host import CHEAP_SMAPS_MS
 from memtui.linux import machine
@@ -135,6 +136,17 @@ class LocalTarget:
         Raises:
             MemtuiError: CANCELLED; if it is gone, has exec'ed, or may not be read.
         """
+        with uncollected():
+            return self._forecast(advice, marks, select, purse, cancelled)
+
+    def _forecast(
+        self,
+        advice: Advice,
+        marks: Sequence[Mark] | None,
+        select: Filter | None,
+        purse: SwapPurse,
+        cancelled: threading.Event | None,
+    ) -> Forecast:
         space = self.look(details=True)
         chosen: Sequence[Part | PlannedRange]
         if marks is None:

@@ -142,20 +142,23 @@ class PageSurvey:
         counts = [0] * 7
         begun = False
         none = self._page_facts(counts)
+        page, small = PAGE_BYTES, self._small
         for stretch in self._stretches(runs, _Borders(spans)):
-            low, high, classes = stretch.start, stretch.end, stretch.classes
+            low, high, classes = stretch.start, stretch.end, bytes(stretch.classes)
             while at < last and spans[at].end <= low:
                 yield self._page_facts(counts) if begun else none
                 at, counts, begun = at + 1, [0] * 7, False
-            while at < last and (start := spans[at].start) < high:
-                end = spans[at].end
-                if not begun and start >= low and end <= high and end - start <= _SMALL_BYTES:
-                    yield self._small_facts(
-                        bytes(classes[(start - low) // PAGE_BYTES : (end - low) // PAGE_BYTES])
-                    )
+            while at < last:
+                span = spans[at]
+                start, end = span.start, span.end
+                if start >= high:
+                    break
+                if not begun and low <= start and end <= high and end - start <= _SMALL_BYTES:
+                    part = classes[(start - low) // page : (end - low) // page]
+                    yield small.get(part) or self._small_facts(part)
                     at += 1
                     continue
-                _count(stretch, spans[at], counts)
+                _count(stretch, span, counts)
                 if end > high:
                     begun = True
                     break
@@ -167,11 +170,9 @@ class PageSurvey:
             counts, begun = [0] * 7, False
 
     def _small_facts(self, classes: bytes) -> PageFacts:
-        """Return the facts of a few pages. Where they are alike, that is one value."""
-        found = self._small.get(classes)
-        if found is None:
-            counts = [classes.count(what) for what in range(7)]
-            found = self._small[classes] = self._page_facts(counts)
+        """Return the facts of a few pages, one value for all that are alike."""
+        found = self._page_facts([classes.count(what) for what in range(7)])
+        self._small[classes] = found
         return found
 
     def _page_facts(self, counts: Sequence[int]) -> PageFacts:
