@@ -89,7 +89,7 @@ class Recheck:
         if not self.text_is_quicker(len(pieces)):
             return self.check(pieces, identities)
         text = self._read_text()
-        if text == self._sure:
+        if text is self._sure:
             return Checked(standing=pieces)
         if self._sure is None and self._layout and digest_of(text) == self._layout:
             self._sure = text
@@ -98,7 +98,7 @@ class Recheck:
 
     def _read_text(self) -> bytes:
         began = time.monotonic()
-        text = self._handle.read_maps()
+        text = self._handle.read_maps(self._sure or b"")
         took = time.monotonic() - began
         # What disturbed one reading need not disturb the next.
         self._text_s = took if self._text_s is None else min(self._text_s, took)

@@ -92,8 +92,11 @@ class LocalTarget:
         """Return what became of it."""
         return self.handle.standing()
 
-    def look(self, *, details: bool = False) -> AddressSpace:
+    def look(self, *, details: bool = False, only: Sequence[int] | None = None) -> AddressSpace:
         """Read the map with live RSS and swap; with ``details`` also smaps.
+
+        With ``only``, the numbers are read but of VMAs at and near these addresses, if the layout is that
+        of the last look; the others keep theirs.
 
         Raises:
             MemtuiError: if it has exited or exec'ed, or may not be read.
@@ -104,7 +107,7 @@ class LocalTarget:
             if details or self._reader.source is Source.SMAPS:
                 # Where smaps is all there is, it is what the live numbers come from.
                 self._read_details()
-            residency = self._residency()
+            residency = self._residency(only)
             return AddressSpace(
                 process=self.process,
                 vmas=self._table,
@@ -187,8 +190,8 @@ class LocalTarget:
         self._forget(self)
 
     def _read_layout(self) -> None:
-        text = self.handle.read_maps()
-        if text == self._maps_text:
+        text = self.handle.read_maps(self._maps_text)
+        if text is self._maps_text:
             return
         table = MapTable(text, machine.shmem_devices(self.process.pid))
         if self._details:
@@ -203,13 +206,13 @@ class LocalTarget:
         self._details = self._reader.details()
         self._details_ms = (time.monotonic() - began) * 1000
 
-    def _residency(self) -> Residency | None:
+    def _residency(self, only: Sequence[int] | None) -> Residency | None:
         if self._reader.source is Source.SMAPS:
             return residency_of_details(self._table, self._details)
         try:
             if self._live is None:
                 return self._reader.residency(self._table)
-            self._live.read()
+            self._live.read(only)
             return Residency(self._live.rss_bytes, self._live.swap_bytes)
         except MemtuiError:
             if self.handle.standing() is not Standing.ALIVE:

@@ -7,6 +7,7 @@ compared, as bytes, with what it said the last time, and counted anew only where
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
@@ -45,16 +46,22 @@ class LiveResidency:
         self._end = table[usable - 1].end if usable else 0
         self._hugetlb = frozenset(at for at in table.holding("huge") if table[at].kind.value == "hugetlb")
         self._seen: list[tuple[bytes, ...]] = [()] * -(-usable // _WINDOW_VMAS)
+        self._was_read = False
         self.rss_bytes: list[int | None] = [0] * len(table)
         self.swap_bytes: list[int | None] = [0] * len(table)
 
     def read(self, only: Iterable[int] | None = None) -> None:
-        """Look again at all VMAs, or at those windows in which the VMAs ``only`` lie.
+        """Look again at all VMAs, or at those windows in which the addresses ``only`` lie.
+
+        The first time it is all of them.
 
         Raises:
             MemtuiError: if the process has gone, or may no longer be read.
         """
-        windows = range(len(self._seen)) if only is None else sorted({at // _WINDOW_VMAS for at in only})
+        windows: Iterable[int] = range(len(self._seen))
+        if only is not None and self._was_read:
+            places = (bisect_right(self._starts, address) - 1 for address in only)
+            windows = sorted({max(0, at) // _WINDOW_VMAS for at in places if at < self._usable})
         fresh = False
         for window in windows:
             first = window * _WINDOW_VMAS
@@ -68,6 +75,7 @@ class LiveResidency:
                     fresh = True
                 self._count(raw, first, last)
                 self._seen[window] = raw
+        self._was_read = True
 
     def _scan(self, start: int, end: int) -> tuple[bytes, ...]:
         parts: list[bytes] = []

@@ -28,8 +28,10 @@ def error_of(error: OSError, pid: int) -> MemtuiError:
     return MemtuiError(reason, subject, f"{error.strerror} ({error.filename})")
 
 
-def read_fd(fd: int) -> bytes:
+def read_fd(fd: int, last: bytes = b"") -> bytes:
     """Return the whole of an open file of /proc, from its beginning.
+
+    Where it is the same as ``last``, that very object is returned, and nothing is kept or copied.
 
     Raises:
         OSError: as read(2).
@@ -37,9 +39,15 @@ def read_fd(fd: int) -> bytes:
     # pread, so that two threads with one open file do not move each other's place.
     parts: list[bytes] = []
     at = 0
+    same = bool(last)
     while part := os.pread(fd, _CHUNK_BYTES, at):
-        parts.append(part)
+        if same and not last.startswith(part, at):
+            same, parts = False, [last[:at]]
+        if not same:
+            parts.append(part)
         at += len(part)
+    if same:
+        return last if at == len(last) else last[:at]
     return b"".join(parts)
 
 

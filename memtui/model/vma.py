@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
 from memtui.model.process import ProcessId
@@ -273,4 +273,4 @@ def total(numbers: Sequence[int | None] | None) -> int | None:
     """Return the sum; None if a part of it is not known."""
     if numbers is None or None in numbers:
         return None
-    return sum(number for number in numbers if number is not None)
+    return sum(cast("Sequence[int]", numbers))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from memtui.host import CHEAP_SMAPS_MS, Host, Target
 from memtui.model.errors import MemtuiError
@@ -32,6 +32,8 @@ DETAILS_EVERY_S = 10.0
 """smaps is read at most this often."""
 _SHARE_OF_TIME = 10
 _BREATH_S = 0.05
+_ALL_EVERY_S = 5.0
+"""How often all of a map is read where only a part of it is on the screen."""
 _PROCESSES_EVERY = 2
 """The list is read once in so many of the map's intervals."""
 
@@ -74,15 +76,20 @@ class ChosenMap:
         self._last: AddressSpace | None = None
         self._details_at: float | None = None
         self._details_cost_ms: float | None = None
+        self._all_at: float | None = None
 
-    def look(self, now: float) -> MapView:
-        """Look once.
+    def look(self, now: float, only: Sequence[int] | None = None) -> MapView:
+        """Look once; where ``only`` these addresses are on the screen, mostly at what is near them.
 
         Raises:
             MemtuiError: if the process is gone, has exec'ed, or may not be read.
         """
         details = self._details_due(now)
-        space = self.target.look(details=details)
+        if self._all_at is None or now - self._all_at >= _ALL_EVERY_S:
+            only = None
+        if only is None:
+            self._all_at = now
+        space = self.target.look(details=details, only=only)
         if details:
             self._details_at, self._details_cost_ms = now, space.cost_ms
         last = self._last
@@ -127,6 +134,7 @@ class Sampler(threading.Thread):
         self._map_now = False
         self._pid_asked: int | None = None
         self._chosen: ChosenMap | None = None
+        self._on_screen: Sequence[int] | None = None
 
     def choose(self, process: ProcessId | None) -> None:
         """Look at another process from now on, or at none; the same one again is opened anew."""
@@ -140,9 +148,14 @@ class Sampler(threading.Thread):
             self._pid_asked = pid
             self._wake.notify()
 
+    def show(self, starts: Sequence[int] | None) -> None:
+        """Say which VMAs are on the screen, by their addresses; None if the order of all depends on them."""
+        self._on_screen = starts
+
     def look_now(self) -> None:
-        """Look at the map at once, since something was done to it."""
+        """Look at all of the map at once, since something was done to it."""
         with self._wake:
+            self._on_screen = None
             self._map_now = True
             self._wake.notify()
 
@@ -246,7 +259,7 @@ class Sampler(threading.Thread):
         if chosen is None:
             return
         try:
-            view = chosen.look(time.monotonic())
+            view = chosen.look(time.monotonic(), self._on_screen)
         except MemtuiError as error:
             self._let_go()
             dead = error.reason is Reason.EXECED

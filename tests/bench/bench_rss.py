@@ -16,6 +16,7 @@ from tests.bench.crowd import many_vmas
 from tests.bench.table import print_table
 
 COUNTS = (1_000, 10_000, 60_000)
+VISIBLE = 40
 
 
 def median_ms(action: Callable[[], object], times: int = 7) -> float:
@@ -30,16 +31,48 @@ def median_ms(action: Callable[[], object], times: int = 7) -> float:
 
 def main() -> None:
     """Print a row for each number of VMAs."""
-    rows = []
+    rows, visible = [], []
     for count in COUNTS:
         with many_vmas(count) as process:
             rows.append(_row(process.pid, count))
+            visible.append(visible_ms(process.pid))
     print_table(
         ("VMAs", "memtui ms", "cold ms", "smaps ms", "/smaps", "cold/smaps", "psutil/", "pmap -x/"), rows
     )
     print(
         "goals at 60,000: /smaps at most 0.4, cold 0.6; psutil at least 10, pmap -x at least 5 times memtui"
     )
+    ticks = ", ".join(f"{ms:.3f} at {count:,}" for ms, count in zip(visible, COUNTS, strict=True))
+    print(f"a tick of {VISIBLE} visible rows, the read of maps aside, in ms: {ticks}")
+    print(f"at 60,000 {visible[-1] / visible[0]:.2f} times that at 1,000; goal: at most 1.5")
+
+
+def visible_ms(pid: int) -> float:
+    """Return how long a tick of the visible rows takes, without reading and comparing maps."""
+    reading = 0.0
+
+    def timed(read: Callable[..., bytes]) -> Callable[..., bytes]:
+        def read_maps(last: bytes = b"") -> bytes:
+            nonlocal reading
+            began = time.perf_counter()
+            try:
+                return read(last)
+            finally:
+                reading += (time.perf_counter() - began) * 1000
+
+        return read_maps
+
+    with LocalHost() as host:
+        target = host.open(pid)
+        middle = len(target.look()) // 2
+        vmas = target.look().vmas[middle : middle + VISIBLE]
+        on_screen = [vma.start for vma in vmas]
+        target.handle.read_maps = timed(target.handle.read_maps)  # type: ignore[method-assign]
+        spent = []
+        for _ in range(30):
+            reading = 0.0
+            spent.append(median_ms(lambda: target.look(only=on_screen), 1) - reading)
+        return statistics.median(spent)
 
 
 def _row(pid: int, vmas: int) -> tuple[str, ...]:

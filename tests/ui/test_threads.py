@@ -204,6 +204,16 @@ def test_details_are_read_every_ten_seconds_where_they_are_cheap(cost_ms: float,
     assert target.looks == looks
 
 
+def test_what_is_on_the_screen_is_looked_at_more_often_than_the_rest() -> None:
+    target = FakeHost().open(4242)
+    chosen = ChosenMap(process_id(4242), target)
+    for now in (0.0, 1.0, 4.9, 5.0, 6.0):
+        chosen.look(now, [0x1000])
+    chosen.look(6.5)
+    chosen.look(11.0, [0x2000])
+    assert target.looked_at == [None, [0x1000], [0x1000], None, [0x1000], None, [0x2000]]
+
+
 def test_a_layout_that_changed_is_a_new_tuple() -> None:
     target = FakeHost().open(4242)
     chosen = ChosenMap(process_id(4242), target)

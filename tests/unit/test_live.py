@@ -83,9 +83,20 @@ def test_what_has_not_changed_is_the_same_list_and_only_what_is_asked_for_is_sca
     assert live.rss_bytes is first
     pages.states = {table[3].start: PRESENT}
     pages.scans = 0
-    live.read(only=range(690, 730))
+    live.read(only=[table[at].start + 1 for at in range(690, 730)])
     assert pages.scans == 1
     assert (live.rss_bytes[700], live.rss_bytes[3], first[700]) == (0, 0, PAGE_BYTES)
+    live.read(only=[0, 1 << 63])
+    assert (live.rss_bytes[700], live.rss_bytes[3]) == (0, PAGE_BYTES)
+
+
+def test_the_first_look_is_at_all_of_it() -> None:
+    table = table_of([(1, 2)] * 1000)
+    pages = Pages()
+    pages.states = {table[700].start: PRESENT}
+    live = LiveResidency(table, pages, 1 << 16, RuntimeError)
+    live.read(only=[table[3].start])
+    assert live.rss_bytes[700] == PAGE_BYTES
 
 
 def test_a_table_makes_a_vma_when_it_is_looked_at() -> None:
