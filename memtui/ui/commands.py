@@ -34,7 +34,9 @@ MAIN_BINDINGS = [
         id="mark.all",
         tooltip="Mark all VMAs of the map but those that the kernel refuses.",
     ),
-    Binding("U", "unmark", "None", id="mark.none", tooltip="Take all marks away, of every process."),
+    Binding(
+        "U", "unmark", "None", show=False, id="mark.none", tooltip="Take all marks away, of every process."
+    ),
     Binding(
         "a,f9",
         "plan",

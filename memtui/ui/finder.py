@@ -9,10 +9,11 @@ from memtui.host import Target
 from memtui.model.select import Filter
 from memtui.ui.arranger import Arranger
 from memtui.ui.lists.order import Arrangement, Stale, arrange, is_live, matching
+from memtui.ui.lists.picture import frame_of
 from memtui.ui.marks import Shelf
-from memtui.ui.messages import MapArranged, MapView, MatchesFound, Post, RuleMatched
+from memtui.ui.messages import MapArranged, MapView, MatchesFound, PictureFramed, Post, RuleMatched
 
-_ORDER, _MATCHES, _RULE = "order", "matches", "rule"
+_ORDER, _MATCHES, _RULE, _FRAME = "order", "matches", "rule", "frame"
 
 
 class Finder:
@@ -27,6 +28,20 @@ class Finder:
     def drop(self) -> None:
         """Wait for no order any more: the map is shown as it is, or is another one."""
         self._arranger.drop(_ORDER)
+
+    def drop_frame(self) -> None:
+        """Wait for no picture any more."""
+        self._arranger.drop(_FRAME)
+
+    def ask_frame(self, view: MapView, cells: int) -> None:
+        """Have the layout shared out among the cells of the picture; the answer is a PictureFramed."""
+
+        def question(stale: Stale) -> None:
+            began = time.monotonic()
+            frame = frame_of(view.space.vmas, cells, stale)
+            self._post(PictureFramed(view, frame, time.monotonic() - began))
+
+        self._arranger.ask(_FRAME, question)
 
     def ask_order(self, view: MapView, how: Arrangement) -> None:
         """Have the order of a map made; the answer is a MapArranged."""

@@ -17,6 +17,7 @@ from memtui.model.restore import Mappers, RestorePlan, RestoreReport
 from memtui.model.verdict import MachineFacts, Verdict
 from memtui.model.vma import AddressSpace
 from memtui.ui.lists.order import Arrangement
+from memtui.ui.lists.picture import Frame
 
 Post = Callable[[Message], object]
 """How a thread hands over a message."""
@@ -273,3 +274,13 @@ class RuleMatched(Message):
         self.view = view
         self.indices = indices
         self.marks = marks
+
+
+class PictureFramed(Message):
+    """How the cells of the picture share out the layout of a look was reckoned; it took ``cost_s``."""
+
+    def __init__(self, view: MapView, frame: Frame, cost_s: float) -> None:
+        super().__init__()
+        self.view = view
+        self.frame = frame
+        self.cost_s = cost_s

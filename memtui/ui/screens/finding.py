@@ -105,6 +105,10 @@ class FindingScreen(DeedsScreen):
         """Show the map in its order."""
         self.map.show_arranged(message)
 
+    def on_picture_framed(self, message: told.PictureFramed) -> None:
+        """Draw the picture of the address space."""
+        self.map.picture.show_frame(message)
+
     def on_matches_found(self, message: told.MatchesFound) -> None:
         """Go to the next match."""
         self.map.show_matches(message)

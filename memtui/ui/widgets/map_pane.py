@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from textual.app import ComposeResult
+
 from memtui.model.process import ProcessId
 from memtui.model.select import Subject
 from memtui.model.vma import MappedVma, Vma, total
@@ -16,6 +18,7 @@ from memtui.ui.marking import Marking, Shown
 from memtui.ui.messages import MapArranged, MapView, MatchesFound
 from memtui.ui.rows import NoRows
 from memtui.ui.widgets.finding import FindingPane
+from memtui.ui.widgets.picture import Picture
 
 _SHARE_OF_TIME = 10
 
@@ -30,12 +33,25 @@ class MapPane(FindingPane):
         self.marking = marking
         self.chosen: ProcessId | None = None
         self._finder = finder
+        self.picture = Picture(finder)
         self._name = ""
         self._view: MapView | None = None
         self._order: Sequence[int] | None = None
         self._is_fresh = True
         self._not_before = 0.0
         self.table.show_words(SafeText("no process chosen"))
+
+    def compose(self) -> ComposeResult:
+        """Put the parts below one another."""
+        yield self.line
+        yield self.picture
+        yield self.header
+        yield self.table
+
+    def on_virtual_table_moved(self) -> None:
+        """Show the cursor's place in the picture."""
+        rows = self._map_rows
+        self.picture.point(None if rows is None or not len(rows) else rows.index(self.table.cursor))
 
     @property
     def view(self) -> MapView | None:
@@ -75,6 +91,7 @@ class MapPane(FindingPane):
         self.marking.abandon()
         self.say(safe(f"Map of {process.pid} {name}"))
         self.table.show_words(SafeText("reading ..."))
+        self.picture.show(None)
         self.table.show(NoRows(), reset=True)
 
     def show_view(self, view: MapView) -> None:
@@ -82,6 +99,7 @@ class MapPane(FindingPane):
         last, self._view = self._view, view
         if last is None or last.space.vmas is not view.space.vmas:
             self.marking.book.note_layout(view.space)
+        self.picture.show(view)
         self._arrange(view)
 
     @property
@@ -126,6 +144,7 @@ class MapPane(FindingPane):
         keep_top = not self._is_fresh and self.sorting.key == ADDRESS
         self.table.show(self._rows(view, order), keep_top=keep_top, reset=self._is_fresh)
         self._is_fresh = False
+        self.on_virtual_table_moved()
         self._tell(view, order)
 
     def _tell(self, view: MapView, order: Sequence[int] | None) -> None:
@@ -147,6 +166,7 @@ class MapPane(FindingPane):
         assert self.chosen is not None
         self.say(safe(f"Map of {self.chosen.pid} {self._name}"))
         self.table.show_words(safe(f"{words}. Enter on a process opens its map anew."))
+        self.picture.show(None)
         self.table.show(NoRows(), reset=True)
 
     def show_marks(self) -> None:
