@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
 from memtui.host import Host
 from memtui.text import safe
+from memtui.ui.ascii import AsciiFilter
 from memtui.ui.commands import ACTING, APP_BINDINGS
 from memtui.ui.lifeline import Lifeline
 from memtui.ui.options import UiOptions
@@ -23,7 +25,8 @@ from memtui.ui.session import Session
 from memtui.ui.styles import stylesheets
 
 _SUSPEND_WAITS_S = 1.0
-_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+_BREAKPOINTS = [(0, "-narrow"), (90, "-medium"), (110, "-wide")]
+_HEIGHTS = [(0, "-low"), (34, "-high")]
 
 
 class MemtuiApp(App[None]):
@@ -32,6 +35,7 @@ class MemtuiApp(App[None]):
     TITLE = "memtui"
     CSS_PATH = stylesheets("memtui.tcss")
     HORIZONTAL_BREAKPOINTS = _BREAKPOINTS
+    VERTICAL_BREAKPOINTS = _HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [*APP_BINDINGS]
 
     def __init__(self, host: Host, options: UiOptions, *, sampling: bool = True) -> None:
@@ -39,6 +43,7 @@ class MemtuiApp(App[None]):
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.animation_level = "none"
         self.options = options
+        self._ascii = AsciiFilter()
         self.session = Session(host, options, self.post_to_main, sampling=sampling)
         self.main = MainScreen(self.session)
 
@@ -54,11 +59,17 @@ class MemtuiApp(App[None]):
         """Begin with the main screen."""
         return self.main
 
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Have every line pass through ASCII where the terminal shows nothing else."""
+        filters = super().get_line_filters()
+        return [*filters, self._ascii] if self.options.ascii_only else filters
+
     def on_mount(self) -> None:
         """Start the threads."""
         if self.options.theme is not None:
             self.theme = self.options.theme
-        elif self.no_color:
+        elif self.no_color or ("SSH_CONNECTION" in os.environ and "TEXTUAL_THEME" not in os.environ):
+            # The terminal's own colours: no greys without colour, and a third fewer bytes over a line.
             self.theme = "ansi-dark"
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         self.session.start()
