@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,7 @@ from memtui.ui.screens.main import MainScreen
 from memtui.ui.session import Session
 from memtui.ui.styles import stylesheets
 
+_SETTLED_S = 2.0
 _SUSPEND_WAITS_S = 1.0
 _BREAKPOINTS = [(0, "-narrow"), (90, "-medium"), (110, "-wide")]
 _HEIGHTS = [(0, "-low"), (34, "-high")]
@@ -74,6 +76,11 @@ class MemtuiApp(App[None]):
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         self.session.start()
 
+    def on_ready(self) -> None:
+        """Let the collector of garbage in, once what stays has been made, and have it pass over that."""
+        if not gc.isenabled():
+            self.set_timer(_SETTLED_S, _collect)
+
     def on_unmount(self) -> None:
         """Have everything released, and the threads end."""
         self.session.host.release()
@@ -114,6 +121,12 @@ class MemtuiApp(App[None]):
                     await self.run_action(action, node)  # type: ignore[arg-type]
 
                 yield SystemCommand(binding.description, binding.tooltip, run)
+
+
+def _collect() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def run(host: Host, options: UiOptions) -> int:

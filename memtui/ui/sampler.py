@@ -32,6 +32,8 @@ DETAILS_EVERY_S = 10.0
 """smaps is read at most this often."""
 _SHARE_OF_TIME = 10
 _BREATH_S = 0.05
+_BETWEEN_S = 0.1
+"""How long the first look at a map has to come onto the screen before the one with details."""
 _ALL_EVERY_S = 5.0
 """How often all of a map is read where only a part of it is on the screen."""
 _PROCESSES_EVERY = 2
@@ -110,7 +112,8 @@ class ChosenMap:
 
     def _details_due(self, now: float) -> bool:
         if self._details_at is None:
-            return True
+            # The first look is without: it is on the screen the sooner.
+            return self._last is not None
         cheap = self._details_cost_ms is not None and self._details_cost_ms < CHEAP_SMAPS_MS
         return cheap and now - self._details_at >= DETAILS_EVERY_S
 
@@ -174,6 +177,7 @@ class Sampler(threading.Thread):
     def run(self) -> None:
         """Read, beat by beat."""
         maps, lists = self._map_beat, self._list_beat
+        again = False
         while not self._stopping:
             started = time.monotonic()
             pid, anew, map_now = self._take_requests()
@@ -182,7 +186,7 @@ class Sampler(threading.Thread):
             if anew:
                 self._guarded(self._open)
             paused = self._paused
-            if (started >= maps.next and not paused) or anew or map_now:
+            if (started >= maps.next and not paused) or anew or map_now or again:
                 began = time.monotonic()
                 self._guarded(self._look)
                 if began >= maps.next:
@@ -192,7 +196,10 @@ class Sampler(threading.Thread):
                 began = time.monotonic()
                 self._guarded(self._read_processes)
                 lists.done(began, time.monotonic())
-            self._sleep_until(min(maps.next, lists.next), paused)
+            # The second look is the first with details.
+            again = anew
+            until = time.monotonic() + _BETWEEN_S if again else min(maps.next, lists.next)
+            self._sleep_until(until, paused and not again)
         self._let_go()
 
     def _take_requests(self) -> tuple[int | None, bool, bool]:

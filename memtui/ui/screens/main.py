@@ -93,6 +93,8 @@ class MainScreen(FindingScreen):
         """Show a new look at the chosen map; one at another map comes too late."""
         if message.wanted == self.map.chosen and not (self.is_paused and self.map.view is not None):
             self.map.show_view(message.view)
+            if self.session.sampler is not None:
+                self.session.sampler.show(self.map.on_screen)
             self.show_standing()
 
     def on_map_lost(self, message: told.MapLost) -> None:

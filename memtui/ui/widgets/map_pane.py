@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from textual.app import ComposeResult
 
 from memtui.model.process import ProcessId
-from memtui.model.select import Subject
+from memtui.model.select import Filter, Subject
 from memtui.model.vma import MappedVma, Vma, total
 from memtui.text import SafeText, count, safe, size
 from memtui.ui.finder import Finder
@@ -39,6 +39,9 @@ class MapPane(FindingPane):
         self._order: Sequence[int] | None = None
         self._is_fresh = True
         self._not_before = 0.0
+        self._sought: Filter | None = None
+        """What is being looked for just now."""
+        self._steps_more = 0
         self.table.show_words(SafeText("no process chosen"))
 
     def compose(self) -> ComposeResult:
@@ -72,6 +75,15 @@ class MapPane(FindingPane):
         return Shown(self._view.target, rows.space, rows.order)
 
     @property
+    def on_screen(self) -> Sequence[int] | None:
+        """The addresses of the VMAs on the screen; None where their order hangs on numbers of all of them."""
+        rows = self._map_rows
+        if rows is None or self._how.is_live:
+            return None
+        top = round(self.table.scroll_y)
+        return [rows.vma(at).start for at in range(top, min(top + self.table.size.height, len(rows)))]
+
+    @property
     def cursor_vma(self) -> Vma | None:
         """The VMA under the cursor."""
         rows = self._map_rows
@@ -86,7 +98,7 @@ class MapPane(FindingPane):
     def choose(self, process: ProcessId, name: str) -> None:
         """Show that another map is being opened."""
         self.chosen, self._name, self._view = process, name, None
-        self._is_fresh, self._order, self._not_before = True, None, 0.0
+        self._is_fresh, self._order, self._not_before, self._sought = True, None, 0.0, None
         self._finder.drop()
         self.marking.abandon()
         self.say(safe(f"Map of {process.pid} {name}"))
@@ -189,17 +201,24 @@ class MapPane(FindingPane):
     def seek(self, origin: int, step: int) -> None:
         """Look for what is searched; ends with a Found."""
         rows = self._map_rows
-        if self.searched is not None and rows is not None and self._view is not None:
-            view = MapView(self._view.target, rows.space, None)
-            self._finder.ask_matches(view, rows.order, self.searched, origin, step)
+        if self.searched is None or rows is None or self._view is None:
+            return
+        if self._sought is self.searched:
+            # To ask again would be to begin again: who holds n down would wait for ever.
+            self._steps_more += step
+            return
+        self._sought, self._steps_more = self.searched, 0
+        view = MapView(self._view.target, rows.space, None)
+        self._finder.ask_matches(view, rows.order, self.searched, origin, step)
 
     def show_matches(self, message: MatchesFound) -> None:
         """Go to the next match, if the answer is of what stands there still."""
-        rows = self._map_rows
+        rows, more, self._sought = self._map_rows, self._steps_more, None
         if rows is None or rows.space.vmas is not message.view.space.vmas or rows.order is not message.order:
-            self.seek(self.table.cursor, message.step)
+            self.seek(self.table.cursor, message.step + more)
             return
-        at = next_of(message.rows, message.origin, message.step) if message.rows else -1
+        at = -1
         if message.rows:
+            at = (next_of(message.rows, message.origin, message.step) + more) % len(message.rows)
             self.table.go_to(rows.key(message.rows[at]))
         self.post_message(self.Found(at + 1, len(message.rows)))
