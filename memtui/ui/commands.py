@@ -30,6 +30,7 @@ MAIN_BINDINGS = [
         "asterisk",
         "mark_all",
         "All",
+        show=False,
         key_display="*",
         id="mark.all",
         tooltip="Mark all VMAs of the map but those that the kernel refuses.",

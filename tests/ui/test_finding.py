@@ -338,3 +338,18 @@ async def test_read_only_finds_but_marks_nothing(make_app: MakeApp) -> None:
         app.main._by_rule(app.main.map.wanted, marks=True)  # type: ignore[arg-type]
         await pilot.press("escape")
         assert app.session.operator is None
+
+
+async def test_who_types_fast_loses_nothing(make_app: MakeApp) -> None:
+    app = make_app(FakeHost(maps={4242: many(20_000)}))
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        await pilot.press("slash")
+        prompt = app.main.bottom.prompt._input
+        prompt.value = "addr:1000004000"
+        prompt.action_accept()
+        await until(lambda: app.main.map.table.cursor == 2, pilot)
+        await pilot.press("backslash")
+        prompt.value = "addr:1000004000"
+        prompt.action_accept()
+        await until_shown(app, pilot, lambda rows: len(rows) == 1)

@@ -157,7 +157,7 @@ def row_at(space: AddressSpace, order: Sequence[int] | None, start: int) -> int 
 
 
 def next_of(rows: Sequence[int], origin: int, step: int) -> int:
-    """Return which of ascending ``rows`` comes next from ``origin``, going round; ``step`` 0 takes it too.
+    """Return which of ascending ``rows`` comes ``step``-next from ``origin``, going round; 0 takes it too.
 
     Raises:
         IndexError: if there are none.
@@ -165,8 +165,8 @@ def next_of(rows: Sequence[int], origin: int, step: int) -> int:
     if not rows:
         raise IndexError("nothing matches")
     if step < 0:
-        return (bisect_left(rows, origin) - 1) % len(rows)
-    return bisect_left(rows, origin + step) % len(rows)
+        return (bisect_left(rows, origin) + step) % len(rows)
+    return (bisect_left(rows, origin + min(step, 1)) + max(0, step - 1)) % len(rows)
 
 
 # Processes

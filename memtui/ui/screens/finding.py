@@ -44,6 +44,8 @@ class FindingScreen(DeedsScreen):
             return
         self._asked, self._before, self._origin = what, pane.wanted, pane.table.cursor
         text = pane.wanted.text if pane.wanted is not None and what != "search" else ""
+        if what == "search":
+            pane.searched = None
         self.bottom.say("")
         self.bottom.prompt_for(what, text)
 
@@ -51,7 +53,12 @@ class FindingScreen(DeedsScreen):
     def typed(self) -> None:
         """Show at once what comes of it; a wrong term is pointed at, and changes nothing."""
         pane, wanted = self._finding, self._parsed()
-        if pane is None or wanted is None:
+        if pane is not None and wanted is not None:
+            self._apply(pane, wanted)
+
+    def _apply(self, pane: FindingPane, wanted: Filter) -> None:
+        last = pane.wanted if self._asked == "filter" else pane.searched
+        if last is not None and last.text == wanted.text:
             return
         if self._asked == "filter":
             pane.show_only(wanted)
@@ -80,6 +87,9 @@ class FindingScreen(DeedsScreen):
             # It stays open, at the term that is wrong.
             self.set_focus(self.bottom.prompt.query_one(Input))
             return
+        if wanted is not None:
+            # Who types fast ends it before all that was typed has come through.
+            self._apply(pane, wanted)
         self._asked = ""
         self.bottom.close_prompt()
         self.show_pane(pane)
