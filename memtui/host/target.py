@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from memtui.linux.cgroups import swap_rooms
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.live import LiveResidency
 from memtui.linux.maptable import MapTable
+from memtui.linux.packed import Packed
 from memtui.linux.pagemap import PageReader, Source, residency_of_details
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
@@ -32,7 +33,13 @@ from memtui.model.vma import AddressSpace, MappedVma, VmaDetails
 from memtui.practice.labels import labels_of
 
 _FACTS_AGE_S = 1.0
+_MANY = 10_000
 _GENERATIONS = itertools.count(1)
+
+
+def _packed(details: Mapping[int, VmaDetails]) -> Mapping[int, VmaDetails]:
+    """Return details as they are kept: few by a dict, which is quicker, many by less memory."""
+    return details if len(details) < _MANY else Packed(details)
 
 
 class Forecast(NamedTuple):
@@ -68,7 +75,7 @@ class LocalTarget:
         self._maps_text = b""
         self._table = MapTable(b"", frozenset())
         self._live: LiveResidency | None = None
-        self._details: dict[int, VmaDetails] = {}
+        self._details: Mapping[int, VmaDetails] = {}
         self._details_ms: float | None = None
         process = self.handle.process
         self._labels = labels_of(state_dir, process.pid, process.start_time)
@@ -197,13 +204,13 @@ class LocalTarget:
         if self._details:
             # What smaps said of a VMA is kept while the very same VMA stands.
             same = self._table.common(table)
-            self._details = {start: row for start, row in self._details.items() if start in same}
+            self._details = _packed({start: row for start, row in self._details.items() if start in same})
         self._maps_text, self._table = text, table
         self._live = self._reader.live(table)
 
     def _read_details(self) -> None:
         began = time.monotonic()
-        self._details = self._reader.details()
+        self._details = _packed(self._reader.details())
         self._details_ms = (time.monotonic() - began) * 1000
 
     def _residency(self, only: Sequence[int] | None) -> Residency | None:

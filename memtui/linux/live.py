@@ -44,7 +44,7 @@ class LiveResidency:
             usable -= 1
         self._usable = usable
         self._end = table[usable - 1].end if usable else 0
-        self._hugetlb = frozenset(at for at in table.holding("huge") if table[at].kind.value == "hugetlb")
+        self._hugetlb = frozenset(at for at in table.holding(b"huge") if table[at].kind.value == "hugetlb")
         self._seen: list[tuple[bytes, ...]] = [()] * -(-usable // _WINDOW_VMAS)
         self._was_read = False
         self.rss_bytes: list[int | None] = [0] * len(table)
@@ -93,7 +93,7 @@ class LiveResidency:
     def _count(self, raw: Sequence[bytes], first: int, last: int) -> None:
         rss: list[int] = [0] * (last - first)
         swap: list[int] = [0] * (last - first)
-        starts = self._starts[first : last + 1]
+        starts = list(self._starts[first : last + 1])
         if last == self._usable:
             starts[last - first :] = [self._end]
         at, behind = 0, starts[1]

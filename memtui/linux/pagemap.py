@@ -11,7 +11,7 @@ import errno
 import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import groupby
 from typing import Protocol
@@ -232,7 +232,7 @@ def _runs_of_entries(data: bytes, start: int) -> Iterator[RawRun]:
         at = end
 
 
-def residency_of_details(vmas: Sequence[Vma], details: dict[int, VmaDetails]) -> Residency:
+def residency_of_details(vmas: Sequence[Vma], details: Mapping[int, VmaDetails]) -> Residency:
     """Return RSS and swap of each VMA as smaps has them; None for one that smaps does not list."""
     rows = [details.get(vma.start) for vma in vmas]
     return Residency(

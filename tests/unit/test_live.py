@@ -101,9 +101,8 @@ def test_the_first_look_is_at_all_of_it() -> None:
 
 def test_a_table_makes_a_vma_when_it_is_looked_at() -> None:
     table, same, other = table_of([(0, 1), (1, 2)]), table_of([(0, 1), (1, 2)]), table_of([(0, 2)])
-    assert (
-        [vma.start for vma in table] == table.starts == [BASE, BASE + 2 * PAGE_BYTES, 0xFFFF_FFFF_FF60_0000]
-    )
+    starts = [BASE, BASE + 2 * PAGE_BYTES, 0xFFFF_FFFF_FF60_0000]
+    assert [vma.start for vma in table] == list(table.starts) == starts
     assert table[-1].name == "[vsyscall]"
     assert [vma.size_bytes for vma in table[:2]] == [PAGE_BYTES, 2 * PAGE_BYTES]
     assert table[0] is table[0]
