@@ -28,12 +28,23 @@ class FindingScreen(DeedsScreen):
         """What the open prompt is for; empty while it is closed."""
         self._before: Filter | None = None
         self._origin = 0
+        self._points = False
+        self._prompted: FindingPane | None = None
 
     @property
     def _finding(self) -> FindingPane | None:
         return self.current if isinstance(self.current, FindingPane) else None
 
     # The prompt
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Leave the keys that open the prompt to the prompt while it is open.
+
+        They come before all others, so that what is typed behind them at once goes into the prompt.
+        """
+        if action in ("prompt", "next_pane", "ledger") and self._asked:
+            return False
+        return super().check_action(action, parameters)
 
     def action_prompt(self, what: str) -> None:
         """Open the prompt: for a filter, a search, or a rule that marks or unmarks."""
@@ -42,17 +53,18 @@ class FindingScreen(DeedsScreen):
             where = "the map" if what in _RULES else "the process list and the map"
             self.bottom.say(f"{what}: only in {where}; Tab goes there")
             return
-        self._asked, self._before, self._origin = what, pane.wanted, pane.table.cursor
+        self._prompted, self._asked = pane, what
+        self._before, self._origin = pane.wanted, pane.table.cursor
         text = pane.wanted.text if pane.wanted is not None and what != "search" else ""
         if what == "search":
             pane.searched = None
         self.bottom.say("")
-        self.bottom.prompt_for(what, text)
+        self.bottom.prompt_for(what, text, self.end_prompt)
 
     @on(Input.Changed, "#prompt-text")
     def typed(self) -> None:
         """Show at once what comes of it; a wrong term is pointed at, and changes nothing."""
-        pane, wanted = self._finding, self._parsed()
+        pane, wanted = self._prompted, self._parsed()
         if pane is not None and wanted is not None:
             self._apply(pane, wanted)
 
@@ -66,26 +78,29 @@ class FindingScreen(DeedsScreen):
             pane.search(wanted, self._origin, 0)
 
     def _parsed(self) -> Filter | None:
-        pane = self._finding
+        pane = self._prompted
         if pane is None or not self._asked:
             return None
         try:
             wanted = parse(self.bottom.prompt.text, pane.subject)
         except FilterError as error:
             self.bottom.point_at(error.column, str(error))
+            self._points = True
             return None
-        self.bottom.say("")
+        if self._points:
+            self.bottom.say("")
+            self._points = False
         return wanted
 
-    def on_prompt_ended(self, message: Prompt.Ended) -> None:
+    def end_prompt(self, accepted: bool) -> None:
         """Keep what was typed, or have it as it was."""
-        pane, what = self._finding, self._asked
+        pane, what = self._prompted, self._asked
         if pane is None or not what:
             return
-        wanted = self._parsed() if message.accepted else None
-        if message.accepted and wanted is None:
+        wanted = self._parsed() if accepted else None
+        if accepted and wanted is None:
             # It stays open, at the term that is wrong.
-            self.set_focus(self.bottom.prompt.query_one(Input))
+            self.bottom.prompt.stay()
             return
         if wanted is not None:
             # Who types fast ends it before all that was typed has come through.
@@ -93,9 +108,9 @@ class FindingScreen(DeedsScreen):
         self._asked = ""
         self.bottom.close_prompt()
         self.show_pane(pane)
-        if what == "filter" and not message.accepted:
+        if what == "filter" and not accepted:
             pane.show_only(self._before)
-        elif what == "search" and not message.accepted:
+        elif what == "search" and not accepted:
             self._go_back_to_origin(pane)
         elif what in _RULES and wanted is not None and not wanted.is_empty:
             self._by_rule(wanted, marks=what == "mark")

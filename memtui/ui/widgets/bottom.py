@@ -11,7 +11,7 @@ from textual.timer import Timer
 from memtui.model.report import Progress
 from memtui.text import SafeText, safe
 from memtui.ui.widgets.header import TextLine
-from memtui.ui.widgets.prompt import Prompt
+from memtui.ui.widgets.prompt import End, Prompt
 from memtui.ui.widgets.status import progress_words
 
 _MESSAGE_STAYS_S = 10.0
@@ -54,10 +54,10 @@ class Bottom(Vertical):
         self._marks.text = SafeText(f" {words}")
         self._freeze.text = freeze
 
-    def prompt_for(self, word: str, text: str) -> None:
-        """Open the prompt in place of the first line."""
+    def prompt_for(self, word: str, text: str, end: End) -> None:
+        """Open the prompt in place of the first line; ``end`` is called when it ends."""
         self._standing.display = False
-        self.prompt.open(word, text)
+        self.prompt.open(word, text, end)
 
     def close_prompt(self) -> None:
         """Show the first line again."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual import events
@@ -15,6 +16,9 @@ from memtui.text import SafeText
 from memtui.ui.commands import PROMPT_BINDINGS
 from memtui.ui.widgets.header import TextLine
 
+End = Callable[[bool], None]
+"""What is called at the end: whether what was typed is to be kept."""
+
 
 class PromptInput(Input):
     """The text. It has no keys of its own but those that edit it, and PROMPT_BINDINGS."""
@@ -25,14 +29,33 @@ class PromptInput(Input):
         super().__init__(compact=True, select_on_focus=False, id="prompt-text")
         # A cursor that blinks is sent over the line twice a second.
         self.cursor_blink = False
+        self.end: End = lambda accepted: None
+
+    async def _on_key(self, event: events.Key) -> None:
+        """Type; end at once; hand on what was pressed before the last key had ended it.
+
+        A key's binding is looked up only after keys behind it have come here.
+        """
+        focused = self.screen.focused
+        if focused is not self and focused is not None:
+            focused.post_message(events.Key(event.key, event.character))
+        elif event.key == "enter":
+            self.end(True)
+        elif event.key == "escape":
+            self.end(False)
+        else:
+            await super()._on_key(event)
+            return
+        event.stop()
+        event.prevent_default()
 
     def action_accept(self) -> None:
         """Keep what stands there."""
-        self.post_message(Prompt.Ended(accepted=True))
+        self.end(True)
 
     def action_cancel(self) -> None:
         """Have it as it was before."""
-        self.post_message(Prompt.Ended(accepted=False))
+        self.end(False)
 
     def action_move(self, rows: int) -> None:
         """Move the cursor of the list."""
@@ -40,18 +63,11 @@ class PromptInput(Input):
 
     def on_blur(self, event: events.Blur) -> None:
         """Keep what stands there, when a click goes elsewhere."""
-        self.post_message(Prompt.Ended(accepted=True))
+        self.end(True)
 
 
 class Prompt(Horizontal):
     """A word and a line of text. Hidden until it is opened."""
-
-    class Ended(Message):
-        """Nothing more is typed."""
-
-        def __init__(self, *, accepted: bool) -> None:
-            super().__init__()
-            self.accepted = accepted
 
     class ListMoved(Message):
         """The list's cursor is to move by rows."""
@@ -81,14 +97,19 @@ class Prompt(Horizontal):
         """In which cell of the line the text begins."""
         return len(self._word.text)
 
-    def open(self, word: str, text: str) -> None:
-        """Show it, with a text to begin with, and have the keys go there."""
+    def open(self, word: str, text: str, end: End) -> None:
+        """Show it, with a text to begin with, and have the keys go there; ``end`` is called at the end."""
+        self._input.end = end
         self._word.text = SafeText(f" {word}: ")
         self._word.styles.width = self.text_column
         with self._input.prevent(Input.Changed):
             self._input.value = text
         self._input.cursor_position = len(text)
         self.display = True
+        self.screen.set_focus(self._input)
+
+    def stay(self) -> None:
+        """Have the keys go there again."""
         self.screen.set_focus(self._input)
 
     def close(self) -> None:
