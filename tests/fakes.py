@@ -226,6 +226,7 @@ class FakeTarget:
         self.standing_now = Standing.ALIVE
         self.look_error: MemtuiError | None = None
         self.cost_ms = 0.8
+        self.looked_at: list[Sequence[int] | None] = []
 
     @property
     def process(self) -> ProcessId:
@@ -238,8 +239,9 @@ class FakeTarget:
     def standing(self) -> Standing:
         return self.standing_now
 
-    def look(self, *, details: bool = False) -> AddressSpace:
+    def look(self, *, details: bool = False, only: Sequence[int] | None = None) -> AddressSpace:
         self.looks.append(details)
+        self.looked_at.append(only)
         if self.look_error is not None:
             raise self.look_error
         return replace(space_of(self.process, self.vmas), cost_ms=self.cost_ms)

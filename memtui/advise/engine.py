@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from memtui.advise.calls import Adviser
+from memtui.advise.garbage import uncollected
 from memtui.advise.ledger import Ledger, now, operator
 from memtui.advise.survey import Survey
 from memtui.advise.tally import Circumstances, outcome_of, settle
@@ -141,19 +142,21 @@ class Engine:
             )
             self._start_holder(planned)
             survey.before()
-            transaction = Transaction(planned, plan.advice, plan.hold_ms, tools, thorough=plan.thorough)
+            with uncollected():
+                transaction = Transaction(planned, plan.advice, plan.hold_ms, tools, thorough=plan.thorough)
         except MemtuiError as error:
             _refuse(report, error.reason, error.words)
             return
         course = transaction.run()
-        survey.after(course.tallies)
-        # Of a process that advises itself it is not our CPU that matters.
-        emptied = plan.thorough and course.batches_emptied and not planned.self_advised
-        about = survey.circumstances(course.stopped, emptied)
-        _fill(report, course, survey, about)
-        for item in report.ranges:
-            item.told = tell_range(item, plan.advice)
-        report.told = tell(report, plan.advice, survey.swap_kinds())
+        with uncollected():
+            survey.after(course.tallies)
+            # Of a process that advises itself it is not our CPU that matters.
+            emptied = plan.thorough and course.batches_emptied and not planned.self_advised
+            about = survey.circumstances(course.stopped, emptied)
+            _fill(report, course, survey, about)
+            for item in report.ranges:
+                item.told = tell_range(item, plan.advice)
+            report.told = tell(report, plan.advice, survey.swap_kinds())
         if report.pages_seen or (plan.advice is Advice.PAGEOUT and report.moved_bytes):
             self._keep_pages(report, subject.handle)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from memtui.model.advice import Advice
 from memtui.model.plan import Mark, PlannedRange
 from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.reasons import Reason
 from memtui.model.select import Filter
-from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will
+from memtui.model.verdict import LEAST_TASK_LIMIT, MachineFacts, Verdict, WhyBytes, Will
 from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaIdentity
 
 Judge = Callable[[MappedVma, Advice], Verdict]
@@ -24,12 +26,12 @@ Measure = Callable[[Range], "tuple[int, int] | None"]
 """RSS and swap of a part of a VMA, in bytes; None where it cannot be read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """A VMA, or a part of one made to look like a VMA, and the VMA that it belongs to."""
 
     row: MappedVma
     whole: Vma
+    range: Range
 
 
 class SwapPurse:
@@ -39,7 +41,7 @@ class SwapPurse:
     """
 
     def __init__(self, machine: MachineFacts) -> None:
-        self._machine = machine
+        self._machine = replace(machine, swap_room_bytes=None)
         self._rooms: dict[str, int] = {}
 
     def facts(self, groups: Mapping[str, int] | None = None) -> MachineFacts:
@@ -48,11 +50,15 @@ class SwapPurse:
         ``groups`` are the cgroups that the target stands in, by folder, with the swap that each may
         still use as it was before the plan.
         """
-        rooms = [self._rooms.get(folder, room) for folder, room in (groups or {}).items()]
-        return replace(self._machine, swap_room_bytes=min(rooms, default=None))
+        if not groups:
+            return self._machine
+        rooms = [self._rooms.get(folder, room) for folder, room in groups.items()]
+        return replace(self._machine, swap_room_bytes=min(rooms))
 
     def spend(self, count_bytes: int, groups: Mapping[str, int] | None = None) -> None:
         """Take out what a range will use."""
+        if not count_bytes:
+            return
         free = self._machine.swap_free_bytes
         if free is not None:
             self._machine = replace(self._machine, swap_free_bytes=max(0, free - count_bytes))
@@ -63,7 +69,7 @@ class SwapPurse:
 def choose_rows(space: AddressSpace, advice: Advice, judge: Judge, select: Filter | None) -> list[Part]:
     """Choose whole VMAs: those that ``select`` takes, or else all that the kernel will not refuse."""
     return [
-        Part(row, row.vma)
+        Part(row, row.vma, row.vma.range)
         for row in space.rows()
         if (
             not judge(row, advice).refused if select is None else select.matches_vma(row, partial(judge, row))
@@ -74,62 +80,85 @@ def choose_rows(space: AddressSpace, advice: Advice, judge: Judge, select: Filte
 def choose_marks(space: AddressSpace, marks: Sequence[Mark], measure: Measure) -> list[Part | PlannedRange]:
     """Choose marked ranges: each cut to the VMAs that stand there now; the rest has its reason."""
     chosen: list[Part | PlannedRange] = []
+    vmas = space.vmas
+    index, last = 0, len(space.vmas)
     for wanted, identity in _disjoint(marks):
-        at = wanted.start
-        for index in _overlapping(space, wanted):
-            row = space.row(index)
-            if row.vma.start > at:
-                chosen.append(_missing(Range(at, row.vma.start), identity))
-            part = Range(max(at, row.vma.start), min(wanted.end, row.vma.end))
-            chosen.append(_marked(row, part, identity, measure))
-            at = part.end
-        if at < wanted.end:
-            chosen.append(_missing(Range(at, wanted.end), identity))
+        at, end = wanted.start, wanted.end
+        if index < last and vmas[index].end <= at:
+            index = bisect_right(vmas, at, lo=index, key=lambda vma: vma.end)
+        while index < last and (vma := vmas[index]).start < end:
+            if vma.start == at and vma.end == end and (identity is None or identity == vma.identity):
+                whole = wanted if at == wanted.start else vma.range
+                chosen.append(Part(space.row(index), vma, whole))
+                at, index = end, index + 1
+                break
+            if vma.start > at:
+                chosen.append(_missing(Range(at, vma.start), identity))
+                at = vma.start
+            upto = min(end, vma.end)
+            chosen.append(_marked(space.row(index), Range(at, upto), identity, measure))
+            at = upto
+            if vma.end > end:
+                break
+            index += 1
+        if at < end:
+            chosen.append(_missing(Range(at, end), identity))
     return chosen
-
-
-def planned(row: MappedVma, whole: Vma, verdict: Verdict) -> PlannedRange:
-    """Return a part of a VMA with what is expected of it."""
-    return PlannedRange(row.vma.range, row.label or whole.name, whole.identity, row.kind, verdict)
 
 
 def forecast(
     rows: Sequence[MappedVma],
-    wholes: Sequence[Vma],
+    parts: Sequence[Part],
     assess: Assess,
     purse: SwapPurse,
     groups: Mapping[str, int] | None = None,
 ) -> list[PlannedRange]:
-    """Say of each row, ascending, what will come of it, and spend the swap that it takes."""
+    """Say of each row, ascending, what will come of it, and spend the swap that it takes.
+
+    ``rows`` are those of ``parts`` with what was looked up in them.
+    """
     found = []
-    for row, whole in zip(rows, wholes, strict=True):
-        verdict = assess(row, purse.facts(groups))
-        purse.spend(verdict.swap_bytes, groups)
-        found.append(planned(row, whole, verdict))
+    alike: dict[object, Verdict] = {}
+    facts = purse.facts(groups)
+    for row, (_, whole, part) in zip(rows, parts, strict=True):
+        key = _alike(row)
+        verdict = None if key is None else alike.get(key)
+        if verdict is None:
+            verdict = assess(row, facts)
+            if key is not None:
+                alike[key] = verdict
+        if verdict.swap_bytes:
+            purse.spend(verdict.swap_bytes, groups)
+            # With less swap free the next one may fare differently.
+            facts = purse.facts(groups)
+            alike.clear()
+        found.append(PlannedRange(part, row.label or whole.name, whole.identity, row.kind, verdict))
     return found
+
+
+def _alike(row: MappedVma) -> object:
+    """Return what the verdict of a row follows from, beside the advice and the machine; None if from more.
+
+    Private memory without a file is no matter of rights, and its pages were looked at. Values are
+    told by which they are: alike rows share them, and this must cost less than a verdict.
+    """
+    vma = row.vma
+    if row.pages is None or vma.inode or vma.end > LEAST_TASK_LIMIT:
+        return None
+    return vma.kind, vma.perms, vma.end - vma.start, id(row.pages), id(row.details)
 
 
 def _disjoint(marks: Sequence[Mark]) -> Iterator[tuple[Range, VmaIdentity | None]]:
     """Yield the marks ascending, each address once."""
     at = 0
-    for mark in sorted(marks, key=lambda mark: mark.range):
-        start = max(at, mark.range.start)
-        if start < mark.range.end:
-            yield Range(start, mark.range.end), mark.identity
-            at = mark.range.end
-
-
-def _overlapping(space: AddressSpace, wanted: Range) -> Iterator[int]:
-    low, high = 0, len(space.vmas)
-    while low < high:
-        middle = (low + high) // 2
-        if space.vmas[middle].end <= wanted.start:
-            low = middle + 1
-        else:
-            high = middle
-    while low < len(space.vmas) and space.vmas[low].start < wanted.end:
-        yield low
-        low += 1
+    for mark in sorted(marks, key=lambda mark: (mark.range.start, mark.range.end)):
+        wanted = mark.range
+        if wanted.start >= at:
+            yield wanted, mark.identity
+            at = wanted.end
+        elif at < wanted.end:
+            yield Range(at, wanted.end), mark.identity
+            at = wanted.end
 
 
 def _missing(part: Range, identity: VmaIdentity | None) -> PlannedRange:
@@ -144,7 +173,10 @@ def _marked(
     if identity is not None and identity != row.vma.identity:
         verdict = Verdict(Will.NO, 0, (WhyBytes(Reason.CHANGED, part.size_bytes),))
         return PlannedRange(part, identity.name, None, None, verdict)
-    return Part(row if part == row.vma.range else _part_of(row, part, measure), row.vma)
+    vma = row.vma
+    if part.start != vma.start or part.end != vma.end:
+        row = _part_of(row, part, measure)
+    return Part(row, vma, part)
 
 
 def _part_of(row: MappedVma, part: Range, measure: Measure) -> MappedVma:
@@ -168,7 +200,7 @@ def _part_of(row: MappedVma, part: Range, measure: Measure) -> MappedVma:
             huge_bytes=_pages(details.huge_bytes * share),
             lazy_free_bytes=_pages(details.lazy_free_bytes * share),
         )
-    return replace(row, vma=vma, rss_bytes=rss, swap_bytes=swap, details=details)
+    return row._replace(vma=vma, rss_bytes=rss, swap_bytes=swap, details=details)
 
 
 def _pages(count_bytes: float) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from memtui.advise.cutting import Piece
 from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle
-from memtui.linux.procfs import parse_maps
+from memtui.linux.maptable import MapTable, digest_of
 from memtui.linux.syscalls import MapQuery, QueriedVma
 from memtui.model.vma import Vma, VmaIdentity, identity_of
 
@@ -35,10 +36,17 @@ class Checked:
 
 
 class Recheck:
-    """Asks the open map of a process, by PROCMAP_QUERY or else by its text."""
+    """Asks the open map of a process, by PROCMAP_QUERY or else by its text.
 
-    def __init__(self, handle: ProcessHandle) -> None:
+    ``layout`` is the digest of a text of the map in which all pieces that will be asked for are known to
+    stand: see TargetPlan.
+    """
+
+    def __init__(self, handle: ProcessHandle, layout: bytes = b"") -> None:
         self._handle = handle
+        self._layout = layout
+        self._sure: bytes | None = None
+        self._text_s: float | None = None
         self._rehearsed: tuple[bytes, Sequence[Piece], Checked] | None = None
         self._query: MapQuery | None = MapQuery(handle.maps_fd)
         try:
@@ -57,10 +65,44 @@ class Recheck:
             MemtuiError: if the process has exited or exec'ed.
         """
         self._rehearsed = None
-        began = time.monotonic()
-        text = self._handle.read_maps()
-        if time.monotonic() - began < len(pieces) * _QUERY_S:
+        text = self._read_text()
+        if self.text_is_quicker(len(pieces)):
             self._rehearsed = text, pieces, self._check(pieces, identities, self._walk(text))
+
+    def text_is_quicker(self, pieces: int) -> bool:
+        """Whether to read the text of the map takes less time than to ask for so many pieces.
+
+        Raises:
+            MemtuiError: if the process has exited or exec'ed.
+        """
+        if self._text_s is None:
+            self._read_text()
+        assert self._text_s is not None
+        return self._text_s < pieces * _QUERY_S
+
+    def check_by_text(self, pieces: list[Piece], identities: Sequence[VmaIdentity | None]) -> Checked:
+        """Do what :meth:`check` does by the text of the map, where that is quicker for many pieces.
+
+        Raises:
+            MemtuiError: if the process has exited or exec'ed.
+        """
+        if not self.text_is_quicker(len(pieces)):
+            return self.check(pieces, identities)
+        text = self._read_text()
+        if text is self._sure:
+            return Checked(standing=pieces)
+        if self._sure is None and self._layout and digest_of(text) == self._layout:
+            self._sure = text
+            return Checked(standing=pieces)
+        return self._check(pieces, identities, self._walk(text))
+
+    def _read_text(self) -> bytes:
+        began = time.monotonic()
+        text = self._handle.read_maps(self._sure or b"")
+        took = time.monotonic() - began
+        # What disturbed one reading need not disturb the next.
+        self._text_s = took if self._text_s is None else min(self._text_s, took)
+        return text
 
     def check(self, pieces: Sequence[Piece], identities: Sequence[VmaIdentity | None]) -> Checked:
         """Sort ascending pieces by what stands there; ``identities`` are by the pieces' owner.
@@ -105,14 +147,13 @@ class Recheck:
         return self._walk(self._handle.read_maps())
 
     def _walk(self, text: bytes) -> _Next:
-        vmas = parse_maps(text, machine.shmem_devices(self._handle.pid))
-        at = 0
+        table = MapTable(text, machine.shmem_devices(self._handle.pid))
 
         def walk(address: int) -> Vma | None:
-            nonlocal at
-            while at < len(vmas) and vmas[at].end <= address:
+            at = bisect_right(table.starts, address) - 1
+            if at < 0 or table[at].end <= address:
                 at += 1
-            return vmas[at] if at < len(vmas) else None
+            return table[at] if at < len(table) else None
 
         return walk
 

@@ -16,7 +16,7 @@ from memtui.model.errors import MemtuiError
 from memtui.model.pages import PageFacts, huge_facts
 from memtui.model.ranges import inner_aligned
 from memtui.model.reasons import Reason
-from memtui.model.vma import CACHED_KINDS, Kind, MappedVma
+from memtui.model.vma import CACHED_KINDS, Kind, MappedVma, Vma, VmaDetails
 
 
 class Study:
@@ -58,7 +58,7 @@ class Study:
         self._look_up()
         if part.row.kind is not Kind.FILE:
             return part.row
-        return replace(part.row, cache=cache_facts(self._handle.pid, part.row.vma, part.whole))
+        return part.row._replace(cache=cache_facts(self._handle.pid, part.row.vma, part.whole))
 
     def _with_blocks(self, survey: PageSurvey, row: MappedVma) -> MappedVma:
         size = self._huge_page_bytes
@@ -72,33 +72,42 @@ class Study:
         for run in runs:
             self._look_up()
             found.append(run)
-        return replace(row, blocks=huge_facts(inner, found, size, of_file=row.kind in CACHED_KINDS))
+        return row._replace(blocks=huge_facts(inner, found, size, of_file=row.kind in CACHED_KINDS))
 
     def _with_pages(self, survey: PageSurvey, rows: Sequence[MappedVma]) -> list[MappedVma]:
         usable = [row for row in rows if row.kind not in (Kind.VSYSCALL, Kind.HUGETLB)]
         steps = survey.facts([row.vma for row in usable])
         if steps is None:
             return list(rows)
-        facts = []
+        facts: list[PageFacts] = []
         for step in steps:
-            self._look_up()
-            if step is not None:
+            if step is None:
+                self._look_up()
+            else:
                 facts.append(step)
-        found = {
-            row.vma.start: replace(row, pages=self._corrected(row, pages, survey.sees_zero_and_huge))
-            for row, pages in zip(usable, facts, strict=True)
-        }
+        sees_zero = survey.sees_zero_and_huge
+        looked_at = [
+            MappedVma(vma, rss, swap, details, label, self._corrected(vma, details, pages, sees_zero))
+            for (vma, rss, swap, details, label, *_), pages in zip(usable, facts, strict=True)
+        ]
+        if len(usable) == len(rows):
+            return looked_at
+        found = {row.vma.start: row for row in looked_at}
         return [found.get(row.vma.start, row) for row in rows]
 
-    def _corrected(self, row: MappedVma, pages: PageFacts, sees_zero: bool) -> PageFacts:
+    def _corrected(
+        self, vma: Vma, details: VmaDetails | None, pages: PageFacts, sees_zero: bool
+    ) -> PageFacts:
         """Mend by smaps, which is of whole VMAs, what the page table does not tell.
 
         Of a huge page that is mapped as one it tells but the state of its first page; where smaps saw
         more shared pages, they lie in such, which stay whole. Without PAGEMAP_SCAN the zero page looks
         like a page that others map; smaps' Rss leaves it out.
         """
-        details, size = row.details, self._huge_page_bytes
-        if details is None or details.size_bytes != row.vma.size_bytes:
+        size = self._huge_page_bytes
+        if details is None or (sees_zero and not details.huge_bytes):
+            return pages
+        if details.size_bytes != vma.size_bytes:
             return pages
         if not sees_zero:
             zero = min(max(0, pages.resident_bytes - details.rss_bytes), pages.shared_bytes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 
 from memtui.advise.cutting import Grain
 from memtui.advise.tally import Circumstances, RangeTally
@@ -130,7 +131,9 @@ class Survey:
 
     def _see_by_details(self, tallies: Sequence[RangeTally]) -> None:
         """Where the page table may not be read or does not tell, smaps shows what became of whole VMAs."""
-        for tally in tallies:
+        for tally in tallies if self.details_after else ():
+            if tally.seen and tally.planned.kind is not Kind.SHMEM:
+                continue
             start = tally.planned.range.start
             was, now = self.details_before.get(start), self.details_after.get(start)
             if not tally.advised_bytes or was is None or now is None:
@@ -176,13 +179,15 @@ class Survey:
     def _referenced_delta(self, ranges: Sequence[RangeReport]) -> int | None:
         if self._advice is not Advice.COLD or not self.details_after:
             return None
-        starts = sorted(self.details_before)
-        touched = {_vma_start(starts, item.planned.range.start) for item in ranges if item.advised_bytes}
-        both = [
-            self.details_after[start].referenced_bytes - self.details_before[start].referenced_bytes
-            for start in touched
-            if start in self.details_after and start in self.details_before
-        ]
+        whole = self.details_before.keys()
+        advised = {item.planned.range.start for item in ranges if item.advised_bytes}
+        touched = advised & whole
+        if parts := advised - whole:
+            starts = sorted(whole)
+            touched |= {_vma_start(starts, part) for part in parts}
+        # Alike VMAs share their details: most of these are the very same.
+        pairs = [(self.details_before.get(start), self.details_after.get(start)) for start in touched]
+        both = [now.referenced_bytes - was.referenced_bytes for was, now in pairs if was and now]
         return sum(both) if both else None
 
 
@@ -206,10 +211,10 @@ def _delta(was: int | None, now: int | None) -> int | None:
 
 
 def _sum_delta(ranges: Sequence[RangeReport], what: str) -> int | None:
-    deltas = [
-        _delta(getattr(item, f"{what}_before_bytes"), getattr(item, f"{what}_after_bytes")) for item in ranges
-    ]
-    return _sum(deltas)
+    before_and_after = attrgetter(f"{what}_before_bytes", f"{what}_after_bytes")
+    pairs = map(before_and_after, ranges)
+    known = [now - was for was, now in pairs if was is not None and now is not None]
+    return sum(known) if known else None
 
 
 def _sum(values: Iterable[int | None]) -> int | None:

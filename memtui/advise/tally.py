@@ -38,16 +38,13 @@ _SWAP_LEFT_BYTES = 1 << 20
 """With less swap free than this it is as good as full: clusters of it are kept for other CPUs."""
 
 
-@dataclass(slots=True)
 class RangeTally:
-    """Sums over the pieces of one planned range; bytes.
+    """Sums over the pieces of one planned range; bytes. There are many: what is nought is not stored.
 
     ``swapped_bytes`` of what moved were in swap afterwards, ``came_bytes`` came into RSS meanwhile.
     ``huge_moved_bytes`` of what moved had stood in huge pages.
     """
 
-    planned: PlannedRange
-    advised_bytes: int = 0
     moved_bytes: int = 0
     rss_before_bytes: int = 0
     rss_after_bytes: int = 0
@@ -67,11 +64,14 @@ class RangeTally:
     seen: bool = False
     errno: int | None = None
     cache_came_bytes: int | None = None
-    swap_is_known: bool = True
 
-    def __post_init__(self) -> None:
+    def __init__(self, planned: PlannedRange, advised_bytes: int = 0, **sums: int | None) -> None:
+        self.planned = planned
+        self.advised_bytes = advised_bytes
         # Of shared memory in swap the page table has no trace.
-        self.swap_is_known = self.planned.kind is not Kind.SHMEM
+        self.swap_is_known = planned.kind is not Kind.SHMEM
+        for name, value in sums.items():
+            setattr(self, name, value)
 
     def see_whole(self, was: VmaDetails, now: VmaDetails, advice: Advice) -> None:
         """Take from smaps what became of a whole VMA, where the page table may not be read."""
@@ -96,24 +96,34 @@ def add_seen(
 ) -> RangeSet:
     """Add what two looks at the pages of ascending, disjoint pieces saw; return the pages that left RSS."""
     spans = [(piece.start, piece.end) for piece in called]
-    was, now = tally_by_span(spans, before), tally_by_span(spans, after)
-    zero = tally_by_span(spans, [(start, end, PRESENT) for start, end, state in before if state & ZERO])
-    huge_was, huge_now = _by_span(spans, before, HUGE), _by_span(spans, after, HUGE)
-    for at, piece in enumerate(called):
+    same = before == after
+    was = tally_by_span(spans, before)
+    now = was if same else tally_by_span(spans, after)
+    zero = [(start, end, PRESENT) for start, end, state in before if state & ZERO]
+    zeros = tally_by_span(spans, zero).rss_bytes if zero else None
+    huge_was = _by_span(spans, before, HUGE)
+    huge_now = huge_was if same else _by_span(spans, after, HUGE)
+    columns = zip(called, was.rss_bytes, now.rss_bytes, was.swap_bytes, now.swap_bytes, strict=True)
+    for at, (piece, rss_was, rss_now, swap_was, swap_now) in enumerate(columns):
         tally = tallies[piece.owner]
         tally.seen = True
         if tally.planned.kind is Kind.HUGETLB:
             # The page table has it as present; RSS leaves it out (KERNEL.md 3.2).
             continue
-        tally.rss_before_bytes += was.rss_bytes[at]
-        tally.rss_after_bytes += now.rss_bytes[at]
-        tally.swap_before_bytes += was.swap_bytes[at]
-        tally.swap_after_bytes += now.swap_bytes[at]
-        tally.zero_bytes += zero.rss_bytes[at]
-        tally.huge_before_bytes += huge_was[at]
-        tally.huge_after_bytes += huge_now[at]
+        tally.rss_before_bytes += rss_was
+        tally.rss_after_bytes += rss_now
+        if swap_was or swap_now:
+            tally.swap_before_bytes += swap_was
+            tally.swap_after_bytes += swap_now
+        if zeros is not None:
+            tally.zero_bytes += zeros[at]
+        if huge_was is not None:
+            tally.huge_before_bytes += huge_was[at]
+        if huge_now is not None:
+            tally.huge_after_bytes += huge_now[at]
         if advice is Advice.COLLAPSE:
-            tally.moved_bytes += huge_now[at] - huge_was[at]
+            was_huge = 0 if huge_was is None else huge_was[at]
+            tally.moved_bytes += (0 if huge_now is None else huge_now[at]) - was_huge
     if advice is not Advice.PAGEOUT:
         return ()
     return _add_left(tallies, called, (before, was.rss_bytes), (after, now.rss_bytes))
@@ -146,8 +156,10 @@ def _add_left(
     return intersect(left, tuple(Range(start, end) for start, end in spans))
 
 
-def _by_span(spans: Sequence[tuple[int, int]], runs: Sequence[RawRun], flag: int) -> list[int]:
-    return tally_by_span(spans, (run for run in runs if run[2] & flag)).rss_bytes
+def _by_span(spans: Sequence[tuple[int, int]], runs: Sequence[RawRun], flag: int) -> list[int] | None:
+    """Return what of each span has a flag; None where there is no such page at all."""
+    flagged = [run for run in runs if run[2] & flag]
+    return tally_by_span(spans, flagged).rss_bytes if flagged else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,28 +182,31 @@ class Circumstances:
 def settle(tally: RangeTally, about: Circumstances) -> RangeReport:
     """Return the report of one range."""
     planned = tally.planned
-    report = RangeReport(planned, advised_bytes=tally.advised_bytes)
+    report = RangeReport(planned, tally.advised_bytes)
     if tally.errno is not None:
         report.errno = errno.errorcode.get(tally.errno, str(tally.errno))
+    raced = tally.raced_bytes
     if tally.seen:
         report.rss_before_bytes, report.rss_after_bytes = tally.rss_before_bytes, tally.rss_after_bytes
         if tally.swap_is_known:
             report.swap_before_bytes = tally.swap_before_bytes
             report.swap_after_bytes = tally.swap_after_bytes
         report.huge_delta_bytes = tally.huge_after_bytes - tally.huge_before_bytes
-        if about.advice in (Advice.PAGEOUT, Advice.COLLAPSE) and not tally.raced_bytes:
+        if about.advice.moves and not raced:
             report.moved_bytes = tally.moved_bytes
-        if about.advice is Advice.PAGEOUT and not tally.raced_bytes:
-            report.swapped_bytes, report.came_bytes = tally.swapped_bytes, tally.came_bytes
-            report.huge_moved_bytes = tally.huge_moved_bytes
-            report.given_up_bytes = _given_up(tally)
-    if not tally.raced_bytes:
+            if about.advice is Advice.PAGEOUT:
+                report.swapped_bytes, report.came_bytes = tally.swapped_bytes, tally.came_bytes
+                report.huge_moved_bytes = tally.huge_moved_bytes
+                report.given_up_bytes = _given_up(tally)
+    if not raced:
         report.cache_delta_bytes = tally.cache_came_bytes
-    start = planned.range.start
-    if start in about.referenced_before and start in about.referenced_after and tally.advised_bytes:
-        report.referenced_delta_bytes = about.referenced_after[start] - about.referenced_before[start]
-    outcome, reason, text = _outcome(tally, report, about)
-    report.outcome, report.reason = outcome, reason
+    if tally.advised_bytes:
+        start = planned.range.start
+        was, now = about.referenced_before.get(start), about.referenced_after.get(start)
+        if was is not None and now is not None:
+            report.referenced_delta_bytes = now - was
+    report.outcome, reason, text = _outcome(tally, report, about)
+    report.reason = reason
     report.reason_text = text or (reason.text if reason else None)
     return report
 

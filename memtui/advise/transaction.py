@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from memtui.advise.calls import Adviser, give
 from memtui.advise.cutting import CALL_BYTES, PIECE_BYTES, Grain, Piece, calls_of, collapsible
-from memtui.advise.recheck import Recheck
+from memtui.advise.recheck import Checked, Recheck
 from memtui.advise.secondpass import SECOND_PASS_SHARE, SecondPass
 from memtui.advise.tally import RangeTally, add_seen
 from memtui.freeze.client import Guard, Released
@@ -35,7 +35,9 @@ GUARD_DEADLINE_MS = 2000
 
 _PIECES_A_HOLD = 4096
 _PIECES_A_ROUND = 256
+_PIECES_A_TEXT = 8192
 _REHEARSE_FROM = 64
+_TEXT_FROM = 64
 _FIRST_BYTES_PER_S = 512 << 20
 _LEAST_BYTES = 1 << 20
 _ROUND_BYTES = 32 << 20
@@ -111,7 +113,8 @@ class Transaction:
         self._hold_s = hold_ms / 1000
         self._tools = tools
         self._identities = [item.identity for item in planned.ranges]
-        self._recheck = Recheck(tools.handle)
+        self._recheck = Recheck(tools.handle, planned.layout)
+        self._requested_bytes = planned.requested_bytes
         self._hold_bytes = self._call_bytes = 0
         self._fit(_FIRST_BYTES_PER_S)
         self._spent: tuple[list[Piece], list[RawRun], float] | None = None
@@ -123,9 +126,14 @@ class Transaction:
         course = self.course
         huge = self._tools.grain.huge_page_bytes
         for index, item in enumerate(self._planned.ranges):
-            if item.goes:
-                pieces = split(item.range, max(PIECE_BYTES, huge), huge)
-                course.left.extend(Piece(piece.start, piece.end, index) for piece in pieces)
+            if not item.goes:
+                continue
+            whole = item.range
+            if whole.end - whole.start <= PIECE_BYTES:
+                course.left.append(Piece(whole.start, whole.end, index))
+                continue
+            pieces = split(whole, max(PIECE_BYTES, huge), huge)
+            course.left.extend(Piece(piece.start, piece.end, index) for piece in pieces)
         try:
             while course.left and course.stopped is None:
                 if self._tools.cancelled.is_set():
@@ -157,12 +165,25 @@ class Transaction:
 
     def _take(self, held: bool) -> list[Piece]:
         left = self.course.left
-        count = min(len(left), _PIECES_A_HOLD if held else _PIECES_A_ROUND)
+        count = min(len(left), _PIECES_A_HOLD if held else self._pieces_a_round())
         batch = [left.popleft() for _ in range(count)]
         budget = self._hold_bytes if held else _ROUND_BYTES
+        if sum([piece.end - piece.start for piece in batch]) <= budget:
+            # No need to look how much of it is populated.
+            return batch
         reach = self._tools.reader.reach(tuple(Range(p.start, p.end) for p in batch), budget)
         self._put_back(batch[reach:])
         return batch[:reach]
+
+    def _pieces_a_round(self) -> int:
+        """Return how many pieces to re-check in one go where nothing is held.
+
+        Asked for one by one they must be few, or the first answer is old before the call.
+        """
+        count = min(len(self.course.left), _PIECES_A_TEXT)
+        if self._advice in (Advice.COLD, Advice.PAGEOUT) and count >= _TEXT_FROM:
+            return count if self._recheck.text_is_quicker(count) else _PIECES_A_ROUND
+        return _PIECES_A_ROUND
 
     def _put_back(self, pieces: Sequence[Piece]) -> None:
         self.course.left.extendleft(reversed(pieces))
@@ -175,7 +196,7 @@ class Transaction:
         else:
             self.course.stopped, self.course.detail = error.reason, error.words
 
-    def _held_turn(self, batch: Sequence[Piece]) -> tuple[list[Piece], float]:
+    def _held_turn(self, batch: list[Piece]) -> tuple[list[Piece], float]:
         """Hold, work, release; return what is left of the batch, and how long it was held in seconds."""
         tools, course = self._tools, self.course
         assert tools.holder is not None
@@ -222,7 +243,7 @@ class Transaction:
                 course.tallies[piece.owner].lost_bytes += piece.end - piece.start
 
     def _work(
-        self, batch: Sequence[Piece], until: float | None, called: list[Piece] | None = None
+        self, batch: list[Piece], until: float | None, called: list[Piece] | None = None
     ) -> list[Piece]:
         """Re-check, scan, call, scan; return what time did not suffice for.
 
@@ -230,7 +251,7 @@ class Transaction:
         """
         called = [] if called is None else called
         tallies = self.course.tallies
-        checked = self._recheck.check(batch, self._identities)
+        checked = self._check(batch, held=until is not None)
         for piece in checked.changed:
             tallies[piece.owner].changed_bytes += piece.end - piece.start
         for piece in checked.gone:
@@ -249,6 +270,11 @@ class Transaction:
         if called and self.course.stopped not in (Reason.EXITED, Reason.EXECED):
             self._look_after(called, before, running=until is None)
         return leftover
+
+    def _check(self, pieces: list[Piece], *, held: bool) -> Checked:
+        if held or len(pieces) < _TEXT_FROM:
+            return self._recheck.check(pieces, self._identities)
+        return self._recheck.check_by_text(pieces, self._identities)
 
     def _runs(self, pieces: Sequence[Piece]) -> list[RawRun] | None:
         return self._tools.reader.raw_runs(pieces)
@@ -318,7 +344,8 @@ class Transaction:
 
     def _is_little(self, pieces: Sequence[Piece], runs: Sequence[RawRun]) -> bool:
         """Whether all of it is no more work than one call may be, however many addresses it spans."""
-        if any(piece.owner in self._tools.grain.read_ahead_bytes for piece in pieces):
+        ahead = self._tools.grain.read_ahead_bytes
+        if ahead and any(piece.owner in ahead for piece in pieces):
             return False
         return sum(end - start for start, end, _state in runs) <= CALL_BYTES
 
@@ -326,7 +353,7 @@ class Transaction:
         """Look at the pages again. Of a target that runs, the map must then still be what it was."""
         after = None if before is None else self._runs(called)
         if running:
-            checked = self._recheck.check(called, self._identities)
+            checked = self._check(called, held=False)
             for piece in (*checked.changed, *checked.gone):
                 self.course.tallies[piece.owner].raced_bytes += piece.end - piece.start
             # What raced says nothing of the advice.
@@ -369,7 +396,7 @@ class Transaction:
                     Progress(
                         self._planned.name,
                         self.course.done_bytes,
-                        self._planned.requested_bytes,
+                        self._requested_bytes,
                         self.course.calls,
                         holding,
                     )

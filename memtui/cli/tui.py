@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 
 from memtui.cli.output import complain
@@ -10,15 +11,27 @@ from memtui.cli.thaw import before_acting
 from memtui.host import Host
 from memtui.host.local import LocalHost
 
+_SWITCH_S = 0.0005
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Open the screen on this machine."""
+    _begin()
     problem = no_terminal()
     if problem:
         return complain(problem, 2)
     with LocalHost(arguments.state_dir) as host:
         released = [] if arguments.read_only else before_acting(host)
         return show(host, arguments, note="; ".join(released))
+
+
+def _begin() -> None:
+    """Start quickly: of what is made now nothing is garbage soon. The app lets the collector in again.
+
+    And no thread that computes keeps another waiting for long.
+    """
+    gc.disable()
+    sys.setswitchinterval(_SWITCH_S)
 
 
 def no_terminal() -> str | None:
@@ -30,6 +43,7 @@ def no_terminal() -> str | None:
 
 def show(host: Host, arguments: argparse.Namespace, pid: int | None = None, note: str = "") -> int:
     """Run the screen with the options of the command line; return its exit code."""
+    from memtui.linux.started import shows_utf8
     from memtui.ui.app import run as run_app
     from memtui.ui.options import UiOptions
 
@@ -44,5 +58,6 @@ def show(host: Host, arguments: argparse.Namespace, pid: int | None = None, note
             theme=arguments.theme,
             note=note,
             demo=pid is not None,
+            ascii_only=not shows_utf8(),
         ),
     )

@@ -41,10 +41,11 @@ class Target(Protocol):
     def standing(self) -> Standing:
         """Return what became of it."""
 
-    def look(self, *, details: bool = False) -> AddressSpace:
+    def look(self, *, details: bool = False, only: Sequence[int] | None = None) -> AddressSpace:
         """Read the map with live RSS and swap; with ``details`` also smaps (slow on large maps).
 
-        Without it, the details of an earlier look are kept where the VMA still stands.
+        Without it, the details of an earlier look are kept where the VMA still stands. Where the layout
+        is that of the last look, the numbers of VMAs far from the addresses ``only`` may be kept, too.
 
         Raises:
             MemtuiError: if it is gone, has exec'ed, or may not be read.

@@ -21,7 +21,7 @@ from memtui.host import Finding, History, HistoryEntry, MachineState, Target, Wa
 from memtui.host.aftermath import Aftermath
 from memtui.host.doctor import examine
 from memtui.host.history import entry_of, history_of
-from memtui.host.target import LocalTarget
+from memtui.host.target import Forecast, LocalTarget
 from memtui.linux import machine
 from memtui.linux.capability import probe
 from memtui.linux.mappers import mappers_of
@@ -29,7 +29,7 @@ from memtui.linux.processes import ProcessList
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess
 from memtui.model.holds import FreezeChoice, Thawed
-from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Plan, PlannedRange, TargetPlan
+from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Plan, TargetPlan
 from memtui.model.process import Process, Standing
 from memtui.model.reasons import Reason
 from memtui.model.report import Back, Progress, TargetReport
@@ -295,13 +295,13 @@ class LocalHost:
         advice: Advice,
         freeze: Freeze | None,
         override_lockout: bool,
-        forecast: Callable[[], tuple[PlannedRange, ...]],
+        forecast: Callable[[], Forecast],
     ) -> TargetPlan:
         refused, self_advised = self._may_advise(target, advice)
-        ranges: tuple[PlannedRange, ...] = ()
+        found = Forecast()
         text = None
         try:
-            ranges = forecast()
+            found = forecast()
         except MemtuiError as error:
             if error.reason is Reason.CANCELLED:
                 raise
@@ -312,7 +312,7 @@ class LocalHost:
         return TargetPlan(
             process=target.process,
             name=target.name,
-            ranges=ranges,
+            ranges=found.ranges,
             freeze=method,
             freeze_reason=words,
             freeze_is_ours=freeze is None,
@@ -320,6 +320,7 @@ class LocalHost:
             blocked_text=text,
             self_advised=self_advised,
             generation=target.generation,
+            layout=found.layout,
         )
 
     def _may_advise(self, target: LocalTarget, advice: Advice) -> tuple[Reason | None, bool]:

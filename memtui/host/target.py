@@ -5,18 +5,22 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from memtui.advise.forecast import Part, SwapPurse, choose_marks, choose_rows, forecast
+from memtui.advise.garbage import uncollected
 from memtui.advise.study import Study
 from memtui.host import CHEAP_SMAPS_MS
 from memtui.linux import machine
 from memtui.linux.capability import FileRights
 from memtui.linux.cgroups import swap_rooms
 from memtui.linux.handle import ProcessHandle
+from memtui.linux.live import LiveResidency
+from memtui.linux.maptable import MapTable
+from memtui.linux.packed import Packed
 from memtui.linux.pagemap import PageReader, Source, residency_of_details
-from memtui.linux.procfs import parse_maps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import Residency, tally
@@ -25,11 +29,24 @@ from memtui.model.process import ProcessId, Standing
 from memtui.model.ranges import Range
 from memtui.model.select import Filter
 from memtui.model.verdict import MachineFacts, Verdict, judge
-from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaDetails
+from memtui.model.vma import AddressSpace, MappedVma, VmaDetails
 from memtui.practice.labels import labels_of
 
 _FACTS_AGE_S = 1.0
+_MANY = 10_000
 _GENERATIONS = itertools.count(1)
+
+
+def _packed(details: Mapping[int, VmaDetails]) -> Mapping[int, VmaDetails]:
+    """Return details as they are kept: few by a dict, which is quicker, many by less memory."""
+    return details if len(details) < _MANY else Packed(details)
+
+
+class Forecast(NamedTuple):
+    """What would come of an advice, and the digest of the map that was looked at: see TargetPlan.layout."""
+
+    ranges: tuple[PlannedRange, ...] = ()
+    layout: bytes = b""
 
 
 class LocalTarget:
@@ -59,8 +76,9 @@ class LocalTarget:
         self._reader = PageReader(self.handle)
         self._rights = FileRights(pid)
         self._maps_text = b""
-        self._vmas: tuple[Vma, ...] = ()
-        self._details: dict[int, VmaDetails] = {}
+        self._table = MapTable(b"", frozenset())
+        self._live: LiveResidency | None = None
+        self._details: Mapping[int, VmaDetails] = {}
         self._details_ms: float | None = None
         process = self.handle.process
         self._labels = labels_of(state_dir, process.pid, process.start_time)
@@ -84,8 +102,11 @@ class LocalTarget:
         """Return what became of it."""
         return self.handle.standing()
 
-    def look(self, *, details: bool = False) -> AddressSpace:
+    def look(self, *, details: bool = False, only: Sequence[int] | None = None) -> AddressSpace:
         """Read the map with live RSS and swap; with ``details`` also smaps.
+
+        With ``only``, the numbers are read but of VMAs at and near these addresses, if the layout is that
+        of the last look; the others keep theirs.
 
         Raises:
             MemtuiError: if it has exited or exec'ed, or may not be read.
@@ -96,10 +117,10 @@ class LocalTarget:
             if details or self._reader.source is Source.SMAPS:
                 # Where smaps is all there is, it is what the live numbers come from.
                 self._read_details()
-            residency = self._residency()
+            residency = self._residency(only)
             return AddressSpace(
                 process=self.process,
-                vmas=self._vmas,
+                vmas=self._table,
                 rss_bytes=None if residency is None else residency.rss_bytes,
                 swap_bytes=None if residency is None else residency.swap_bytes,
                 details=self._details,
@@ -122,12 +143,23 @@ class LocalTarget:
         select: Filter | None,
         purse: SwapPurse,
         cancelled: threading.Event | None = None,
-    ) -> tuple[PlannedRange, ...]:
+    ) -> Forecast:
         """Look closely, and say range by range what would come of an advice. Touches nothing.
 
         Raises:
             MemtuiError: CANCELLED; if it is gone, has exec'ed, or may not be read.
         """
+        with uncollected():
+            return self._forecast(advice, marks, select, purse, cancelled)
+
+    def _forecast(
+        self,
+        advice: Advice,
+        marks: Sequence[Mark] | None,
+        select: Filter | None,
+        purse: SwapPurse,
+        cancelled: threading.Event | None,
+    ) -> Forecast:
         space = self.look(details=True)
         chosen: Sequence[Part | PlannedRange]
         if marks is None:
@@ -138,7 +170,7 @@ class LocalTarget:
         rows = Study(self.handle, machine.huge_page_bytes(), cancelled).rows(parts, advice)
         ranges = forecast(
             rows,
-            [part.whole for part in parts],
+            parts,
             lambda row, facts: judge(row, advice, facts, self._rights.may_write),
             purse,
             swap_rooms(self.process.pid) if advice is Advice.PAGEOUT else None,
@@ -147,7 +179,8 @@ class LocalTarget:
             # What only the closer look found the kernel to refuse.
             ranges = [item for item in ranges if not item.verdict.refused]
         missing = [item for item in chosen if isinstance(item, PlannedRange)]
-        return tuple(sorted((*ranges, *missing), key=lambda item: item.range))
+        found = tuple(sorted((*ranges, *missing), key=lambda item: item.range.start))
+        return Forecast(found, space.vmas.digest if isinstance(space.vmas, MapTable) else b"")
 
     def measure(self, part: Range) -> tuple[int, int] | None:
         """Return RSS and swap of a part of a VMA, in bytes; None where pagemap may not be read.
@@ -167,29 +200,30 @@ class LocalTarget:
         self._forget(self)
 
     def _read_layout(self) -> None:
-        text = self.handle.read_maps()
-        if text == self._maps_text:
+        text = self.handle.read_maps(self._maps_text)
+        if text is self._maps_text:
             return
-        vmas = parse_maps(text, machine.shmem_devices(self.process.pid))
-        stood = {vma.start: vma for vma in self._vmas}
-        # What smaps said of a VMA is kept while the very same VMA stands.
-        self._details = {
-            vma.start: self._details[vma.start]
-            for vma in vmas
-            if vma.start in self._details and stood.get(vma.start) == vma
-        }
-        self._maps_text, self._vmas = text, vmas
+        table = MapTable(text, machine.shmem_devices(self.process.pid))
+        if self._details:
+            # What smaps said of a VMA is kept while the very same VMA stands.
+            same = self._table.common(table)
+            self._details = _packed({start: row for start, row in self._details.items() if start in same})
+        self._maps_text, self._table = text, table
+        self._live = self._reader.live(table)
 
     def _read_details(self) -> None:
         began = time.monotonic()
-        self._details = self._reader.details()
+        self._details = _packed(self._reader.details())
         self._details_ms = (time.monotonic() - began) * 1000
 
-    def _residency(self) -> Residency | None:
+    def _residency(self, only: Sequence[int] | None) -> Residency | None:
         if self._reader.source is Source.SMAPS:
-            return residency_of_details(self._vmas, self._details)
+            return residency_of_details(self._table, self._details)
         try:
-            return self._reader.residency(self._vmas)
+            if self._live is None:
+                return self._reader.residency(self._table)
+            self._live.read(only)
+            return Residency(self._live.rss_bytes, self._live.swap_bytes)
         except MemtuiError:
             if self.handle.standing() is not Standing.ALIVE:
                 raise self.handle.lost_error() from None

@@ -71,14 +71,14 @@ class ProcessHandle:
                 return Standing.EXITED
         return Standing.ALIVE if os.pread(self.maps_fd, 1, 0) else Standing.EXECED
 
-    def read_maps(self) -> bytes:
-        """Return the text of the map.
+    def read_maps(self, last: bytes = b"") -> bytes:
+        """Return the text of the map; if it is the same as ``last``, that very object.
 
         Raises:
             MemtuiError: if the process has exited or exec'ed.
         """
         try:
-            data = read_fd(self.maps_fd)
+            data = read_fd(self.maps_fd, last)
         except OSError as error:
             if error.errno == errno.ESRCH:
                 raise self.lost_error() from error

@@ -26,6 +26,8 @@ _ENTRY_BYTES = 8
 _STRETCH_BYTES = 256 << 20
 _GAP_BYTES = 16 * PAGE_BYTES
 _MARGIN_BYTES = 512 * PAGE_BYTES
+_SMALL_BYTES = 64 * PAGE_BYTES
+"""Up to this size spans are looked at as wholes: there are many of them, and few ways to be."""
 
 _TOP = 7 if sys.byteorder == "little" else 0
 """Where in an entry its bits 56 to 63 stand."""
@@ -71,6 +73,20 @@ class Stretch:
         return (start - self.start) // PAGE_BYTES, (end - self.start) // PAGE_BYTES
 
 
+class _Borders:
+    """Where spans begin and end, sorted when it is first asked for: most plans have no file to ask of."""
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._spans = spans
+        self._sorted: list[int] | None = None
+
+    def between(self, start: int, end: int) -> list[int]:
+        """Return the borders from ``start`` to ``end``, both included."""
+        if self._sorted is None:
+            self._sorted = sorted({edge for span in self._spans for edge in (span.start, span.end)})
+        return self._sorted[bisect_left(self._sorted, start) : bisect_right(self._sorted, end)]
+
+
 class PageSurvey:
     """Looks at the pages of one process, for one plan. Close it.
 
@@ -87,6 +103,7 @@ class PageSurvey:
         self._reader = PageReader(handle, source)
         self._huge_page_bytes = huge_page_bytes
         self._folios = folios.Folios.open(handle.pagemap_fd)
+        self._small: dict[bytes, PageFacts] = {}
 
     def __enter__(self) -> PageSurvey:
         return self
@@ -122,24 +139,42 @@ class PageSurvey:
         return None if runs is None else self._facts(spans, runs)
 
     def _facts(self, spans: Sequence[Span], runs: Iterator[RawRun]) -> Iterator[PageFacts | None]:
-        at = 0
+        at, last = 0, len(spans)
         counts = [0] * 7
-        for stretch in self._stretches(
-            runs, sorted({edge for span in spans for edge in (span.start, span.end)})
-        ):
-            while at < len(spans) and spans[at].end <= stretch.start:
-                yield self._page_facts(counts)
-                at, counts = at + 1, [0] * 7
-            while at < len(spans) and spans[at].start < stretch.end:
-                _count(stretch, spans[at], counts)
-                if spans[at].end > stretch.end:
+        begun = False
+        none = self._page_facts(counts)
+        page, small = PAGE_BYTES, self._small
+        for stretch in self._stretches(runs, _Borders(spans)):
+            low, high, classes = stretch.start, stretch.end, bytes(stretch.classes)
+            while at < last and spans[at].end <= low:
+                yield self._page_facts(counts) if begun else none
+                at, counts, begun = at + 1, [0] * 7, False
+            while at < last:
+                span = spans[at]
+                start, end = span.start, span.end
+                if start >= high:
+                    break
+                if not begun and low <= start and end <= high and end - start <= _SMALL_BYTES:
+                    part = classes[(start - low) // page : (end - low) // page]
+                    yield small.get(part) or self._small_facts(part)
+                    at += 1
+                    continue
+                _count(stretch, span, counts)
+                if end > high:
+                    begun = True
                     break
                 yield self._page_facts(counts)
-                at, counts = at + 1, [0] * 7
+                at, counts, begun = at + 1, [0] * 7, False
             yield None
-        for _ in range(at, len(spans)):
-            yield self._page_facts(counts)
-            counts = [0] * 7
+        for _ in range(at, last):
+            yield self._page_facts(counts) if begun else none
+            counts, begun = [0] * 7, False
+
+    def _small_facts(self, classes: bytes) -> PageFacts:
+        """Return the facts of a few pages, one value for all that are alike."""
+        found = self._page_facts([classes.count(what) for what in range(7)])
+        self._small[classes] = found
+        return found
 
     def _page_facts(self, counts: Sequence[int]) -> PageFacts:
         own_anonymous, own_file, shared, swapped, stuck, zero = (
@@ -148,25 +183,29 @@ class PageSurvey:
         known = self._folios is not None
         return PageFacts(own_anonymous, own_file, shared, swapped, stuck, zero, known)
 
-    def _stretches(self, runs: Iterator[RawRun], borders: Sequence[int]) -> Iterator[Stretch]:
+    def _stretches(self, runs: Iterator[RawRun], borders: _Borders) -> Iterator[Stretch]:
         """Read the entries of runs, neighbours together: a read costs more than a few empty entries."""
         parts: list[RawRun] = []
-        lead = trail = 0
+        lead = trail = number = 0
         for start, end, state in runs:
+            if parts and start - parts[-1][1] <= _GAP_BYTES and (end - 1) // _STRETCH_BYTES == number:
+                parts.append((start, end, state))
+                trail = 0
+                continue
             # Cut where a page table ends too: see Folios.stuck().
             for window in range(start // _STRETCH_BYTES, -(-end // _STRETCH_BYTES)):
                 at, stop = max(start, window * _STRETCH_BYTES), min(end, (window + 1) * _STRETCH_BYTES)
-                if parts and (at - parts[-1][1] > _GAP_BYTES or window != parts[0][0] // _STRETCH_BYTES):
+                if parts and (at - parts[-1][1] > _GAP_BYTES or window != number):
                     yield self._stretch(parts, borders, lead, trail)
                     parts = []
                 if not parts:
-                    lead = min(_MARGIN_BYTES, at - start)
+                    lead, number = min(_MARGIN_BYTES, at - start), window
                 parts.append((at, stop, state))
                 trail = min(_MARGIN_BYTES, end - stop)
         if parts:
             yield self._stretch(parts, borders, lead, trail)
 
-    def _stretch(self, parts: Sequence[RawRun], borders: Sequence[int], lead: int, trail: int) -> Stretch:
+    def _stretch(self, parts: Sequence[RawRun], borders: _Borders, lead: int, trail: int) -> Stretch:
         """Read a stretch; also ``lead`` and ``trail`` bytes around it, in which its folios may go on."""
         start, end = parts[0][0], parts[-1][1]
         data = self._read(start - lead, (end - start + lead + trail) // PAGE_BYTES)
@@ -183,15 +222,15 @@ class PageSurvey:
                 wide.classes[page] = SHARED
         first, last = lead // PAGE_BYTES, (lead + end - start) // PAGE_BYTES
         stretch = Stretch(start, wide.classes[first:last])
-        if self._folios is not None:
+        if self._folios is not None and OWN_FILE in stretch.classes:
             entries = data[first * _ENTRY_BYTES : last * _ENTRY_BYTES]
             for page in list(self._folios.stuck(entries, stretch.classes, self._cuts(stretch, borders))):
                 stretch.classes[page] = STUCK
         return stretch
 
-    def _cuts(self, stretch: Stretch, borders: Sequence[int]) -> list[int]:
+    def _cuts(self, stretch: Stretch, borders: _Borders) -> list[int]:
         """Return the pages before which a VMA, a range or a page table begins."""
-        inside = borders[bisect_left(borders, stretch.start) : bisect_right(borders, stretch.end)]
+        inside = borders.between(stretch.start, stretch.end)
         size = self._huge_page_bytes or _STRETCH_BYTES
         tables = range(-(-stretch.start // size) * size, stretch.end, size)
         return sorted({(edge - stretch.start) // PAGE_BYTES for edge in (*inside, *tables)})

@@ -11,13 +11,15 @@ import errno
 import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import groupby
 from typing import Protocol
 
 from memtui.linux.handle import ProcessHandle
-from memtui.linux.procfs import error_of, parse_smaps, read_process_file
+from memtui.linux.live import LiveResidency
+from memtui.linux.maptable import MapTable
+from memtui.linux.procfs import error_of, read_smaps
 from memtui.linux.syscalls import PageScanner
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import FILE, PRESENT, SWAPPED, RawRun, Residency, cut, tally_by_span
@@ -93,6 +95,12 @@ class PageReader:
                 found.rss_bytes[index] = 0
         return Residency(found.rss_bytes, found.swap_bytes)
 
+    def live(self, table: MapTable) -> LiveResidency | None:
+        """Return the live numbers of a layout, to be read again and again; None without PAGEMAP_SCAN."""
+        if self._scanner is None or self._handle.pagemap_fd is None:
+            return None
+        return LiveResidency(table, PageScanner(self._handle.pagemap_fd), WINDOW_PAGES, self._error_of)
+
     def runs(self, within: RangeSet) -> list[RawRun] | None:
         """Return the runs of populated pages in ``within``; None where pagemap may not be read.
 
@@ -148,7 +156,7 @@ class PageReader:
         Raises:
             MemtuiError: NoSuchProcess, NotPermitted.
         """
-        return parse_smaps(read_process_file(self._handle.pid, "smaps"))
+        return read_smaps(self._handle.pid)
 
     def _scan_works(self, scanner: PageScanner) -> bool:
         try:
@@ -225,7 +233,7 @@ def _runs_of_entries(data: bytes, start: int) -> Iterator[RawRun]:
         at = end
 
 
-def residency_of_details(vmas: Sequence[Vma], details: dict[int, VmaDetails]) -> Residency:
+def residency_of_details(vmas: Sequence[Vma], details: Mapping[int, VmaDetails]) -> Residency:
     """Return RSS and swap of each VMA as smaps has them; None for one that smaps does not list."""
     rows = [details.get(vma.start) for vma in vmas]
     return Residency(

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 from dataclasses import dataclass
-from itertools import islice
-from typing import NamedTuple
 
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted
 from memtui.model.reasons import Reason, reason_of_call
@@ -31,8 +28,10 @@ def error_of(error: OSError, pid: int) -> MemtuiError:
     return MemtuiError(reason, subject, f"{error.strerror} ({error.filename})")
 
 
-def read_fd(fd: int) -> bytes:
+def read_fd(fd: int, last: bytes = b"") -> bytes:
     """Return the whole of an open file of /proc, from its beginning.
+
+    Where it is the same as ``last``, that very object is returned, and nothing is kept or copied.
 
     Raises:
         OSError: as read(2).
@@ -40,9 +39,15 @@ def read_fd(fd: int) -> bytes:
     # pread, so that two threads with one open file do not move each other's place.
     parts: list[bytes] = []
     at = 0
+    same = bool(last)
     while part := os.pread(fd, _CHUNK_BYTES, at):
-        parts.append(part)
+        if same and not last.startswith(part, at):
+            same, parts = False, [last[:at]]
+        if not same:
+            parts.append(part)
         at += len(part)
+    if same:
+        return last if at == len(last) else last[:at]
     return b"".join(parts)
 
 
@@ -76,23 +81,30 @@ def decode(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def parse_maps(data: bytes, shmem_devices: frozenset[str]) -> tuple[Vma, ...]:
-    """Return the VMAs of /proc/PID/maps, ascending (proc_pid_maps(5))."""
-    vmas: list[Vma] = []
-    kinds: dict[tuple[str, str, str, bool], Kind] = {}
-    for line in decode(data).split("\n"):
+class MapLines:
+    """Makes VMAs of lines of /proc/PID/maps (proc_pid_maps(5)). Works out each kind but once."""
+
+    def __init__(self, shmem_devices: frozenset[str]) -> None:
+        self._devices = shmem_devices
+        self._kinds: dict[tuple[str, str, str, bool], Kind] = {}
+
+    def vma(self, line: str) -> Vma:
+        """Return the VMA of one line."""
         fields = line.split(None, 5)
-        if len(fields) < 5:
-            continue
         start, _, end = fields[0].partition("-")
         perms, device, inode = fields[1], fields[3], int(fields[4])
         name = fields[5] if len(fields) == 6 else ""
         key = (name, device, perms, inode != 0)
-        kind = kinds.get(key)
+        kind = self._kinds.get(key)
         if kind is None:
-            kind = kinds[key] = kind_of(name, device, inode, perms, shmem_devices)
-        vmas.append(Vma(int(start, 16), int(end, 16), perms, int(fields[2], 16), device, inode, name, kind))
-    return tuple(vmas)
+            kind = self._kinds[key] = kind_of(name, device, inode, perms, self._devices)
+        return Vma(int(start, 16), int(end, 16), perms, int(fields[2], 16), device, inode, name, kind)
+
+
+def parse_maps(data: bytes, shmem_devices: frozenset[str]) -> tuple[Vma, ...]:
+    """Return the VMAs of /proc/PID/maps, ascending."""
+    lines = MapLines(shmem_devices)
+    return tuple([lines.vma(line) for line in decode(data).split("\n") if line])
 
 
 _SMAPS_FIELDS = {
@@ -107,59 +119,82 @@ _SMAPS_FIELDS = {
     b"FilePmdMapped": 5,
     b"Swap": 6,
     b"Locked": 7,
-    b"LazyFree": 8,
+    b"Size": 8,
+    b"LazyFree": 9,
 }
 
 
-def parse_smaps(data: bytes) -> dict[int, VmaDetails]:
-    """Return the details of /proc/PID/smaps by start address (proc_pid_smaps(5)).
+class SmapsReader:
+    """Takes /proc/PID/smaps (proc_pid_smaps(5)) part by part, and makes details by start address.
 
-    Every record of one kernel has the same lines, so that where a field stands is looked up once.
+    Records that say the same of their VMAs share one value: tens of thousands of VMAs are mostly alike.
     """
-    found: dict[int, VmaDetails] = {}
-    flag_sets: dict[bytes, tuple[str, ...]] = {}
-    lines = io.BytesIO(data)
-    shape = _smaps_shape(data)
-    while record := list(islice(lines, shape.lines)):
-        flag_line = record[-1]
-        if len(record) != shape.lines or not flag_line.startswith(b"VmFlags:"):
-            # Cut off in the middle: the process went away while it was read.
-            break
-        flags = flag_sets.get(flag_line)
+
+    def __init__(self) -> None:
+        self.details: dict[int, VmaDetails] = {}
+        self._known: dict[bytes, VmaDetails] = {}
+        self._flag_sets: dict[bytes, tuple[str, ...]] = {}
+        self._rest = b""
+
+    def take(self, part: bytes) -> None:
+        """Take the next part. What is cut off in the middle waits for the rest, or is dropped."""
+        data = self._rest + part if self._rest else part
+        details, known = self.details, self._known
+        find = data.find
+        at = 0
+        # At the start of a line only: a file may be called VmFlags:, and newlines in names are escaped.
+        while (last := find(b"\nVmFlags:", at)) >= 0 and (end := find(b"\n", last + 1)) >= 0:
+            first = find(b"\n", at)
+            body = data[first + 1 : end]
+            found = known.get(body)
+            if found is None:
+                found = known[body] = self._details(body)
+            details[int(data[at : find(b"-", at)], 16)] = found
+            at = end + 1
+        self._rest = data[at:]
+
+    def _details(self, body: bytes) -> VmaDetails:
+        """Return what the lines below the first one say. The last of them is VmFlags."""
+        *lines, flag_line = body.split(b"\n")
+        sums = [0] * (1 + max(_SMAPS_FIELDS.values()))
+        for line in lines:
+            key, _, value = line.partition(b":")
+            place = _SMAPS_FIELDS.get(key)
+            if place is not None:
+                sums[place] += int(value[:-3]) * 1024
+        rss, pss, shared, referenced, anonymous, huge, swap, locked, size, lazy_free = sums
+        flags = self._flag_sets.get(flag_line)
         if flags is None:
-            flags = flag_sets[flag_line] = tuple(flag_line[8:].decode("ascii", "replace").split())
-        addresses = record[0].split(b" ", 1)[0].split(b"-")
-        start, end = int(addresses[0], 16), int(addresses[1], 16)
-        rss, pss, shared, referenced, anonymous, huge, swap, locked, lazy_free = (
-            sum(int(record[line][key_length:-4]) for line, key_length in places) * 1024
-            for places in shape.fields
-        )
-        found[start] = VmaDetails(
-            flags, rss, pss, shared, referenced, anonymous, huge, swap, locked, end - start, lazy_free
-        )
-    return found
+            flags = self._flag_sets[flag_line] = tuple(flag_line[8:].decode("ascii", "replace").split())
+        return VmaDetails(flags, rss, pss, shared, referenced, anonymous, huge, swap, locked, size, lazy_free)
 
 
-class _SmapsShape(NamedTuple):
-    """How many lines a record has, and per field the lines to add up, each with its key's length."""
+def parse_smaps(data: bytes) -> dict[int, VmaDetails]:
+    """Return the details of /proc/PID/smaps by start address (proc_pid_smaps(5))."""
+    reader = SmapsReader()
+    reader.take(data)
+    return reader.details
 
-    lines: int
-    fields: tuple[tuple[tuple[int, int], ...], ...]
 
+def read_smaps(pid: int) -> dict[int, VmaDetails]:
+    """Return the details of a process by start address. Never holds the whole text: it is large.
 
-def _smaps_shape(data: bytes) -> _SmapsShape:
-    # At the start of a line only: a file may be called VmFlags:, and newlines in names are escaped.
-    first, found, _ = data.partition(b"\nVmFlags:")
-    if not found:
-        return _SmapsShape(1, ())
-    lines = first.split(b"\n")
-    places: list[list[tuple[int, int]]] = [[] for _ in range(1 + max(_SMAPS_FIELDS.values()))]
-    for number, line in enumerate(lines):
-        key, colon, _ = line.partition(b":")
-        at = _SMAPS_FIELDS.get(key)
-        if at is not None and number:
-            places[at].append((number, len(key) + len(colon)))
-    return _SmapsShape(len(lines) + 1, tuple(tuple(place) for place in places))
+    Raises:
+        MemtuiError: NoSuchProcess, NotPermitted.
+    """
+    reader = SmapsReader()
+    try:
+        fd = os.open(f"/proc/{pid}/smaps", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            at = 0
+            while part := os.pread(fd, _CHUNK_BYTES, at):
+                at += len(part)
+                reader.take(part)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise error_of(error, pid) from error
+    return reader.details
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +209,7 @@ class Stat:
     tty_number: int
     foreground_group: int
     flags: int
+    minor_faults: int
     major_faults: int
     threads: int
     start_time: int
@@ -198,6 +234,7 @@ def parse_stat(data: bytes) -> Stat:
         tty_number=int(rest[4]),
         foreground_group=int(rest[5]),
         flags=int(rest[6]),
+        minor_faults=int(rest[7]),
         major_faults=int(rest[9]),
         threads=int(rest[17]),
         start_time=int(rest[19]),

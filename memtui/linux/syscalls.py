@@ -82,6 +82,15 @@ class PageScanner:
         Raises:
             OSError: ENOTTY before Linux 6.7, EFAULT for an end above TASK_SIZE.
         """
+        raw, finished = self.scan_raw(start, end, max_pages)
+        return list(struct.iter_unpack("=QQQ", raw)), finished
+
+    def scan_raw(self, start: int, end: int, max_pages: int) -> tuple[bytes, bool]:
+        """Return the regions of one ioctl as the kernel wrote them (start, end, state), and as :meth:`scan`.
+
+        Raises:
+            OSError: as :meth:`scan`.
+        """
         self._arg.start, self._arg.end, self._arg.max_pages = start, end, max_pages
         found = self._ask()
         if found < 0 and ffi.errno == errno.EINVAL and self._arg.category_mask:
@@ -90,11 +99,19 @@ class PageScanner:
             found = self._ask()
         if found < 0:
             raise _failed("PAGEMAP_SCAN")
-        if found == 0:
-            return [], True
-        runs = list(struct.iter_unpack("=QQQ", ffi.buffer(self._regions, found * 24)))
-        pages_full = sum(run[1] - run[0] for run in runs) >= max_pages * _PAGE if max_pages else False
-        return runs, found < _REGIONS and not pages_full
+        raw = bytes(ffi.buffer(self._regions, found * 24))
+        # max_pages pages were found only if the regions say so: count them only where that can be.
+        full = found == _REGIONS or (found > 0 and self._is_full(raw, max_pages))
+        return raw, not full
+
+    @staticmethod
+    def _is_full(raw: bytes, max_pages: int) -> bool:
+        first: int = struct.unpack_from("=Q", raw)[0]
+        last: int = struct.unpack_from("=Q", raw, len(raw) - 16)[0]
+        if not max_pages or last - first < max_pages * _PAGE:
+            return False
+        found: int = sum(end - start for start, end, _state in struct.iter_unpack("=QQQ", raw))
+        return found >= max_pages * _PAGE
 
     def _ask(self) -> int:
         return int(libc.ioctl(self._fd, ffi.cast("unsigned long", abi.PAGEMAP_SCAN), self._arg))

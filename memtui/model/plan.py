@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from memtui.model.advice import Advice
 from memtui.model.process import ProcessId
@@ -39,8 +41,7 @@ class Mark:
     identity: VmaIdentity | None
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedRange:
+class PlannedRange(NamedTuple):
     """One VMA's part of a plan. ``identity`` and ``kind`` are None where nothing is mapped."""
 
     range: Range
@@ -52,7 +53,7 @@ class PlannedRange:
     @property
     def requested_bytes(self) -> int:
         """What was asked for."""
-        return self.range.size_bytes
+        return self.range.end - self.range.start
 
     @property
     def goes(self) -> bool:
@@ -63,10 +64,11 @@ class PlannedRange:
 def sum_reasons(ranges: Iterable[PlannedRange]) -> tuple[WhyBytes, ...]:
     """Add up the reasons of ranges, the weightiest first; bytes that are unknown somewhere are None."""
     totals: dict[Reason, int | None] = {}
-    for item in ranges:
-        for why in item.verdict.reasons:
-            was = totals.get(why.reason, 0)
-            totals[why.reason] = None if was is None or why.count_bytes is None else was + why.count_bytes
+    # Ranges that are alike share their reasons.
+    for reasons, times in Counter([item.verdict.reasons for item in ranges]).items():
+        for why in reasons:
+            was, count = totals.get(why.reason, 0), why.count_bytes
+            totals[why.reason] = None if was is None or count is None else was + count * times
     found = [WhyBytes(reason, count) for reason, count in totals.items()]
     return tuple(sorted(found, key=lambda why: -(why.count_bytes or 0)))
 
@@ -91,21 +93,19 @@ class TargetPlan:
     self_advised: bool = False
     generation: int = 0
     """Which opening of the process was looked at: after an exec the same process is another one."""
+    layout: bytes = field(default=b"", repr=False, compare=False)
+    """The digest of the text of the map in which all ranges that go were found; empty if not known."""
 
     @property
     def requested_bytes(self) -> int:
         """What was asked for, in all."""
-        return sum(item.requested_bytes for item in self.ranges)
+        return sum([item.range.end - item.range.start for item in self.ranges])
 
     @property
     def forecast_bytes(self) -> int | None:
         """What is expected to come of it; None where a part is not known."""
-        total = 0
-        for item in self.ranges:
-            if item.verdict.forecast_bytes is None:
-                return None
-            total += item.verdict.forecast_bytes
-        return total
+        parts = [item.verdict.forecast_bytes for item in self.ranges]
+        return None if None in parts else sum(part for part in parts if part is not None)
 
     @property
     def reasons(self) -> tuple[WhyBytes, ...]:

@@ -45,6 +45,7 @@ class Process:
     command: str | None
     cgroup: str | None = None
     is_kernel_thread: bool = False
+    parent_pid: int | None = None
 
     @property
     def pid(self) -> int:

@@ -45,16 +45,20 @@ class Verdict:
     reasons: tuple[WhyBytes, ...] = ()
     swap_bytes: int = field(default=0, compare=False)
     is_estimate: bool = field(default=False, compare=False)
+    refused: bool = field(init=False, repr=False, compare=False)
+    """Whether the kernel would answer with an error."""
 
-    @property
-    def refused(self) -> bool:
-        """Whether the kernel would answer with an error."""
-        return any(why.reason.refuses for why in self.reasons)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "refused", any(why.reason.refuses for why in self.reasons))
 
     @property
     def main_reason(self) -> Reason | None:
         """The first reason, or None where all that can go will go."""
         return self.reasons[0].reason if self.reasons and self.will is not Will.YES else None
+
+
+LEAST_TASK_LIMIT = 0x7FFFFFFFF000
+"""TASK_SIZE of x86-64 with four levels of page tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,7 @@ class MachineFacts:
 
     swap_free_bytes: int | None
     huge_page_bytes: int | None
-    task_limit: int = 0x7FFFFFFFF000
+    task_limit: int = LEAST_TASK_LIMIT
     """Addresses from here on never enter a vector: they fail it as a whole (TASK_SIZE)."""
     swap_room_bytes: int | None = None
     swap_cached_bytes: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
 from memtui.model.process import ProcessId
@@ -109,6 +109,7 @@ class Vma:
     inode: int
     name: str
     kind: Kind
+    _identity: VmaIdentity = field(init=False, repr=False, compare=False)
 
     @property
     def size_bytes(self) -> int:
@@ -127,8 +128,13 @@ class Vma:
 
     @property
     def identity(self) -> VmaIdentity:
-        """How this mapping is known again."""
-        return identity_of(self.name, self.perms, self.device, self.inode, self.offset, self.start)
+        """How this mapping is known again. Worked out once: a plan asks for it again and again."""
+        try:
+            return self._identity
+        except AttributeError:
+            found = identity_of(self.name, self.perms, self.device, self.inode, self.offset, self.start)
+            object.__setattr__(self, "_identity", found)
+            return found
 
 
 def identity_of(name: str, perms: str, device: str, inode: int, offset: int, start: int) -> VmaIdentity:
@@ -202,8 +208,7 @@ class VmaDetails:
     lazy_free_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class MappedVma:
+class MappedVma(NamedTuple):
     """A VMA with its live numbers; None is what could not be read. ``label`` is the practice's word.
 
     ``pages``, ``blocks`` and ``cache`` are looked up for a plan only, each for the advices it serves:
@@ -242,7 +247,7 @@ class AddressSpace:
     """
 
     process: ProcessId
-    vmas: tuple[Vma, ...]
+    vmas: Sequence[Vma]
     rss_bytes: Sequence[int | None] | None
     swap_bytes: Sequence[int | None] | None
     details: Mapping[int, VmaDetails] = field(default_factory=dict)
@@ -273,4 +278,4 @@ def total(numbers: Sequence[int | None] | None) -> int | None:
     """Return the sum; None if a part of it is not known."""
     if numbers is None or None in numbers:
         return None
-    return sum(number for number in numbers if number is not None)
+    return sum(cast("Sequence[int]", numbers))

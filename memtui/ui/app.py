@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
 from memtui.host import Host
 from memtui.text import safe
+from memtui.ui.ascii import AsciiFilter
 from memtui.ui.commands import ACTING, APP_BINDINGS
 from memtui.ui.lifeline import Lifeline
 from memtui.ui.options import UiOptions
@@ -22,8 +25,10 @@ from memtui.ui.screens.main import MainScreen
 from memtui.ui.session import Session
 from memtui.ui.styles import stylesheets
 
+_SETTLED_S = 2.0
 _SUSPEND_WAITS_S = 1.0
-_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
+_BREAKPOINTS = [(0, "-narrow"), (90, "-medium"), (110, "-wide")]
+_HEIGHTS = [(0, "-low"), (34, "-high")]
 
 
 class MemtuiApp(App[None]):
@@ -32,6 +37,7 @@ class MemtuiApp(App[None]):
     TITLE = "memtui"
     CSS_PATH = stylesheets("memtui.tcss")
     HORIZONTAL_BREAKPOINTS = _BREAKPOINTS
+    VERTICAL_BREAKPOINTS = _HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [*APP_BINDINGS]
 
     def __init__(self, host: Host, options: UiOptions, *, sampling: bool = True) -> None:
@@ -39,6 +45,7 @@ class MemtuiApp(App[None]):
         super().__init__(ansi_color=True if "NO_COLOR" in os.environ else None)
         self.animation_level = "none"
         self.options = options
+        self._ascii = AsciiFilter()
         self.session = Session(host, options, self.post_to_main, sampling=sampling)
         self.main = MainScreen(self.session)
 
@@ -54,14 +61,25 @@ class MemtuiApp(App[None]):
         """Begin with the main screen."""
         return self.main
 
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Have every line pass through ASCII where the terminal shows nothing else."""
+        filters = super().get_line_filters()
+        return [*filters, self._ascii] if self.options.ascii_only else filters
+
     def on_mount(self) -> None:
         """Start the threads."""
         if self.options.theme is not None:
             self.theme = self.options.theme
-        elif self.no_color:
+        elif self.no_color or ("SSH_CONNECTION" in os.environ and "TEXTUAL_THEME" not in os.environ):
+            # The terminal's own colours: no greys without colour, and a third fewer bytes over a line.
             self.theme = "ansi-dark"
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         self.session.start()
+
+    def on_ready(self) -> None:
+        """Let the collector of garbage in, once what stays has been made, and have it pass over that."""
+        if not gc.isenabled():
+            self.set_timer(_SETTLED_S, _collect)
 
     def on_unmount(self) -> None:
         """Have everything released, and the threads end."""
@@ -103,6 +121,12 @@ class MemtuiApp(App[None]):
                     await self.run_action(action, node)  # type: ignore[arg-type]
 
                 yield SystemCommand(binding.description, binding.tooltip, run)
+
+
+def _collect() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def run(host: Host, options: UiOptions) -> int:

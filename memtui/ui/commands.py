@@ -30,11 +30,14 @@ MAIN_BINDINGS = [
         "asterisk",
         "mark_all",
         "All",
+        show=False,
         key_display="*",
         id="mark.all",
         tooltip="Mark all VMAs of the map but those that the kernel refuses.",
     ),
-    Binding("U", "unmark", "None", id="mark.none", tooltip="Take all marks away, of every process."),
+    Binding(
+        "U", "unmark", "None", show=False, id="mark.none", tooltip="Take all marks away, of every process."
+    ),
     Binding(
         "a,f9",
         "plan",
@@ -72,6 +75,97 @@ MAIN_BINDINGS = [
         id="ledger",
         tooltip="The ledger: what was done on this machine, by whom, and what came of it.",
     ),
+    Binding(
+        "slash",
+        "prompt('search')",
+        "Search",
+        key_display="/",
+        priority=True,
+        id="search",
+        tooltip="Search the list; the language is that of the filter. Enter stays, Esc goes back.",
+    ),
+    Binding("n,f3", "seek(1)", "Next", show=False, id="search.next", tooltip="The next match."),
+    Binding("N", "seek(-1)", "Match before", show=False, id="search.back", tooltip="The match before."),
+    Binding(
+        "backslash,f4",
+        "prompt('filter')",
+        "Filter",
+        key_display="\\",
+        priority=True,
+        id="filter",
+        tooltip="Show only what matches, as in kind:anon,heap rss>10M !flag:lo. Esc in the list ends it.",
+    ),
+    Binding(
+        "plus",
+        "prompt('mark')",
+        "Mark by",
+        show=False,
+        key_display="+",
+        priority=True,
+        id="mark.rule",
+        tooltip="Mark all VMAs of the map that a filter takes, but those that the kernel refuses.",
+    ),
+    Binding(
+        "minus",
+        "prompt('unmark')",
+        "Unmark by",
+        show=False,
+        key_display="-",
+        priority=True,
+        id="unmark.rule",
+        tooltip="Unmark all VMAs of the map that a filter takes.",
+    ),
+    Binding(
+        "greater_than_sign,f6",
+        "sort(1)",
+        "Sort",
+        show=False,
+        key_display=">",
+        id="sort.next",
+        tooltip="Sort by the next column.",
+    ),
+    Binding(
+        "less_than_sign",
+        "sort(-1)",
+        "Sort back",
+        show=False,
+        key_display="<",
+        id="sort.back",
+        tooltip="Sort by the column before.",
+    ),
+    Binding("I", "invert", "Invert", show=False, id="sort.invert", tooltip="Sort the other way round."),
+    Binding(
+        "t,f5",
+        "tree",
+        "Tree",
+        show=False,
+        id="tree",
+        tooltip="Processes below their parents, or in one list.",
+    ),
+    Binding(
+        "u",
+        "user",
+        "User",
+        show=False,
+        id="user",
+        tooltip="Only the processes of the user under the cursor; again: of all users.",
+    ),
+    Binding(
+        "F",
+        "follow",
+        "Follow",
+        show=False,
+        id="follow",
+        tooltip="Whether the cursor follows its row when the list moves (so at first), or stays on its line.",
+    ),
+    Binding(
+        "z,Z",
+        "pause",
+        "Pause",
+        show=False,
+        id="pause",
+        tooltip="Read nothing and let everything stand as it is; again: go on.",
+    ),
     Binding("tab", "next_pane(1)", "Pane", show=False, id="pane.next", tooltip="The next pane."),
     Binding(
         "shift+tab", "next_pane(-1)", "Pane back", show=False, id="pane.back", tooltip="The pane before."
@@ -82,14 +176,25 @@ MAIN_BINDINGS = [
         "Back",
         show=False,
         id="back",
-        tooltip="Drop a range in the making; else cancel the running plan; else go back a pane.",
+        tooltip="Drop a range in the making; else cancel what runs; else end the filter; else back a pane.",
     ),
 ]
 
-ACTING = frozenset({"mark", "range", "mark_all", "unmark", "plan", "cycle_freeze", "thaw_now", "restore"})
+ACTING = frozenset(
+    {
+        *("mark", "range", "mark_all", "unmark", "plan", "cycle_freeze", "thaw_now", "restore"),
+        *("prompt('mark')", "prompt('unmark')"),
+    }
+)
 """Actions that lead to a change in a process, or make sense only on the way to one."""
 
-LESSER = frozenset({"range", "mark_all", "unmark", "cycle_freeze"})
+
+def is_acting(action: str, parameters: tuple[object, ...] = ()) -> bool:
+    """Whether an action, without or with its parameters, is one of ACTING."""
+    return action in ACTING or f"{action}({', '.join(map(repr, parameters))})" in ACTING
+
+
+LESSER = frozenset({"range", "mark_all", "unmark", "cycle_freeze", "ledger", "prompt('search')"})
 """Actions that a narrow line of keys leaves to the help."""
 
 TABLE_BINDINGS = [
@@ -171,6 +276,14 @@ DIALOG_BINDINGS = [
     Binding("f10", "app.quit", "Quit", show=False, tooltip="Quit; whatever is held is released."),
 ]
 """The app's keys under a dialog, where q only closes the dialog."""
+
+PROMPT_BINDINGS = [
+    Binding("enter", "accept", "Accept", id="prompt.accept", tooltip="Keep it as it stands."),
+    Binding("escape", "cancel", "Cancel", id="prompt.cancel", tooltip="As it was before."),
+    Binding("up", "move(-1)", "Up", show=False, id="prompt.up", tooltip="One row up in the list."),
+    Binding("down", "move(1)", "Down", show=False, id="prompt.down", tooltip="One row down in the list."),
+]
+"""While a filter or a search is typed."""
 
 CLOSE_BINDINGS = [
     Binding("escape,q,backspace", "close", "Back", key_display="Esc", id="close", tooltip="Go back."),

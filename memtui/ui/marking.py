@@ -1,24 +1,33 @@
-"""The keys that mark, in the map: one VMA, a range, all that is shown."""
+"""The keys that mark, in the map: one VMA, a range, all that is shown, all that a rule takes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from memtui.host import Target
 from memtui.model.advice import Advice
-from memtui.model.ranges import Range
 from memtui.model.verdict import MachineFacts, judge
 from memtui.model.vma import AddressSpace, Vma
 from memtui.text import count
+from memtui.ui.lists.order import row_at
 from memtui.ui.marks import WHOLE, MarkBook
+
+_LEFT_OUT = "left out, since the kernel refuses them (locked, device, hugetlb memory)"
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The map that is on the screen: what can be marked now."""
+    """The map that is on the screen: what can be marked now. ``order`` as of MapRows."""
 
     target: Target
     space: AddressSpace
+    order: Sequence[int] | None = None
+
+    @property
+    def indices(self) -> Sequence[int]:
+        """Which VMAs of the map are shown, row by row."""
+        return range(len(self.space)) if self.order is None else self.order
 
 
 class Marking:
@@ -41,20 +50,21 @@ class Marking:
         """Forget the range in the making."""
         self._anchor = None
 
-    def pending(self, cursor: Vma | None) -> Range | None:
-        """Return the addresses that the range in the making would mark."""
-        if self._anchor is None or cursor is None:
-            return None
-        return Range(min(self._anchor, cursor.start), max(self._anchor, cursor.start) + 1)
+    def pending(self, shown: Shown, cursor: int) -> range:
+        """Return the rows that the range in the making would mark."""
+        if self._anchor is None:
+            return range(0)
+        begun = row_at(shown.space, shown.order, self._anchor)
+        first, last = sorted((cursor if begun is None else begun, cursor))
+        return range(first, last + 1)
 
-    def commit(self, shown: Shown, cursor: Vma) -> str:
-        """Mark the range in the making, and end it."""
-        pending = self.pending(cursor)
+    def commit(self, shown: Shown, cursor: int) -> str:
+        """Mark the range in the making, up to the row of the cursor, and end it."""
+        rows = self.pending(shown, cursor)
         self._anchor = None
-        if pending is None:
-            return ""
-        chosen = [vma for vma in shown.space.vmas if pending.start <= vma.start < pending.end]
-        return self._added(shown, chosen, f"{count(len(chosen), 'VMA')} marked")
+        indices = shown.indices
+        chosen = [shown.space.vmas[indices[row]] for row in rows if row < len(indices)]
+        return self._added(shown, chosen, f"{count(len(chosen), 'VMA')} marked") if chosen else ""
 
     def toggle(self, shown: Shown, vma: Vma) -> str:
         """Mark a VMA, or unmark it."""
@@ -66,14 +76,28 @@ class Marking:
         return self._added(shown, [vma], "")
 
     def all_shown(self, shown: Shown, facts: MachineFacts) -> str:
-        """Mark all VMAs of the map but those that the kernel is known to refuse."""
-        rows = shown.space.rows()
+        """Mark all VMAs that are shown but those that the kernel is known to refuse."""
+        return self.by_rule(shown, shown.indices, facts)
+
+    def by_rule(self, shown: Shown, indices: Iterable[int], facts: MachineFacts) -> str:
+        """Mark some VMAs of the map but those that the kernel is known to refuse."""
+        rows = [shown.space.row(index) for index in indices]
         chosen = [row.vma for row in rows if not judge(row, Advice.PAGEOUT, facts).refused]
         left = len(rows) - len(chosen)
         words = f"{count(len(chosen), 'VMA')} marked"
         if left:
-            words += f"; {left} left out, since the kernel refuses them (locked, device, hugetlb memory)"
+            words += f"; {left} {_LEFT_OUT}"
         return self._added(shown, chosen, words)
+
+    def unmark(self, shown: Shown, indices: Iterable[int]) -> str:
+        """Unmark some VMAs of the map."""
+        marks = self.book.of(shown.space.process)
+        vmas = (shown.space.vmas[index] for index in indices)
+        chosen = [vma.range for vma in vmas if marks.state(vma)]
+        if chosen:
+            self.book.remove(shown.space.process, chosen)
+            self.book.note_layout(shown.space)
+        return f"{count(len(chosen), 'VMA')} unmarked"
 
     def _added(self, shown: Shown, vmas: list[Vma], words: str) -> str:
         if not self.book.add(shown.target, vmas):

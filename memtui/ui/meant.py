@@ -8,7 +8,7 @@ from memtui.model.process import Process
 from memtui.text import SafeText, count, safe, size
 from memtui.ui.lists.sentences import describe_vma
 from memtui.ui.marks import MarkBook
-from memtui.ui.widgets.panes import MapPane
+from memtui.ui.widgets.map_pane import MapPane
 
 
 def what_is_meant(marks: MarkBook, shown: MapPane, process: Process | None) -> tuple[list[Wanted], SafeText]:

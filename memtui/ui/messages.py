@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from textual.message import Message
@@ -16,6 +16,8 @@ from memtui.model.report import Back, Progress, TargetReport
 from memtui.model.restore import Mappers, RestorePlan, RestoreReport
 from memtui.model.verdict import MachineFacts, Verdict
 from memtui.model.vma import AddressSpace
+from memtui.ui.lists.order import Arrangement
+from memtui.ui.lists.picture import Frame
 
 Post = Callable[[Message], object]
 """How a thread hands over a message."""
@@ -237,3 +239,48 @@ class MappersFound(Message):
         self.turn = turn
         self.mappers = mappers
         self.words = words
+
+
+class MapArranged(Message):
+    """The order of a map was made, as it was asked for by ``how``; it took ``cost_s``."""
+
+    def __init__(self, view: MapView, how: Arrangement, order: Sequence[int], cost_s: float) -> None:
+        super().__init__()
+        self.view = view
+        self.how = how
+        self.order = order
+        self.cost_s = cost_s
+
+
+class MatchesFound(Message):
+    """The rows of a map, shown in ``order``, that a search takes; it went from ``origin`` by ``step``."""
+
+    def __init__(
+        self, view: MapView, order: Sequence[int] | None, rows: Sequence[int], origin: int, step: int
+    ) -> None:
+        super().__init__()
+        self.view = view
+        self.order = order
+        self.rows = rows
+        self.origin = origin
+        self.step = step
+
+
+class RuleMatched(Message):
+    """The VMAs of a map that a filter takes, to be marked, or to be unmarked."""
+
+    def __init__(self, view: MapView, indices: Sequence[int], *, marks: bool) -> None:
+        super().__init__()
+        self.view = view
+        self.indices = indices
+        self.marks = marks
+
+
+class PictureFramed(Message):
+    """How the cells of the picture share out the layout of a look was reckoned; it took ``cost_s``."""
+
+    def __init__(self, view: MapView, frame: Frame, cost_s: float) -> None:
+        super().__init__()
+        self.view = view
+        self.frame = frame
+        self.cost_s = cost_s

@@ -13,7 +13,8 @@ class UiOptions:
 
     ``freeze`` None leaves the method to the host. ``interval_s`` is the time between two looks at the
     chosen map; the process list is read every second time. ``note`` is a word for the operator at the
-    start, raw; ``demo`` tells that ``pid`` is the practice process.
+    start, raw; ``demo`` tells that ``pid`` is the practice process; ``ascii_only`` is for a terminal whose
+    locale has no UTF-8.
     """
 
     pid: int | None = None
@@ -24,3 +25,4 @@ class UiOptions:
     theme: str | None = None
     note: str = ""
     demo: bool = False
+    ascii_only: bool = False

@@ -29,7 +29,8 @@ class Column:
     """A column. The last one shown takes the rest of the line.
 
     ``from_width`` is the width of the table, in cells, from which the column is shown, and
-    ``below_width`` the one from which it is not shown any more.
+    ``below_width`` the one from which it is not shown any more. ``sort`` names what rows are sorted by
+    when they are sorted by it; a column without one is none to sort by.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Column:
     right: bool = False
     from_width: int = 0
     below_width: int = 1 << 30
+    sort: str = ""
 
     def shown_at(self, width: int) -> bool:
         """Whether a table of this width shows it."""

@@ -14,6 +14,8 @@ from memtui.model.reasons import Reason
 from memtui.model.restore import RestorePlan
 from memtui.model.verdict import MachineFacts, Verdict
 from memtui.model.vma import MappedVma
+from memtui.ui.arranger import Arranger
+from memtui.ui.finder import Finder
 from memtui.ui.marks import MarkBook, Shelf
 from memtui.ui.messages import (
     Judged,
@@ -63,16 +65,22 @@ class Session:
         self.operator = None if options.read_only else Operator(host, self.shelf, post, self.watcher)
         self.clerk = Clerk(post)
         self.searcher = Clerk(post, "memtui-searcher")
+        self.arranger = Arranger(post)
+        self.finder = Finder(self.arranger, self.shelf, post)
 
     def start(self) -> None:
         """Start the threads."""
-        for thread in (self.sampler, self.operator, self.watcher, self.clerk, self.searcher):
+        for thread in self._threads:
             if thread is not None:
                 thread.start()
 
+    @property
+    def _threads(self) -> tuple[Sampler | Operator | Watcher | Clerk | Arranger | None, ...]:
+        return self.sampler, self.operator, self.watcher, self.clerk, self.searcher, self.arranger
+
     def stop(self) -> None:
         """Tell the threads to end; waits for none of them, since each may be stuck in the kernel."""
-        for thread in (self.sampler, self.operator, self.watcher, self.clerk, self.searcher):
+        for thread in self._threads:
             if thread is not None:
                 thread.stop()
 
@@ -80,6 +88,11 @@ class Session:
         """Have another map looked at."""
         if self.sampler is not None:
             self.sampler.choose(process)
+
+    def pause(self, paused: bool) -> None:
+        """Have nothing read, or go on."""
+        if self.sampler is not None:
+            self.sampler.pause(paused)
 
     def cycle_freeze(self) -> None:
         """Choose the next freeze method for the plans to come."""

@@ -16,6 +16,7 @@ from tests.bench.crowd import many_vmas
 from tests.bench.table import print_table
 
 COUNTS = (1_000, 10_000, 60_000)
+VISIBLE = 40
 
 
 def median_ms(action: Callable[[], object], times: int = 7) -> float:
@@ -30,16 +31,51 @@ def median_ms(action: Callable[[], object], times: int = 7) -> float:
 
 def main() -> None:
     """Print a row for each number of VMAs."""
-    rows = []
+    rows, visible = [], []
     for count in COUNTS:
         with many_vmas(count) as process:
             rows.append(_row(process.pid, count))
+            visible.append(visible_ms(process.pid))
     print_table(
         ("VMAs", "memtui ms", "cold ms", "smaps ms", "/smaps", "cold/smaps", "psutil/", "pmap -x/"), rows
     )
     print(
         "goals at 60,000: /smaps at most 0.4, cold 0.6; psutil at least 10, pmap -x at least 5 times memtui"
     )
+    for at, where in enumerate(("without the read of maps", "right behind it, with cold caches")):
+        ticks = ", ".join(f"{ms[at]:.3f} at {count:,}" for ms, count in zip(visible, COUNTS, strict=True))
+        ratio = visible[-1][at] / visible[0][at]
+        print(f"a tick of {VISIBLE} visible rows, {where}, in ms: {ticks}; {ratio:.2f} times")
+    print(
+        "goal: a tick of the visible rows at 60,000 at most 1.5 times that at 1,000, the read of maps aside"
+    )
+
+
+def visible_ms(pid: int) -> tuple[float, float]:
+    """Return how long a tick of the visible rows takes without the read of maps, and behind it."""
+    with LocalHost() as host:
+        target = host.open(pid)
+        middle = len(target.look()) // 2
+        on_screen = [vma.start for vma in target.look().vmas[middle : middle + VISIBLE]]
+        real = target.handle.read_maps
+        spent = []
+        for reads in (False, True):
+
+            def read_maps(last: bytes = b"", reads: bool = reads) -> bytes:
+                nonlocal began
+                if reads:
+                    last = real(last)
+                began = time.perf_counter()
+                return last
+
+            target.handle.read_maps = read_maps  # type: ignore[method-assign]
+            ticks = []
+            for _ in range(50):
+                began = 0.0
+                target.look(only=on_screen)
+                ticks.append((time.perf_counter() - began) * 1000)
+            spent.append(statistics.median(ticks))
+        return spent[0], spent[1]
 
 
 def _row(pid: int, vmas: int) -> tuple[str, ...]:

@@ -47,7 +47,10 @@ for pid in children:
 
 
 class Crowded:
-    """A process that was started for a benchmark; ``line`` is what it said when it was ready."""
+    """A process that was started for a benchmark; ``line`` is what it said when it was ready.
+
+    ``last`` is what it said at its end.
+    """
 
     def __init__(self, source: str, *arguments: int) -> None:
         command = [sys.executable, "-I", "-S", "-c", source, *map(str, arguments)]
@@ -56,11 +59,12 @@ class Crowded:
         )
         assert self.popen.stdout is not None
         self.pid = self.popen.pid
+        self.last = ""
         self.line = self.popen.stdout.readline().decode("ascii").split()
 
     def end(self) -> None:
         """End it, and with it its children."""
-        self.popen.communicate(timeout=60)
+        self.last = self.popen.communicate(timeout=60)[0].decode("ascii")
 
 
 @contextmanager

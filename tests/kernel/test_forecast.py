@@ -278,7 +278,7 @@ def test_before_linux_6_7_the_page_table_tells_as_much(stage: Stage, name: str) 
         row = MappedVma(of, details=reader.details()[of.start])
         for source in (Source.SCAN, Source.PAGEMAP):
             study = Study(handle, machine.huge_page_bytes(), None, source)
-            (looked_up,) = study.rows([Part(row, of)], Advice.PAGEOUT)
+            (looked_up,) = study.rows([Part(row, of, of.range)], Advice.PAGEOUT)
             found.append(looked_up.pages)
     assert found[0] is not None
     assert found[0] == found[1]

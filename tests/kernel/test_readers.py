@@ -14,6 +14,7 @@ from memtui.linux import handle as handle_module
 from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.mappers import mappers_of
+from memtui.linux.maptable import MapTable
 from memtui.linux.pagemap import PageReader, Source
 from memtui.linux.processes import ProcessList
 from memtui.linux.procfs import parse_maps
@@ -21,7 +22,7 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.pages import tally
 from memtui.model.plan import Freeze, Mark
-from memtui.model.process import Standing
+from memtui.model.process import Process, Standing
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.vma import ANONYMOUS_KINDS, Kind, Vma
@@ -334,6 +335,51 @@ def test_what_a_guard_region_covers_is_no_ones_to_read_in(child: Child, host: Lo
     assert willneed.forecast_bytes == 0
     assert Reason.ALREADY_OUT not in {why.reason for why in pageout.reasons}
     target.close()
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_a_second_pass_sees_what_came_and_what_went_to_swap(child: Child) -> None:
+    processes = ProcessList()
+
+    def row() -> Process:
+        return next(process for process in processes.read() if process.pid == child.pid)
+
+    def told(key: str) -> int:
+        lines = Path(f"/proc/{child.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(key))
+
+    first = row()
+    assert row() is first
+    start = child.map(4 * MIB, fill=1)
+    assert row().rss_bytes == told("VmRSS:") > (first.rss_bytes or 0) + 3 * MIB
+    with LocalHost() as host:
+        target = host.open(child.pid)
+        plan = host.plan(
+            Advice.PAGEOUT, [Wanted(target, (Mark(Range(start, start + 4 * MIB), None),))], Freeze.OFF
+        )
+        host.apply(plan)
+    assert row().swap_bytes == told("VmSwap:") > 3 * MIB
+    child.checksum(start, 4 * MIB)
+    assert row().swap_bytes == told("VmSwap:") < MIB
+
+
+def test_live_numbers_of_every_vma_on_the_machine_equal_smaps() -> None:
+    compared = 0
+    for handle in all_handles():
+        if handle.pid == os.getpid() or handle.pagemap_fd is None:
+            continue
+        before = smaps(handle.pid)
+        table = MapTable(handle.read_maps(), machine.shmem_devices(handle.pid))
+        live = PageReader(handle).live(table)
+        assert live is not None
+        live.read()
+        after = smaps(handle.pid)
+        for vma, rss in zip(table, live.rss_bytes, strict=True):
+            was, now = before.get((vma.start, vma.end)), after.get((vma.start, vma.end))
+            if was is not None and now is not None and was.rss == now.rss and vma.name != "[vsyscall]":
+                assert rss == was.rss, (handle.name, vma)
+                compared += 1
+    assert compared > 50
 
 
 def test_a_vma_of_one_page_each(child: Child) -> None:

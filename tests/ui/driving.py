@@ -54,6 +54,16 @@ async def read_map(app: MemtuiApp, pilot: Pilot[Any], target: FakeTarget) -> Non
     """Push a look at a map, as the sampler would."""
     app.main.post_message(MapRead(target.process, MapView(target, target.look(), 0.8)))
     await pilot.pause()
+    await arranged(app, pilot)
+
+
+async def arranged(app: MemtuiApp, pilot: Pilot[Any]) -> None:
+    """Wait until the arranger has no question left and its answers are on the screen."""
+    answered = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    app.session.arranger.ask("test", lambda _: loop.call_soon_threadsafe(answered.set) and None)
+    await asyncio.wait_for(answered.wait(), WAIT_S)
+    await pilot.pause()
 
 
 async def open_map(app: MemtuiApp, pilot: Pilot[Any], pid: int) -> FakeTarget:

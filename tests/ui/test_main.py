@@ -54,7 +54,7 @@ async def test_the_map_shows_live_numbers_flags_and_labels(make_app: MakeApp) ->
         text = screen_text(app)
         assert "Map of 4242 python3  21 VMAs" in text
         line = next(line for line in text.split("\n") if "locked" in line)
-        assert line[45:].split()[:6] == ["64K", "0", "64K", "rw-p", "anon", "lo"]
+        assert line[45:].split()[:6] == ["64K", "0", "64K", "█████", "rw-p", "anon"]
         assert "[heap]" in text
 
 
@@ -360,7 +360,7 @@ async def test_the_note_is_shown_and_stands_in_the_help(make_app: MakeApp) -> No
 
 async def test_help_names_every_key(make_app: MakeApp) -> None:
     app = make_app()
-    async with app.run_test(size=(120, 90)) as pilot:
+    async with app.run_test(size=(120, 120)) as pilot:
         await pilot.press("f1")
         text = screen_text(app)
         for words in (

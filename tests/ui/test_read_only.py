@@ -56,7 +56,7 @@ async def test_no_action_acts_either(make_app: MakeApp) -> None:
 
 async def test_the_help_has_no_acting_key(make_app: MakeApp) -> None:
     app = make_app(read_only=True)
-    async with app.run_test(size=(120, 90)) as pilot:
+    async with app.run_test(size=(120, 120)) as pilot:
         await pilot.press("f1")
         text = screen_text(app)
         assert "This help" in text

@@ -30,7 +30,7 @@ from memtui.ui.messages import (
     TargetDone,
 )
 from memtui.ui.operator import Operator
-from memtui.ui.sampler import ChosenMap, Sampler
+from memtui.ui.sampler import Beat, ChosenMap, Sampler
 from memtui.ui.watcher import Watcher
 from tests.fakes import FakeHost, FakeTarget, process_id, vma
 
@@ -90,7 +90,7 @@ def test_the_sampler_reads_the_machine_the_list_and_the_chosen_map(
     assert not inbox.of(MapRead)
     sampler.choose(process_id(4242))
     inbox.wait(lambda: len(inbox.of(MapRead)) >= 3)
-    assert host.targets[0].looks[:3] == [True, False, False]
+    assert host.targets[0].looks[:3] == [False, True, False]
     first, second = inbox.of(MapRead)[:2]
     assert first.view.space.vmas is second.view.space.vmas
 
@@ -178,21 +178,43 @@ def test_dear_readings_stretch_the_beat(inbox: Inbox, shelf: Shelf) -> None:
     sampler = Sampler(Dear(), shelf, inbox.post, 0.05)
     sampler.start()
     try:
-        inbox.wait(lambda: len(inbox.of(MachineRead)) >= 2)
-        assert inbox.of(MachineRead)[1].period_s >= 0.2
+        inbox.wait(lambda: len(inbox.of(MachineRead)) >= 3)
+        assert inbox.of(MachineRead)[2].period_s >= 0.2
     finally:
         sampler.stop()
         sampler.join(WAIT_S)
 
 
-@pytest.mark.parametrize(("cost_ms", "looks"), [(20.0, [True, False, True]), (150.0, [True, False, False])])
+def test_one_dear_reading_does_not_stretch_the_beat() -> None:
+    beat = Beat(1.0)
+    for cost_s, period_s in ((5.0, 1.0), (0.01, 1.0), (5.0, 1.0), (0.3, 1.0), (0.3, 3.0), (0.2, 2.0)):
+        beat.done(10.0, 10.0 + cost_s)
+        assert beat.period_s == pytest.approx(period_s)
+    assert beat.next == pytest.approx(12.0)
+    beat.done(10.0, 15.0)
+    assert beat.next > 15.0
+
+
+@pytest.mark.parametrize(
+    ("cost_ms", "looks"), [(20.0, [False, True, False, True]), (150.0, [False, True, False, False])]
+)
 def test_details_are_read_every_ten_seconds_where_they_are_cheap(cost_ms: float, looks: list[bool]) -> None:
     target = FakeHost().open(4242)
     target.cost_ms = cost_ms
     chosen = ChosenMap(process_id(4242), target)
-    for now in (0.0, 5.0, 11.0):
+    for now in (0.0, 0.1, 5.0, 11.0):
         chosen.look(now)
     assert target.looks == looks
+
+
+def test_what_is_on_the_screen_is_looked_at_more_often_than_the_rest() -> None:
+    target = FakeHost().open(4242)
+    chosen = ChosenMap(process_id(4242), target)
+    for now in (0.0, 1.0, 4.9, 5.0, 6.0):
+        chosen.look(now, [0x1000])
+    chosen.look(6.5)
+    chosen.look(11.0, [0x2000])
+    assert target.looked_at == [None, [0x1000], [0x1000], None, [0x1000], None, [0x2000]]
 
 
 def test_a_layout_that_changed_is_a_new_tuple() -> None:

@@ -36,8 +36,8 @@ def full(number: int, anonymous: int = MIB) -> MappedVma:
 def pageout(
     rows: list[MappedVma], purse: SwapPurse, groups: dict[str, int] | None = None
 ) -> list[PlannedRange]:
-    wholes = [item.vma for item in rows]
-    return forecast(rows, wholes, lambda item, facts: judge(item, Advice.PAGEOUT, facts), purse, groups)
+    parts = [Part(item, item.vma, item.vma.range) for item in rows]
+    return forecast(rows, parts, lambda item, facts: judge(item, Advice.PAGEOUT, facts), purse, groups)
 
 
 def forecasts(planned: list[PlannedRange]) -> list[int | None]:

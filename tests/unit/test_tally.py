@@ -211,19 +211,17 @@ def test_a_collapse_of_nothing_is_refused() -> None:
 
 def test_a_collapse_is_partial_only_where_something_asked_for_was_refused() -> None:
     half = SIZE // 2
-    huge = RangeTally(
-        planned(),
-        advised_bytes=half,
-        empty_bytes=half,
-        rss_before_bytes=half,
-        huge_before_bytes=half,
-        huge_after_bytes=half,
-        seen=True,
-    )
-    report = settle(huge, about(Advice.COLLAPSE))
+
+    def huge(advised_bytes: int = half, **more: int) -> RangeTally:
+        tally = RangeTally(planned(), advised_bytes, empty_bytes=half, rss_before_bytes=half, **more)
+        tally.huge_before_bytes = tally.huge_after_bytes = half
+        tally.seen = True
+        return tally
+
+    report = settle(huge(), about(Advice.COLLAPSE))
     assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, Reason.ALL_HUGE)
-    assert settle(replace(huge, moved_bytes=half), about(Advice.COLLAPSE)).outcome is Outcome.DONE
-    failed = replace(huge, advised_bytes=half // 2, errno=errno.EINVAL)
+    assert settle(huge(moved_bytes=half), about(Advice.COLLAPSE)).outcome is Outcome.DONE
+    failed = huge(half // 2, errno=errno.EINVAL)
     assert settle(failed, about(Advice.COLLAPSE)).outcome is Outcome.PARTIAL
 
 

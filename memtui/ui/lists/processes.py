@@ -9,14 +9,14 @@ from memtui.text import DOES_NOT_APPLY, SafeText, safe, size
 from memtui.ui.rows import Cell, Column, Line
 
 _COLUMNS = (
-    Column("PID", 7, right=True),
-    Column("RSS", 6, right=True),
-    Column("SWAP", 6, right=True),
-    Column("USER", 8, from_width=44),
-    Column("S", 1),
-    Column("NAME", 15, from_width=60),
-    Column("COMMAND", 20, from_width=60),
-    Column("NAME", 20, below_width=60),
+    Column("PID", 7, right=True, sort="pid"),
+    Column("RSS", 6, right=True, sort="rss"),
+    Column("SWAP", 6, right=True, sort="swap"),
+    Column("USER", 8, from_width=44, sort="user"),
+    Column("S", 1, sort="state"),
+    Column("NAME", 15, from_width=60, sort="name"),
+    Column("COMMAND", 20, from_width=60, sort="command"),
+    Column("NAME", 20, below_width=60, sort="name"),
 )
 
 _STATE_ROLES = {"R": "good", "D": "bad", "Z": "warn", "T": "warn", "t": "warn"}
@@ -24,12 +24,16 @@ _NO_MARK, _MARK = SafeText(" "), SafeText("*")
 
 
 class ProcessRows:
-    """Processes, the largest RSS first. ``marked`` has the number of marks by process."""
+    """Processes in their order, each with the branches that are drawn before it.
+
+    ``marked`` has the number of marks by process.
+    """
 
     columns: Sequence[Column] = _COLUMNS
 
-    def __init__(self, processes: Sequence[Process], marked: Mapping[ProcessId, int]) -> None:
-        self.processes = sorted(processes, key=_rank)
+    def __init__(self, rows: Sequence[tuple[Process, str]], marked: Mapping[ProcessId, int]) -> None:
+        self.processes = [process for process, _ in rows]
+        self._branches = [branch for _, branch in rows]
         self._marked = marked
         self._index = {process.id: index for index, process in enumerate(self.processes)}
 
@@ -46,8 +50,9 @@ class ProcessRows:
 
     def line(self, index: int) -> Line:
         """Return a process as it is shown."""
-        process = self.processes[index]
+        process, branch = self.processes[index], self._branches[index]
         name = safe(process.name)
+        command = name if not process.command else safe(process.command)
         marked = process.id in self._marked
         cells = (
             Cell(SafeText(str(process.pid))),
@@ -56,15 +61,11 @@ class ProcessRows:
             Cell(SafeText("?") if process.user is None else safe(process.user), "dim"),
             Cell(safe(process.state), _STATE_ROLES.get(process.state, "dim")),
             Cell(name),
-            Cell(name if not process.command else safe(process.command), "dim"),
-            Cell(name),
+            Cell(SafeText(branch + command), "dim"),
+            Cell(SafeText(branch + name)),
         )
         return Line(_MARK if marked else _NO_MARK, "marked" if marked else "", cells)
 
 
 def _memory(process: Process, count_bytes: int | None) -> SafeText:
     return DOES_NOT_APPLY if process.is_kernel_thread and not count_bytes else size(count_bytes)
-
-
-def _rank(process: Process) -> tuple[bool, int, int]:
-    return process.rss_bytes is None, -(process.rss_bytes or 0), process.pid

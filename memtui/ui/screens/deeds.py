@@ -7,7 +7,7 @@ from memtui.model.process import Process
 from memtui.model.restore import RestorePlan
 from memtui.text import SafeText, safe, size
 from memtui.ui import messages as told
-from memtui.ui.commands import ACTING
+from memtui.ui.commands import is_acting
 from memtui.ui.lists.explain import explain_result
 from memtui.ui.lists.restores import describe_restore_report, describe_restored
 from memtui.ui.lists.results import RestoreResult, Result
@@ -20,6 +20,7 @@ from memtui.ui.screens.plan import PlanScreen
 from memtui.ui.screens.restore import RestoreScreen
 from memtui.ui.screens.result import ResultScreen
 from memtui.ui.session import Session
+from memtui.ui.widgets.finding import FindingPane
 from memtui.ui.widgets.status import freeze_word, marks_words
 
 
@@ -33,17 +34,17 @@ class DeedsScreen(ThreePanes):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what leads to a change where the session only reads."""
-        return not (self.session.options.read_only and action in ACTING)
+        return not (self.session.options.read_only and is_acting(action, parameters))
 
     def action_back(self) -> None:
-        """Drop the range in the making, or cancel what runs, or go back a pane."""
+        """Drop the range in the making, or cancel what runs, or end the filter, or go back a pane."""
         if self.marking.ranging:
             self.marking.abandon()
             self.refresh_marks()
         elif self.bottom.running and self.session.operator is not None:
             self.session.operator.cancel()
             self.bottom.say("Cancelling at the next call's edge ...")
-        else:
+        elif not (isinstance(self.current, FindingPane) and self.current.clear()):
             self.pane_before()
 
     def refresh_marks(self) -> None:
@@ -83,7 +84,7 @@ class DeedsScreen(ThreePanes):
         if self.session.operator is None:
             return
         if self.marking.ranging and self.map.shown is not None and self.map.cursor_vma is not None:
-            self.marking.commit(self.map.shown, self.map.cursor_vma)
+            self.marking.commit(self.map.shown, self.map.table.cursor)
             self.refresh_marks()
         wanted, words = what_is_meant(self.session.marks, self.map, self._process_under_cursor)
         if not wanted:

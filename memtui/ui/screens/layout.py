@@ -12,8 +12,10 @@ from memtui.ui.session import Session
 from memtui.ui.widgets.bottom import Bottom
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.keys import KeyLine
+from memtui.ui.widgets.map_pane import MapPane
 from memtui.ui.widgets.pane import Pane
-from memtui.ui.widgets.panes import MapPane, ProcessPane, ResultPane
+from memtui.ui.widgets.process_pane import ProcessPane
+from memtui.ui.widgets.result_pane import ResultPane
 
 
 class ThreePanes(Screen[None]):
@@ -25,7 +27,7 @@ class ThreePanes(Screen[None]):
         self.marking = Marking(session.marks)
         self.system = TextLine(id="system")
         self.processes = ProcessPane()
-        self.map = MapPane(self.marking)
+        self.map = MapPane(self.marking, session.finder)
         self.results = ResultPane()
         self.bottom = Bottom()
         self._panes: tuple[Pane, ...] = (self.processes, self.map, self.results)

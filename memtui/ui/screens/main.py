@@ -13,7 +13,7 @@ from memtui.text import count
 from memtui.ui import messages as told
 from memtui.ui.commands import MAIN_BINDINGS
 from memtui.ui.lists.sentences import describe_vma
-from memtui.ui.screens.deeds import DeedsScreen
+from memtui.ui.screens.finding import FindingScreen
 from memtui.ui.session import Session
 from memtui.ui.widgets.status import system_words
 from memtui.ui.widgets.table import VirtualTable
@@ -22,7 +22,7 @@ REST_S = 0.3
 """How long the cursor rests on a process before its map is read: not every row passed is."""
 
 
-class MainScreen(DeedsScreen):
+class MainScreen(FindingScreen):
     """What the panes show, and the keys that mark."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*MAIN_BINDINGS]
@@ -69,6 +69,8 @@ class MainScreen(DeedsScreen):
     def on_processes_read(self, message: told.ProcessesRead) -> None:
         """Show a new process list; marks of processes that are gone go with them."""
         self._list_cost_ms = message.cost_ms
+        if self.is_paused:
+            return
         alive = {process.id for process in message.processes}
         for process in [item for item in self.session.marks.counts if item not in alive]:
             gone = self.session.marks.drop(process)
@@ -84,12 +86,15 @@ class MainScreen(DeedsScreen):
         self.session.facts, self.session.machine = message.facts, message.state
         view = self.map.view
         cost_ms = None if view is None else view.space.cost_ms
-        self.system.text = system_words(message.state, cost_ms, self._list_cost_ms, message.period_s)
+        if not self.is_paused:
+            self.system.text = system_words(message.state, cost_ms, self._list_cost_ms, message.period_s)
 
     def on_map_read(self, message: told.MapRead) -> None:
         """Show a new look at the chosen map; one at another map comes too late."""
-        if message.wanted == self.map.chosen:
+        if message.wanted == self.map.chosen and not (self.is_paused and self.map.view is not None):
             self.map.show_view(message.view)
+            if self.session.sampler is not None:
+                self.session.sampler.show(self.map.on_screen)
             self.show_standing()
 
     def on_map_lost(self, message: told.MapLost) -> None:
@@ -149,9 +154,10 @@ class MainScreen(DeedsScreen):
         if self.current is self.processes:
             self._mark_process(self.processes.under_cursor)
         elif self.current is self.map and shown is not None and vma is not None:
-            self._tell(
-                self.marking.commit(shown, vma) if self.marking.ranging else self.marking.toggle(shown, vma)
-            )
+            if self.marking.ranging:
+                self._tell(self.marking.commit(shown, self.map.table.cursor))
+            else:
+                self._tell(self.marking.toggle(shown, vma))
             self.refresh_marks()
 
     def _mark_process(self, process: Process | None) -> None:

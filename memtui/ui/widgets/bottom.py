@@ -11,6 +11,7 @@ from textual.timer import Timer
 from memtui.model.report import Progress
 from memtui.text import SafeText, safe
 from memtui.ui.widgets.header import TextLine
+from memtui.ui.widgets.prompt import End, Prompt
 from memtui.ui.widgets.status import progress_words
 
 _MESSAGE_STAYS_S = 10.0
@@ -18,13 +19,18 @@ _HELD_TICK_S = 0.2
 
 
 class Bottom(Vertical):
-    """Two lines. The second one belongs to the running plan or restore while there is one."""
+    """Two lines. The second one belongs to the running plan or restore while there is one.
+
+    The prompt takes the first one's place while it is open.
+    """
 
     def __init__(self) -> None:
         super().__init__(id="bottom")
         self._marks = TextLine(id="marks")
         self._freeze = TextLine(id="freeze")
         self._message = TextLine(id="message")
+        self._standing = Horizontal(self._marks, self._freeze, id="standing")
+        self.prompt = Prompt()
         self._what: str | None = None
         self._progress: Progress | None = None
         self._held_since: float | None = None
@@ -34,9 +40,8 @@ class Bottom(Vertical):
 
     def compose(self) -> ComposeResult:
         """Put the lines below one another."""
-        with Horizontal(id="standing"):
-            yield self._marks
-            yield self._freeze
+        yield self._standing
+        yield self.prompt
         yield self._message
 
     @property
@@ -48,6 +53,28 @@ class Bottom(Vertical):
         """Show what is marked, and the freeze method of the next plan."""
         self._marks.text = SafeText(f" {words}")
         self._freeze.text = freeze
+
+    def prompt_for(self, word: str, text: str, end: End) -> None:
+        """Open the prompt in place of the first line; ``end`` is called when it ends."""
+        self._standing.display = False
+        self.prompt.open(word, text, end)
+
+    def close_prompt(self) -> None:
+        """Show the first line again."""
+        self.prompt.close()
+        self._standing.display = True
+
+    def point_at(self, column: int, words: str) -> None:
+        """Point at a column (from 1) of what was typed, with words, raw, on the side that has room."""
+        at, width = self.prompt.text_column + column - 1, self.size.width
+        behind = f"{' ' * at}^ {words}"
+        if len(behind) > width and len(words) + 2 <= at:
+            behind = f"{words:>{at - 1}} ^"
+        if self._clearing is not None:
+            self._clearing.stop()
+            self._clearing = None
+        self._message.set_class(True, "-bad")
+        self._message.text = safe(behind)
 
     def say(self, words: str, *, bad: bool = False, stays: bool = False) -> None:
         """Show a line, raw; it goes away after a while unless it ``stays`` until the next one."""

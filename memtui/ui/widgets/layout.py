@@ -36,9 +36,20 @@ class Layout:
         """Return what is shown of ``columns`` at ``width`` cells."""
         return cls(tuple((at, column) for at, column in enumerate(columns) if column.shown_at(width)))
 
-    def header(self) -> str:
-        """Return the titles, over their columns."""
-        return "  " + " ".join(self._padded(at, column.title) for at, (_, column) in enumerate(self.shown))
+    def header(self, sorted_by: str = "", arrow: str = "") -> str:
+        """Return the titles, over their columns; an arrow stands at the one that rows are sorted by."""
+        titles = []
+        for at, (_, column) in enumerate(self.shown):
+            title = column.title
+            if column.sort and column.sort == sorted_by:
+                title = title[: max(0, column.width - 1)] + arrow
+            titles.append(self._padded(at, title))
+        return "  " + " ".join(titles)
+
+    @property
+    def sort_keys(self) -> list[str]:
+        """What rows can be sorted by, column by column."""
+        return list(dict.fromkeys(column.sort for _, column in self.shown if column.sort))
 
     def strip(self, line: Line, base: Style, style_of: Callable[[str], Style]) -> Strip:
         """Return a line as a strip, not cropped. ``style_of`` gives the style of a cell's role."""

@@ -30,8 +30,12 @@ class Pane(Vertical):
         """Put a title over the pane."""
         self.line.text = SafeText(f" {title}")
 
+    def show_titles(self) -> None:
+        """Show the titles of the columns."""
+        self.header.text = SafeText(self.table.shape.header())
+
     def on_virtual_table_shaped(self, message: VirtualTable.Shaped) -> None:
         """Have the titles stand over their columns."""
         message.stop()
-        self.header.text = SafeText(message.table.shape.header())
+        self.show_titles()
         self.header.offset_x = message.table.offset_x

@@ -85,6 +85,8 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._strips: LRUCache[tuple[Line, bool, bool], Strip] = LRUCache(512)
         self._styles_now: dict[str, Style] = {}
         self._row_moves_are_ours = False
+        self.follows = True
+        """Whether the cursor stays on its row's key, or else on its line, when the list changes."""
 
     # What is shown
 
@@ -152,7 +154,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         if reset or was is None:
             index = 0
         else:
-            found = self._rows.find(was)
+            found = self._rows.find(was) if self.follows else None
             index = min(self.cursor, count - 1) if found is None else found
         if reset or (new_top is not None and new_top != top):
             self.scroll_to(y=0 if reset else new_top, animate=False)

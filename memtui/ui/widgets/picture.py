@@ -1,0 +1,142 @@
+"""The picture of the address space over the map, and the cursor's place in it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from itertools import groupby
+from typing import ClassVar
+
+from rich.segment import Segment
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.geometry import Region
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from memtui.model.vma import Kind
+from memtui.ui.finder import Finder
+from memtui.ui.lists.picture import Cell, Frame, picture
+from memtui.ui.messages import MapView, PictureFramed
+
+_SHARE_OF_TIME = 10
+_PLACE = "▲"
+
+
+class PictureLine(Widget):
+    """The cells. Only those that have changed are painted anew."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"picture--{kind.value}" for kind in Kind}
+
+    def __init__(self) -> None:
+        super().__init__(id="picture-line")
+        self._cells: tuple[Cell, ...] = ()
+
+    def show(self, cells: tuple[Cell, ...]) -> None:
+        """Show other cells."""
+        last, self._cells = self._cells, cells
+        if len(last) != len(cells):
+            self.refresh()
+            return
+        changed = [at for at, (was, now) in enumerate(zip(last, cells, strict=True)) if was != now]
+        if changed:
+            self.refresh(Region(changed[0], 0, changed[-1] - changed[0] + 1, 1))
+
+    def render_line(self, y: int) -> Strip:
+        """Return the line."""
+        segments = [
+            Segment("".join(glyph for glyph, _ in run), self.get_component_rich_style(f"picture--{kind}"))
+            for kind, run in groupby(self._cells, key=lambda cell: cell[1])
+        ]
+        return Strip(segments).crop_extend(0, self.size.width, self.rich_style)
+
+
+class PlaceLine(Widget):
+    """Where in the picture the cursor is: painted anew only when that is another cell."""
+
+    cell: reactive[int] = reactive(-1, repaint=False)
+    """The cell, or -1 for none."""
+
+    def watch_cell(self, old: int, new: int) -> None:
+        """Paint the cell that it left, and the one that it came to."""
+        for cell in (old, new):
+            if cell >= 0:
+                self.refresh(Region(cell, 0, 1, 1))
+
+    def render_line(self, y: int) -> Strip:
+        """Return the line."""
+        style = self.rich_style
+        text = "" if self.cell < 0 else " " * self.cell + _PLACE
+        return Strip([Segment(text, style)]).crop_extend(0, self.size.width, style)
+
+
+class Picture(Vertical):
+    """Both lines. How the cells share out a layout is reckoned by the arranger thread."""
+
+    def __init__(self, finder: Finder) -> None:
+        super().__init__(id="picture")
+        self._finder = finder
+        self._line = PictureLine()
+        self._place = PlaceLine(id="picture-place")
+        self._frame: Frame | None = None
+        self._view: MapView | None = None
+        self._index: int | None = None
+        self._drawn: tuple[Sequence[int | None] | None, Sequence[int | None] | None] | None = None
+        self._not_before = 0.0
+
+    def compose(self) -> ComposeResult:
+        """Put the lines below one another."""
+        yield self._line
+        yield self._place
+
+    def on_resize(self) -> None:
+        """Share the layout out among more cells, or fewer."""
+        if self._view is not None and self.size.width:
+            self._ask(self._view)
+
+    def show(self, view: MapView | None) -> None:
+        """Show a new look; None for nothing."""
+        if view is None:
+            self._view = self._frame = None
+            self._finder.drop_frame()
+            self._line.show(())
+            self._place.cell = -1
+            return
+        self._view = view
+        if self._frame is not None and self._frame.vmas is view.space.vmas:
+            self._draw(view, self._frame)
+        elif self._frame is None or time.monotonic() >= self._not_before:
+            self._ask(view)
+
+    def _ask(self, view: MapView) -> None:
+        if self.size.width:
+            self._finder.ask_frame(view, self.size.width)
+
+    def show_frame(self, message: PictureFramed) -> None:
+        """Draw a layout that was shared out, if it is of this process still."""
+        view = self._view
+        if view is None or message.view.target is not view.target:
+            return
+        self._not_before = time.monotonic() + message.cost_s * _SHARE_OF_TIME
+        self._frame, self._drawn = message.frame, None
+        newest = view if view.space.vmas is message.frame.vmas else message.view
+        self._draw(newest, message.frame)
+
+    def _draw(self, view: MapView, frame: Frame) -> None:
+        numbers = (view.space.rss_bytes, view.space.swap_bytes)
+        # The same lists hold the same numbers: they are not written into.
+        if self._drawn is None or any(a is not b for a, b in zip(numbers, self._drawn, strict=True)):
+            self._drawn = numbers
+            self._line.show(picture(frame, *numbers))
+        self._point()
+
+    def point(self, index: int | None) -> None:
+        """Show where in the picture a VMA is."""
+        self._index = index
+        self._point()
+
+    def _point(self) -> None:
+        frame, index = self._frame, self._index
+        inside = frame is not None and frame.first and index is not None
+        self._place.cell = frame.cell_of(index) if inside and frame and index is not None else -1

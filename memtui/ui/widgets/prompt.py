@@ -1,0 +1,117 @@
+"""The line in which a filter or a search is typed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import Input
+
+from memtui.text import SafeText
+from memtui.ui.commands import PROMPT_BINDINGS
+from memtui.ui.widgets.header import TextLine
+
+End = Callable[[bool], None]
+"""What is called at the end: whether what was typed is to be kept."""
+
+
+class PromptInput(Input):
+    """The text. It has no keys of its own but those that edit it, and PROMPT_BINDINGS."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*PROMPT_BINDINGS]
+
+    def __init__(self) -> None:
+        super().__init__(compact=True, select_on_focus=False, id="prompt-text")
+        # A cursor that blinks is sent over the line twice a second.
+        self.cursor_blink = False
+        self.end: End = lambda accepted: None
+
+    async def _on_key(self, event: events.Key) -> None:
+        """Type; end at once; hand on what was pressed before the last key had ended it.
+
+        A key's binding is looked up only after keys behind it have come here.
+        """
+        focused = self.screen.focused
+        if focused is not self and focused is not None:
+            focused.post_message(events.Key(event.key, event.character))
+        elif event.key == "enter":
+            self.end(True)
+        elif event.key == "escape":
+            self.end(False)
+        else:
+            await super()._on_key(event)
+            return
+        event.stop()
+        event.prevent_default()
+
+    def action_accept(self) -> None:
+        """Keep what stands there."""
+        self.end(True)
+
+    def action_cancel(self) -> None:
+        """Have it as it was before."""
+        self.end(False)
+
+    def action_move(self, rows: int) -> None:
+        """Move the cursor of the list."""
+        self.post_message(Prompt.ListMoved(rows))
+
+    def on_blur(self, event: events.Blur) -> None:
+        """Keep what stands there, when a click goes elsewhere."""
+        self.end(True)
+
+
+class Prompt(Horizontal):
+    """A word and a line of text. Hidden until it is opened."""
+
+    class ListMoved(Message):
+        """The list's cursor is to move by rows."""
+
+        def __init__(self, rows: int) -> None:
+            super().__init__()
+            self.rows = rows
+
+    def __init__(self) -> None:
+        super().__init__(id="prompt")
+        self._word = TextLine(id="prompt-word")
+        self._input = PromptInput()
+        self.display = False
+
+    def compose(self) -> ComposeResult:
+        """Put the word before the text."""
+        yield self._word
+        yield self._input
+
+    @property
+    def text(self) -> str:
+        """What was typed."""
+        return self._input.value
+
+    @property
+    def text_column(self) -> int:
+        """In which cell of the line the text begins."""
+        return len(self._word.text)
+
+    def open(self, word: str, text: str, end: End) -> None:
+        """Show it, with a text to begin with, and have the keys go there; ``end`` is called at the end."""
+        self._input.end = end
+        self._word.text = SafeText(f" {word}: ")
+        self._word.styles.width = self.text_column
+        with self._input.prevent(Input.Changed):
+            self._input.value = text
+        self._input.cursor_position = len(text)
+        self.display = True
+        self.screen.set_focus(self._input)
+
+    def stay(self) -> None:
+        """Have the keys go there again."""
+        self.screen.set_focus(self._input)
+
+    def close(self) -> None:
+        """Hide it."""
+        self.display = False
