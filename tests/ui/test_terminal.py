@@ -33,7 +33,7 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         self.out = bytearray()
         environment = {**os.environ, "TERM": "xterm-256color", "TEXTUAL_ANIMATIONS": "none"}
-        for name in ("NO_COLOR", "TEXTUAL_THEME", "SSH_CONNECTION"):
+        for name in ("NO_COLOR", "TEXTUAL_THEME", "SSH_CONNECTION", "COLUMNS", "LINES"):
             environment.pop(name, None)
         if "no-color" in words:
             environment["NO_COLOR"] = "1"
