@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 
 from memtui.host import Target
 from memtui.model.select import Filter
+from memtui.model.verdict import MachineFacts
 from memtui.ui.arranger import Arranger
 from memtui.ui.lists.order import Arrangement, Stale, arrange, is_live, matching
 from memtui.ui.lists.picture import frame_of
+from memtui.ui.marking import eligible
 from memtui.ui.marks import Shelf
 from memtui.ui.messages import MapArranged, MapView, MatchesFound, PictureFramed, Post, RuleMatched
 
@@ -68,11 +70,21 @@ class Finder:
 
         self._ask(_MATCHES, view.target, question)
 
-    def ask_rule(self, view: MapView, wanted: Filter, *, marks: bool) -> None:
+    def ask_rule(self, view: MapView, wanted: Filter, facts: MachineFacts, *, marks: bool) -> None:
         """Have the VMAs looked for that a filter takes, shown or not; the answer is a RuleMatched."""
 
         def question(stale: Stale) -> None:
-            self._post(RuleMatched(view, matching(view.space, wanted, view.target.judge, stale), marks=marks))
+            found = matching(view.space, wanted, view.target.judge, stale)
+            chosen, left = eligible(view.space, found, facts) if marks else ([], 0)
+            self._post(RuleMatched(view, found, chosen, left, marks=marks))
+
+        self._ask(_RULE, view.target, question)
+
+    def ask_all(self, view: MapView, indices: Sequence[int], facts: MachineFacts) -> None:
+        """Have it looked which of many VMAs can be marked; the answer is a RuleMatched."""
+
+        def question(stale: Stale) -> None:
+            self._post(RuleMatched(view, indices, *eligible(view.space, indices, facts), marks=True))
 
         self._ask(_RULE, view.target, question)
 

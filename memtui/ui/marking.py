@@ -81,9 +81,10 @@ class Marking:
 
     def by_rule(self, shown: Shown, indices: Iterable[int], facts: MachineFacts) -> str:
         """Mark some VMAs of the map but those that the kernel is known to refuse."""
-        rows = [shown.space.row(index) for index in indices]
-        chosen = [row.vma for row in rows if not judge(row, Advice.PAGEOUT, facts).refused]
-        left = len(rows) - len(chosen)
+        return self.add(shown, *eligible(shown.space, indices, facts))
+
+    def add(self, shown: Shown, chosen: list[Vma], left: int) -> str:
+        """Mark VMAs that were found eligible; ``left`` is how many were not."""
         words = f"{count(len(chosen), 'VMA')} marked"
         if left:
             words += f"; {left} {_LEFT_OUT}"
@@ -100,7 +101,22 @@ class Marking:
         return f"{count(len(chosen), 'VMA')} unmarked"
 
     def _added(self, shown: Shown, vmas: list[Vma], words: str) -> str:
+        had_marks = bool(self.book.of(shown.space.process).marks)
         if not self.book.add(shown.target, vmas):
             return "The map is being opened anew: try again"
-        self.book.note_layout(shown.space)
+        if had_marks:
+            # What stands in this look stands; only older marks may not.
+            self.book.note_layout(shown.space)
         return words
+
+
+def eligible(space: AddressSpace, indices: Iterable[int], facts: MachineFacts) -> tuple[list[Vma], int]:
+    """Return some VMAs of a map but those that the kernel is known to refuse, and how many those are."""
+    chosen, left = [], 0
+    for index in indices:
+        row = space.row(index)
+        if judge(row, Advice.PAGEOUT, facts).refused:
+            left += 1
+        else:
+            chosen.append(row.vma)
+    return chosen, left

@@ -83,9 +83,9 @@ class MarkSet:
 
     def with_marks(self, new: Sequence[Mark]) -> MarkSet:
         """Return these marks with others, which replace what they overlap. ``new`` must be disjoint."""
-        fresh = MarkSet(tuple(sorted(new, key=lambda mark: mark.range)))
+        fresh = MarkSet(tuple(sorted(new, key=_start)))
         kept = [part for mark in self.marks for part in _rest(mark, fresh.over(mark.range))]
-        return MarkSet(tuple(sorted((*kept, *fresh.marks), key=lambda mark: mark.range)))
+        return MarkSet(tuple(sorted((*kept, *fresh.marks), key=_start)))
 
     def without(self, ranges: Sequence[Range]) -> MarkSet:
         """Return these marks without some addresses. ``ranges`` must be disjoint."""
@@ -104,6 +104,10 @@ class MarkSet:
                 return True
             at += 1
         return False
+
+
+def _start(mark: Mark) -> int:
+    return mark.range.start
 
 
 def _rest(mark: Mark, gone: Sequence[Mark]) -> list[Mark]:

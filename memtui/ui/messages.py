@@ -15,7 +15,7 @@ from memtui.model.process import Process, ProcessId
 from memtui.model.report import Back, Progress, TargetReport
 from memtui.model.restore import Mappers, RestorePlan, RestoreReport
 from memtui.model.verdict import MachineFacts, Verdict
-from memtui.model.vma import AddressSpace
+from memtui.model.vma import AddressSpace, Vma
 from memtui.ui.lists.order import Arrangement
 from memtui.ui.lists.picture import Frame
 
@@ -267,12 +267,19 @@ class MatchesFound(Message):
 
 
 class RuleMatched(Message):
-    """The VMAs of a map that a filter takes, to be marked, or to be unmarked."""
+    """The VMAs of a map that a filter takes, to be marked, or to be unmarked.
 
-    def __init__(self, view: MapView, indices: Sequence[int], *, marks: bool) -> None:
+    ``chosen`` are those that may be marked, ``left_out`` is how many may not.
+    """
+
+    def __init__(
+        self, view: MapView, indices: Sequence[int], chosen: list[Vma], left_out: int, *, marks: bool
+    ) -> None:
         super().__init__()
         self.view = view
         self.indices = indices
+        self.chosen = chosen
+        self.left_out = left_out
         self.marks = marks
 
 

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
 from memtui.advise import recheck
 from memtui.advise.cutting import Piece
 from memtui.advise.recheck import Recheck
+from memtui.host import Wanted
+from memtui.host.local import LocalHost
+from memtui.linux import syscalls
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.procfs import parse_maps
+from memtui.linux.syscalls import MapQuery
+from memtui.model.advice import Advice
+from memtui.model.plan import Freeze, Mark
+from memtui.model.ranges import Range
+from memtui.model.report import Outcome
 from memtui.model.vma import VmaIdentity
 from tests.kernel.toolkit import PAGE, Child
 
@@ -85,3 +94,46 @@ def test_a_rehearsal_is_not_kept_where_asking_is_quicker(child: Child, handle: P
         check = Recheck(handle)
         check.rehearse(pieces[:1], identities)
         assert check._rehearsed is None
+
+
+@pytest.mark.parametrize("when", ["never", "before the re-check", "behind the call"])
+def test_many_pieces_that_nothing_holds_are_re_checked_by_the_text(
+    child: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    monkeypatch.setattr(recheck, "_QUERY_S", 1.0)
+    start = child.do("map_pages", count=COUNT, fill=1)
+    pages = [start + 2 * number * PAGE for number in range(COUNT)]
+    gone = pages[COUNT // 2]
+    asked: list[int] = []
+    real_ask, real_call = MapQuery.at_or_after, syscalls.process_madvise
+
+    def ask(query: MapQuery, address: int) -> object:
+        asked.append(address)
+        return real_ask(query, address)
+
+    def call(pidfd: int, elements: Sequence[tuple[int, int]], advice: int, flags: int = 0) -> int:
+        result = real_call(pidfd, elements, advice, flags)
+        if elements and when == "behind the call":
+            child.do("unmap", address=gone, size=PAGE)
+        return result
+
+    monkeypatch.setattr(MapQuery, "at_or_after", ask)
+    monkeypatch.setattr(syscalls, "process_madvise", call)
+    with LocalHost(tmp_path, journal_dir=tmp_path / "holds") as host:
+        target = host.open(child.pid)
+        marks = tuple(Mark(Range(page, page + PAGE), None) for page in pages)
+        plan = host.plan(Advice.COLD, [Wanted(target, marks)], Freeze.OFF)
+        if when == "before the re-check":
+            child.do("unmap", address=gone, size=PAGE)
+        (report,) = host.apply(plan)
+    # Only whether the kernel has the query at all.
+    assert asked == [0]
+    outcomes = {item.planned.range.start: item.outcome for item in report.ranges}
+    of_it = outcomes.pop(gone)
+    assert set(outcomes.values()) <= {Outcome.DONE, Outcome.UNVERIFIED}
+    if when == "never":
+        assert of_it in (Outcome.DONE, Outcome.UNVERIFIED)
+    else:
+        assert of_it is (Outcome.RACED if when == "behind the call" else Outcome.GONE)
+    advised = COUNT - (when == "before the re-check")
+    assert report.advised_bytes == advised * PAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -157,3 +158,18 @@ def test_the_list_leaves_out_no_key() -> None:
     bound = {key for item in bindings for key in item.key.split(",")}
     # q and ctrl+z end it, and have tests of their own.
     assert bound - names == {"q", "ctrl+q", "ctrl+z"}
+
+
+def test_a_locale_without_utf8_over_ssh_is_ascii_in_the_terminals_colours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.1 1 192.0.2.2 22")
+    arguments = ["--read-only", "--state-dir", str(tmp_path), "--pid", str(os.getpid())]
+    with Terminal([sys.executable, "-m", "memtui", *arguments]) as terminal:
+        terminal.wait_for("r-xp")
+        terminal.wait_for("##")
+        terminal.send("?")
+        terminal.wait_for("This help")
+        assert terminal.output.isascii()
+        assert b"38;2;" not in terminal.output, "truecolor"

@@ -40,11 +40,11 @@ class ChangingHost(LoggingHost):
         target = super().open(pid)
         look = target.look
 
-        def changing(*, details: bool = False):  # type: ignore[no-untyped-def]
+        def changing(*, details: bool = False, only=None):  # type: ignore[no-untyped-def]
             page = target.vmas[4]
             page.rss_bytes = (page.rss_bytes or 0) % (32 * MIB) + MIB
             target.vmas[0].rss_bytes = 64 * MIB - page.rss_bytes
-            return look(details=details)
+            return look(details=details, only=only)
 
         target.look = changing  # type: ignore[method-assign]
         return target

@@ -353,3 +353,12 @@ async def test_who_types_fast_loses_nothing(make_app: MakeApp) -> None:
         prompt.value = "addr:1000004000"
         prompt.action_accept()
         await until_shown(app, pilot, lambda rows: len(rows) == 1)
+
+
+async def test_star_over_many_is_judged_by_a_thread(make_app: MakeApp) -> None:
+    app = make_app(FakeHost(maps={4242: many(3000)}))
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        await pilot.press("asterisk")
+        await until(lambda: app.session.marks.counts == {process_id(4242): 3000}, pilot)
+        assert "3,000 VMAs marked" in screen_text(app)

@@ -147,7 +147,7 @@ class FindingScreen(DeedsScreen):
 
     def _by_rule(self, wanted: Filter, *, marks: bool) -> None:
         if self.map.view is not None:
-            self.session.finder.ask_rule(self.map.view, wanted, marks=marks)
+            self.session.finder.ask_rule(self.map.view, wanted, self.session.facts, marks=marks)
 
     def on_rule_matched(self, message: told.RuleMatched) -> None:
         """Mark or unmark what the rule took."""
@@ -155,7 +155,7 @@ class FindingScreen(DeedsScreen):
         if not message.indices:
             self.bottom.say("no VMA of this map matches", bad=True)
         elif message.marks:
-            self.bottom.say(self.marking.by_rule(shown, message.indices, self.session.facts))
+            self.bottom.say(self.marking.add(shown, message.chosen, message.left_out))
         else:
             self.bottom.say(self.marking.unmark(shown, message.indices))
         self.refresh_marks()

@@ -21,6 +21,7 @@ from memtui.ui.commands import (
     LEDGER_BINDINGS,
     MAIN_BINDINGS,
     PLAN_BINDINGS,
+    PROMPT_BINDINGS,
     RESTORE_BINDINGS,
     TABLE_BINDINGS,
 )
@@ -96,7 +97,12 @@ class HelpScreen(ModalScreen[None]):
         return Content("\n").join(parts)
 
     def _groups(self) -> Iterable[tuple[str, list[Binding]]]:
-        groups = [("Everywhere", APP_BINDINGS), ("Main screen", MAIN_BINDINGS), ("Lists", TABLE_BINDINGS)]
+        groups = [
+            ("Everywhere", APP_BINDINGS),
+            ("Main screen", MAIN_BINDINGS),
+            ("Lists", TABLE_BINDINGS),
+            ("While a filter or a search is typed", PROMPT_BINDINGS),
+        ]
         if not self._read_only:
             groups.append(("Plan dialog", PLAN_BINDINGS))
             groups.append(("Restore dialog", RESTORE_BINDINGS))

@@ -13,11 +13,14 @@ from memtui.text import count
 from memtui.ui import messages as told
 from memtui.ui.commands import MAIN_BINDINGS
 from memtui.ui.lists.sentences import describe_vma
+from memtui.ui.messages import MapView
 from memtui.ui.screens.finding import FindingScreen
 from memtui.ui.session import Session
 from memtui.ui.widgets.status import system_words
 from memtui.ui.widgets.table import VirtualTable
 
+_MANY = 2000
+"""So many VMAs are judged while the operator waits; more are judged by a thread."""
 REST_S = 0.3
 """How long the cursor rests on a process before its map is read: not every row passed is."""
 
@@ -193,6 +196,11 @@ class MainScreen(FindingScreen):
         """Mark all of the map."""
         if self.current is not self.map or self.map.shown is None:
             self.bottom.say("* marks all VMAs of a map: Tab goes there; Space marks a whole process here")
+        elif len(self.map.shown.indices) > _MANY and self.map.view is not None:
+            self.bottom.say("looking what can be marked ...")
+            shown = self.map.shown
+            view = MapView(shown.target, shown.space, self.map.view.details_cost_ms)
+            self.session.finder.ask_all(view, shown.indices, self.session.facts)
         else:
             self._tell(self.marking.all_shown(self.map.shown, self.session.facts))
             self.refresh_marks()
