@@ -338,7 +338,7 @@ def test_what_a_guard_region_covers_is_no_ones_to_read_in(child: Child, host: Lo
 
 
 @pytest.mark.usefixtures("swap_file")
-def test_a_second_pass_sees_what_came_and_what_went_to_swap(child: Child) -> None:
+def test_a_second_pass_sees_what_came_and_what_went_to_swap(child: Child, host: LocalHost) -> None:
     processes = ProcessList()
 
     def row() -> Process:
@@ -352,12 +352,8 @@ def test_a_second_pass_sees_what_came_and_what_went_to_swap(child: Child) -> Non
     assert row() is first
     start = child.map(4 * MIB, fill=1)
     assert row().rss_bytes == told("VmRSS:") > (first.rss_bytes or 0) + 3 * MIB
-    with LocalHost() as host:
-        target = host.open(child.pid)
-        plan = host.plan(
-            Advice.PAGEOUT, [Wanted(target, (Mark(Range(start, start + 4 * MIB), None),))], Freeze.OFF
-        )
-        host.apply(plan)
+    wanted = Wanted(host.open(child.pid), (Mark(Range(start, start + 4 * MIB), None),))
+    host.apply(host.plan(Advice.PAGEOUT, [wanted], Freeze.OFF))
     assert row().swap_bytes == told("VmSwap:") > 3 * MIB
     child.checksum(start, 4 * MIB)
     assert row().swap_bytes == told("VmSwap:") < MIB
