@@ -15,6 +15,7 @@ from tests.fakes import HOSTILE, PROCESSES, FakeHost  # noqa: E402
 from memtui.ui.lists.results import RestoreResult  # noqa: E402
 from tests.ui.driving import (  # noqa: E402
     advise,
+    arranged,
     index_of,
     look_back,
     mark_regions,
@@ -24,7 +25,7 @@ from tests.ui.driving import (  # noqa: E402
     until,
 )
 
-WIDE, NARROW = (120, 36), (80, 24)
+WIDE, MEDIUM, NARROW = (120, 36), (100, 40), (80, 24)
 PICTURED = tuple(item for item in PROCESSES if item.name not in HOSTILE)
 
 
@@ -71,6 +72,12 @@ async def picture(folder: Path) -> None:
         await start(shown, pilot)
         await mark_regions(shown, pilot, "cold region", "file")
         shown.save_screenshot("narrow.svg", str(folder))
+    shown = app()
+    async with shown.run_test(size=MEDIUM) as pilot:
+        await start(shown, pilot)
+        await pilot.press("backslash", *"size", "greater_than_sign", *"64k", "f6", "f6")
+        await arranged(shown, pilot)
+        shown.save_screenshot("filter.svg", str(folder))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from memtui.ui.rows import Line, NoRows, Rows
 from memtui.ui.widgets.layout import Layout
 
 _SIDEWAYS = 8
+_KEPT = 256
+"""How many lines are kept as they were painted: some screens full. Each takes several KiB."""
 
 
 class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
@@ -82,7 +84,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._placeholder = SafeText("")
         self._made: dict[int, Line] = {}
         self._painted: dict[int, tuple[Line, bool]] = {}
-        self._strips: LRUCache[tuple[Line, bool, bool], Strip] = LRUCache(512)
+        self._strips: LRUCache[tuple[Line, bool, bool], Strip] = LRUCache(_KEPT)
         self._styles_now: dict[str, Style] = {}
         self._row_moves_are_ours = False
         self.follows = True
@@ -314,8 +316,10 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         index, width = y + round(self.scroll_y), self.size.width
         if index < len(self._rows):
             self._painted[index] = (self._line(index), index == self.cursor)
-            if len(self._painted) > 4096:
-                self._painted = {index: self._painted[index]}
+            if len(self._painted) > _KEPT + self.size.height:
+                top, height = round(self.scroll_y), self.size.height
+                seen = range(top, top + height)
+                self._painted = {at: line for at, line in self._painted.items() if at in seen}
             strip = self._strip(index)
             return strip.crop_extend(self.offset_x, self.offset_x + width, self._ground(index))
         if not len(self._rows) and 0 <= y - 1 < len(words := self._wrapped()):
