@@ -71,7 +71,8 @@ def test_paging_out_two_marks_held_by_ptrace(demo: Terminal, swap_file: Path) ->
     demo.send("a")
     demo.wait_for("of 48M requested")
     demo.send("f")
-    demo.wait_for("[ptrace]")
+    # Not before the plan for it has come: until then there is nothing to apply.
+    demo.wait_for("will be held by ptrace, 2 ranges")
     demo.send("y")
     screen = demo.wait_for(lambda text: "pageout  done" in text)
     after = {span: toolkit.smaps(pid)[span] for span in (cold, file)}
