@@ -73,8 +73,7 @@ class Event:
 
     def number(self, name: str) -> int | None:
         """Return a field that must be a number of bytes; None if it is not."""
-        value = self.fields.get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
+        return wire.number(self.fields.get(name))
 
     def mapping(self, name: str) -> dict[str, object]:
         """Return a field that must be an object; empty if it is not."""

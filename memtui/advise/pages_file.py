@@ -100,8 +100,7 @@ class PageRecords:
         try:
             self.write(report.id, moved)
         except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            return f"what it moved cannot be restored later: {error.strerror}{where}"
+            return f"what it moved cannot be restored later: {_words_of(error)}"
         return None
 
     def write(self, report_id: str, moved: MovedPages) -> None:
@@ -130,8 +129,7 @@ class PageRecords:
             # There is no folder: nothing was ever kept.
             return None
         except OSError as error:
-            where = f" ({error.filename})" if error.filename else ""
-            return f"old records of moved pages cannot be removed: {error.strerror}{where}"
+            return f"old records of moved pages cannot be removed: {_words_of(error)}"
         return None
 
     def read(self, report_id: str) -> MovedPages | None:
@@ -170,6 +168,10 @@ class PageRecords:
                 with suppress(FileNotFoundError):
                     found = path.lstat()
                     yield found.st_mtime_ns, path, found.st_size
+
+
+def _words_of(error: OSError) -> str:
+    return f"{error.strerror} ({error.filename})" if error.filename else str(error.strerror)
 
 
 def _boot_of(path: Path) -> str | None:

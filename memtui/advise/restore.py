@@ -56,7 +56,7 @@ OnProgress = Callable[[Progress], None]
 
 
 @dataclass(slots=True)
-class Survey:
+class StillOut:
     """What is still out of what was moved. ``lost`` exists no more (bytes), ``left`` is not to be read."""
 
     standing: RangeSet
@@ -83,7 +83,7 @@ class Restorer:
         self._reached: list[Range] = []
         self._stopped: Reason | None = None
 
-    def survey(self) -> Survey:
+    def survey(self) -> StillOut:
         """Look what is still out. Touches nothing.
 
         Raises:
@@ -96,7 +96,7 @@ class Restorer:
         missing = subtract(here, look.resident)
         left = dict(look.left)
         note(left, Reason.USERFAULTFD, intersect(look.readable, self._served))
-        return Survey(
+        return StillOut(
             standing=look.standing,
             before=look.resident,
             already_back_bytes=total_bytes(here) - total_bytes(missing),
@@ -123,7 +123,7 @@ class Restorer:
         return self._look_after(found)
 
     def _bring_all(
-        self, found: Survey, name: str, cancelled: threading.Event, on_progress: OnProgress | None
+        self, found: StillOut, name: str, cancelled: threading.Event, on_progress: OnProgress | None
     ) -> None:
         done = 0
         with MemoryFile(self._handle.pid) as memory:
@@ -161,7 +161,7 @@ class Restorer:
         if not then.is_all_in(now):
             raise MemtuiError(Reason.PROGRAM_UNKNOWN, f"process {pid}")
 
-    def _tell(self, on_progress: OnProgress | None, name: str, done: int, found: Survey) -> None:
+    def _tell(self, on_progress: OnProgress | None, name: str, done: int, found: StillOut) -> None:
         if on_progress is not None:
             with suppress(RuntimeError):  # a screen that is closing must not end a restore
                 on_progress(Progress(name, done, total_bytes(found.wanted), 0, holding=False))
@@ -249,7 +249,7 @@ class Restorer:
                     return stop
         return None
 
-    def _look_after(self, found: Survey) -> Restored:
+    def _look_after(self, found: StillOut) -> Restored:
         """Look what became of what was wanted, and what came besides."""
         try:
             self._remains.read_layout()
@@ -277,7 +277,7 @@ class Restorer:
         note(why, Reason.WENT_AGAIN, intersect(out, normalise(self._reached)))
         return why
 
-    def _restored(self, found: Survey, restored_bytes: int | None, also_bytes: int | None) -> Restored:
+    def _restored(self, found: StillOut, restored_bytes: int | None, also_bytes: int | None) -> Restored:
         return Restored(
             moved_bytes=total_bytes(self._moved.pages),
             already_back_bytes=found.already_back_bytes,

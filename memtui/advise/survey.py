@@ -11,8 +11,7 @@ from memtui.advise.tally import Circumstances, RangeTally
 from memtui.linux import machine
 from memtui.linux.filecache import cached_bytes
 from memtui.linux.handle import ProcessHandle
-from memtui.linux.pagemap import PageReader
-from memtui.linux.procfs import parse_maps
+from memtui.linux.procfs import parse_maps, read_smaps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.fate import SwapKind, swap_kind
@@ -40,8 +39,10 @@ class Survey:
         self._planned = planned
         self._vmas: tuple[Vma, ...] = ()
         self._cache_before: dict[int, int] = {}
-        self._memory_before = self._memory_after = machine.memory()
-        self._swaps_before = self._swaps_after = machine.swaps()
+        self._memory_before: machine.Memory
+        self._memory_after: machine.Memory
+        self._swaps_before: list[machine.Swap]
+        self._swaps_after: list[machine.Swap]
         self.details_before: dict[int, VmaDetails] = {}
         self.details_after: dict[int, VmaDetails] = {}
         self.grain = Grain(advice, machine.huge_page_bytes() or PAGE_BYTES, self._read_ahead())
@@ -68,7 +69,7 @@ class Survey:
                 if cached is not None:
                     self._cache_before[index] = cached
         if self._wants_details():
-            self.details_before = PageReader(handle).details()
+            self.details_before = read_smaps(handle.pid)
         self._swaps_before = machine.swaps()
         self._memory_before = machine.memory()
 
@@ -108,7 +109,7 @@ class Survey:
     def _details_now(self) -> dict[int, VmaDetails]:
         handle = self._handle
         try:
-            details = PageReader(handle).details()
+            details = read_smaps(handle.pid)
         except MemtuiError:
             # The target has gone: the outcome says so, and there is nothing to compare with.
             return {}

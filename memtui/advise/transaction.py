@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from memtui.advise.calls import Adviser, give
+from memtui.advise.calls import Adviser, CallResult, give
 from memtui.advise.cutting import CALL_BYTES, PIECE_BYTES, Grain, Piece, calls_of, collapsible
 from memtui.advise.recheck import Checked, Recheck
 from memtui.advise.secondpass import SECOND_PASS_SHARE, SecondPass
@@ -306,24 +306,30 @@ class Transaction:
             over = called and (not one_round if until is None else time.monotonic() >= until)
             if over or tools.cancelled.is_set() or course.stopped is not None:
                 break
-            result = give(tools.adviser, call, CATALOGUE[self._advice].number)
-            course.calls += result.calls
+            result = self._give(call)
             for piece in result.advised:
                 course.tallies[piece.owner].advised_bytes += piece.end - piece.start
             for piece, number in result.failed:
                 course.tallies[piece.owner].errno = number
             called.extend(call)
             course.done_bytes += sum(piece.end - piece.start for piece in call)
-            if result.fatal is not None:
-                course.stopped = reason_of(result.fatal, tools.handle)
-                course.detail = os.strerror(result.fatal.errno or 0)
-            elif tools.handle.is_dead():
+            if result.fatal is None and tools.handle.is_dead():
                 course.stopped = Reason.EXITED
             if until is None:
                 self._tell(holding=False)
         if called and until is not None:
             self._spent = called, runs, time.monotonic() - began
         return _behind(pieces, called)
+
+    def _give(self, call: Sequence[Piece]) -> CallResult:
+        """Make a call; an error that concerns the whole target ends the transaction."""
+        tools, course = self._tools, self.course
+        result = give(tools.adviser, call, CATALOGUE[self._advice].number)
+        course.calls += result.calls
+        if result.fatal is not None:
+            course.stopped = reason_of(result.fatal, tools.handle)
+            course.detail = os.strerror(result.fatal.errno or 0)
+        return result
 
     def _ask_again(self, called: Sequence[Piece], until: float | None) -> None:
         """Give what stayed a second pass. What it advises was counted the first time."""
@@ -334,11 +340,7 @@ class Transaction:
             return not tools.cancelled.is_set() and (until is None or time.monotonic() < until)
 
         for call in self._again.calls(called, goes_on):
-            result = give(tools.adviser, call, CATALOGUE[self._advice].number)
-            course.calls += result.calls
-            if result.fatal is not None:
-                course.stopped = reason_of(result.fatal, tools.handle)
-                course.detail = os.strerror(result.fatal.errno or 0)
+            if self._give(call).fatal is not None:
                 break
         course.batches_emptied = course.batches_emptied and self._again.was_on_all_cpus
 

@@ -230,12 +230,6 @@ def _add_freeze(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _pid(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 1 << 31:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a pid")
-    return int(text)
-
-
 def _freeze(text: str) -> Freeze:
     try:
         return Freeze(text)
@@ -244,34 +238,38 @@ def _freeze(text: str) -> Freeze:
 
 
 def _interval(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.1 <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text!r} is not between 0.1 and 3600 seconds")
-    return value
+    return _seconds(text, 0.1, 3600)
 
 
 def _watch_s(text: str) -> float:
+    return _seconds(text, 1, 60)
+
+
+def _seconds(text: str, least: float, most: float) -> float:
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 1 <= value <= 60:
-        raise argparse.ArgumentTypeError(f"{text!r} is not between 1 and 60 seconds")
+    if not least <= value <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between {least:g} and {most:g} seconds")
     return value
 
 
+def _pid(text: str) -> int:
+    return _whole(text, (1 << 31) - 1, "a pid")
+
+
 def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 10**9:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1")
-    return int(text)
+    return _whole(text, 10**9, "a number from 1")
 
 
 def _hold_ms(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1500:
-        raise argparse.ArgumentTypeError(f"{text!r} is not between 1 and 1500 ms (the guard lets go at 2000)")
+    return _whole(text, 1500, "between 1 and 1500 ms (the guard lets go at 2000)")
+
+
+def _whole(text: str, most: int, words: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not {words}")
     return int(text)
 
 

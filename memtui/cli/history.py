@@ -8,9 +8,8 @@ from dataclasses import fields
 from memtui.cli.output import complain, print_json, print_table
 from memtui.host import HistoryEntry
 from memtui.host.local import LocalHost
-from memtui.model.advice import Advice
 from memtui.model.wire import Json, schema
-from memtui.text import SafeText, count, safe, size, size_or_dash
+from memtui.text import count, safe, size, size_or_dash
 
 _KEYS = tuple(field.name for field in fields(HistoryEntry))
 
@@ -54,8 +53,8 @@ def _row(entry: HistoryEntry) -> tuple[str, ...]:
         size(entry.requested_bytes),
         size(entry.forecast_bytes),
         size(entry.advised_bytes),
-        _moved_cell(entry),
-        _back_cell(entry),
+        size_or_dash(entry.moved_bytes, entry.can_have_moved),
+        size_or_dash(entry.last_back_bytes, bool(entry.back)),
         size_or_dash(entry.restored_bytes, entry.restored_bytes is not None),
         safe(entry.time),
         safe(entry.advice),
@@ -63,15 +62,3 @@ def _row(entry: HistoryEntry) -> tuple[str, ...]:
         safe(entry.outcome),
         safe(entry.id),
     )
-
-
-def _moved_cell(entry: HistoryEntry) -> str:
-    advices = {advice.value: advice for advice in Advice}
-    advice = advices.get(entry.advice)
-    applies = advice is None or advice.can_have_moved(entry.advised_bytes, entry.moved_bytes)
-    return size_or_dash(entry.moved_bytes, applies)
-
-
-def _back_cell(entry: HistoryEntry) -> SafeText:
-    """Return what the last look back saw; a dash where nobody looked."""
-    return size_or_dash(entry.last_back_bytes, bool(entry.back))

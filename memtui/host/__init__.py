@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.holds import FreezeChoice, Thawed
 from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Mark, Plan
 from memtui.model.process import Process, ProcessId, Standing
-from memtui.model.report import Back, Progress, TargetReport
+from memtui.model.report import WATCHED_S, Back, Progress, TargetReport
 from memtui.model.restore import Mappers, RestorePlan, RestoreReport
 from memtui.model.select import Filter
 from memtui.model.verdict import MachineFacts, Verdict
@@ -20,7 +21,7 @@ from memtui.model.vma import AddressSpace, MappedVma
 CHEAP_SMAPS_MS = 100.0
 """Where reading smaps takes longer it is read for a plan only: it stalls the target meanwhile."""
 
-KEPT_LOOKS_S = (1, 10, 60)
+KEPT_LOOKS_S = (1, 10, int(WATCHED_S))
 """When a look back goes into the ledger, in seconds after the action."""
 
 
@@ -80,6 +81,9 @@ class MachineState:
     psi_some_avg10: float | None
 
 
+_ADVICES = {advice.value: advice for advice in Advice}
+
+
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
     """One target of one action, as the ledger has it. ``outcome`` may be ``interrupted``."""
@@ -102,11 +106,14 @@ class HistoryEntry:
     @property
     def last_back_bytes(self) -> int | None:
         """What the last look back that saw anything saw; None where none did."""
-        for look in reversed(self.back):
-            seen = look.get("back_bytes")
-            if isinstance(seen, int) and not isinstance(seen, bool):
-                return seen
-        return None
+        seen = (wire.number(look.get("back_bytes")) for look in reversed(self.back))
+        return next((count for count in seen if count is not None), None)
+
+    @property
+    def can_have_moved(self) -> bool:
+        """Whether *moved* applies to what was done; so it does to an advice that is not known here."""
+        advice = _ADVICES.get(self.advice)
+        return advice is None or advice.can_have_moved(self.advised_bytes, self.moved_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ from memtui.advise.ledger import Action, Ledger, actions, now, operator
 from memtui.advise.pages_file import MovedPages
 from memtui.advise.restore import Restorer
 from memtui.advise.watch import Watch
-from memtui.host import KEPT_LOOKS_S
 from memtui.host.target import LocalTarget
 from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle
@@ -22,12 +21,10 @@ from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.process import ProcessId
 from memtui.model.ranges import total_bytes
 from memtui.model.reasons import Reason
-from memtui.model.report import Back, Outcome, Progress, TargetReport, outcome_of_refusal
+from memtui.model.report import WATCHED_S, Back, Outcome, Progress, TargetReport, outcome_of_refusal
 from memtui.model.restore import RestorePlan, RestoreReport, outcome_of, told_of
 
-WATCH_S = float(KEPT_LOOKS_S[-1])
-"""How long a report is watched; up to twice as long, until a look after that time is on record."""
-
+# A report is watched up to twice as long as WATCHED_S, until a look after that time is on record.
 _GRACE_S = 5.0
 _MOST_WATCHED = 256
 _LOOK_FOR_LAST = 2000
@@ -52,8 +49,8 @@ class _Watched:
     def left_s(self) -> float:
         """Return how long it is to be watched still."""
         age_s = self.watch.age_s
-        over_s = WATCH_S + _GRACE_S - age_s
-        return over_s if over_s > 0 or self.saw_the_last else 2 * WATCH_S + _GRACE_S - age_s
+        over_s = WATCHED_S + _GRACE_S - age_s
+        return over_s if over_s > 0 or self.saw_the_last else 2 * WATCHED_S + _GRACE_S - age_s
 
 
 class Aftermath:
@@ -107,7 +104,7 @@ class Aftermath:
                 if not watched.lookers:
                     self._unwatch(watched.target)
                 return False
-            if kept is not None and kept.after_s >= WATCH_S:
+            if kept is not None and kept.after_s >= WATCHED_S:
                 watched.saw_the_last = True
                 if watched.left_s() <= 0:
                     self._let_go(report_id)

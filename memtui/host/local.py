@@ -6,6 +6,7 @@ import errno
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -122,23 +123,17 @@ class LocalHost:
     ) -> Plan:
         """Say what would be done. Touches nothing."""
         purse = SwapPurse(self.facts())
-        targets = tuple(
-            self._plan_one(
-                _target_of(item),
-                advice,
-                freeze,
-                override_lockout,
-                partial(_target_of(item).forecast, advice, item.marks, item.select, purse, cancelled),
-            )
-            for item in wanted
-        )
-        return Plan(advice, targets, hold_ms, thorough)
+        targets = []
+        for item in wanted:
+            target = _ours(item.target)
+            forecast = partial(target.forecast, advice, item.marks, item.select, purse, cancelled)
+            targets.append(self._plan_one(target, advice, freeze, override_lockout, forecast))
+        return Plan(advice, tuple(targets), hold_ms, thorough)
 
     def freeze_choices(self, target: Target) -> list[FreezeChoice]:
         """Say what each freeze method would do to a target. Touches nothing."""
-        if not isinstance(target, LocalTarget):
-            raise TypeError("a target of another host")
-        return choices(target.process, self_advised=self._may_advise(target, Advice.COLD)[1])
+        ours = _ours(target)
+        return choices(ours.process, self_advised=self._may_advise(ours, Advice.COLD)[1])
 
     def apply(
         self,
@@ -147,11 +142,7 @@ class LocalHost:
         on_target: Callable[[TargetReport], None] | None = None,
     ) -> tuple[TargetReport, ...]:
         """Do it, and report. Two plans never overlap: the second waits for the first."""
-        with self._applying:
-            self._cancelled.clear()
-            if self._released:
-                # A signal came in between: nothing is begun any more.
-                self._cancelled.set()
+        with self._turn():
             engine = Engine(self._ledger, self._holder, self._cancelled)
 
             def done(report: TargetReport) -> None:
@@ -162,6 +153,16 @@ class LocalHost:
                     on_target(report)
 
             return engine.apply(plan, self._subject, on_progress, done)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Let one plan or restore run at a time, and none be cancelled by what ended the one before."""
+        with self._applying:
+            self._cancelled.clear()
+            if self._released:
+                # A signal came in between: nothing is begun any more.
+                self._cancelled.set()
+            yield
 
     def _watch(self, report: TargetReport) -> None:
         with self._lock:
@@ -190,10 +191,7 @@ class LocalHost:
         on_target: Callable[[RestoreReport], None] | None = None,
     ) -> tuple[RestoreReport, ...]:
         """Put it back, and report."""
-        with self._applying:
-            self._cancelled.clear()
-            if self._released:
-                self._cancelled.set()
+        with self._turn():
             return self.aftermath.restore(plans, on_progress, on_target)
 
     def mappers(self, target: Target, row: MappedVma, *, cancelled: threading.Event | None = None) -> Mappers:
@@ -360,10 +358,10 @@ def _machine_state() -> MachineState:
     )
 
 
-def _target_of(wanted: Wanted) -> LocalTarget:
-    if not isinstance(wanted.target, LocalTarget):
+def _ours(target: Target) -> LocalTarget:
+    if not isinstance(target, LocalTarget):
         raise TypeError("a target of another host")
-    return wanted.target
+    return target
 
 
 def _self_adviser(practice: PracticeLink) -> Adviser:

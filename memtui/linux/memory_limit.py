@@ -6,10 +6,9 @@ kernel kills a process of theirs, and that is the one we meant to help (measured
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
-from memtui.linux.cgroups import mounts
+from memtui.linux.cgroups import group_at, mounts
 from memtui.linux.procfs import decode, parse_colon_lines, read_file, read_process_file
 from memtui.model.errors import MemtuiError
 
@@ -89,19 +88,7 @@ def _path_of(pid: int) -> tuple[str, _Files]:
 
 def _folders(path: str, controller: str | None) -> list[str] | None:
     """Return the folders of a group and of those above it; None where no mount of ours shows it."""
-    if path == "/.." or path.startswith("/../"):
-        return None
-    for mount in mounts(controller):
-        root = "" if mount.root == "/" else mount.root
-        if path != mount.root and not path.startswith(root + "/"):
-            continue
-        top = mount.point.rstrip("/")
-        folder = top + path[len(root) :].rstrip("/")
-        if not os.path.exists(folder + "/cgroup.procs"):
-            continue
-        found = [folder]
-        while folder != top:
-            folder = os.path.dirname(folder)
-            found.append(folder)
-        return found
+    group = group_at(path, mounts(controller))
+    if group is not None:
+        return [above.folder for above in group.upwards()]
     return [] if path == "/" else None

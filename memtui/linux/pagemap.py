@@ -97,9 +97,9 @@ class PageReader:
 
     def live(self, table: MapTable) -> LiveResidency | None:
         """Return the live numbers of a layout, to be read again and again; None without PAGEMAP_SCAN."""
-        if self._scanner is None or self._handle.pagemap_fd is None:
+        if self._scanner is None:
             return None
-        return LiveResidency(table, PageScanner(self._handle.pagemap_fd), WINDOW_PAGES, self._error_of)
+        return LiveResidency(table, self._scanner, WINDOW_PAGES, self._error_of)
 
     def runs(self, within: RangeSet) -> list[RawRun] | None:
         """Return the runs of populated pages in ``within``; None where pagemap may not be read.
@@ -107,11 +107,8 @@ class PageReader:
         Raises:
             MemtuiError: if the process has gone.
         """
-        if self._scanner is not None:
-            return list(cut(self._walk_joined(within), within))
-        if self.source is Source.PAGEMAP:
-            return list(self._pread(within))
-        return None
+        runs = self.each_run(within)
+        return None if runs is None else list(cut(runs, within))
 
     def raw_runs(self, spans: Sequence[Span]) -> list[RawRun] | None:
         """Return the runs of populated pages in ascending ``spans``, and perhaps of some between them.

@@ -58,8 +58,9 @@ class ProcessList:
             if raw is None:
                 # Gone between the listing and the reading, or hidden (hidepid): not in the list.
                 continue
-            if row is None or row.raw != raw or (pid + self._pass) % _STATUS_EVERY == 0:
-                row = self._row(pid, raw, row)
+            due = (pid + self._pass) % _STATUS_EVERY == 0
+            if row is None or row.raw != raw or due:
+                row = self._row(pid, raw, row, due)
             rows[pid] = row
         self._rows = rows
         if len(self._who) > len(rows):
@@ -67,12 +68,11 @@ class ProcessList:
             self._who = {key: who for key, who in self._who.items() if key in there}
         return [row.process for row in rows.values()]
 
-    def _row(self, pid: int, raw: bytes, last: _Row | None) -> _Row:
+    def _row(self, pid: int, raw: bytes, last: _Row | None, due: bool) -> _Row:
         stat = parse_stat(raw)
         # Memory comes by a fault and goes out of RSS; nothing else changes what is in swap.
         memory = (stat.rss_pages, stat.minor_faults, stat.major_faults)
         same = last is not None and last.process.id.start_time == stat.start_time and last.memory == memory
-        due = (pid + self._pass) % _STATUS_EVERY == 0
         if last is not None and same and not due:
             rss, swap = last.process.rss_bytes, last.process.swap_bytes
         else:

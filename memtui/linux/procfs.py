@@ -169,13 +169,6 @@ class SmapsReader:
         return VmaDetails(flags, rss, pss, shared, referenced, anonymous, huge, swap, locked, size, lazy_free)
 
 
-def parse_smaps(data: bytes) -> dict[int, VmaDetails]:
-    """Return the details of /proc/PID/smaps by start address (proc_pid_smaps(5))."""
-    reader = SmapsReader()
-    reader.take(data)
-    return reader.details
-
-
 def read_smaps(pid: int) -> dict[int, VmaDetails]:
     """Return the details of a process by start address. Never holds the whole text: it is large.
 

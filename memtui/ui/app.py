@@ -17,7 +17,7 @@ from textual.screen import Screen
 from memtui.host import Host
 from memtui.text import safe
 from memtui.ui.ascii import AsciiFilter
-from memtui.ui.commands import ACTING, APP_BINDINGS
+from memtui.ui.commands import APP_BINDINGS, is_acting
 from memtui.ui.lifeline import Lifeline
 from memtui.ui.options import UiOptions
 from memtui.ui.screens.help import HelpScreen
@@ -88,7 +88,7 @@ class MemtuiApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what acts where the session only reads."""
-        return not (self.options.read_only and action in ACTING)
+        return not (self.options.read_only and is_acting(action))
 
     def action_thaw_now(self) -> None:
         """Have everything released, now, by a thread of its own."""

@@ -77,11 +77,7 @@ class Marking:
 
     def all_shown(self, shown: Shown, facts: MachineFacts) -> str:
         """Mark all VMAs that are shown but those that the kernel is known to refuse."""
-        return self.by_rule(shown, shown.indices, facts)
-
-    def by_rule(self, shown: Shown, indices: Iterable[int], facts: MachineFacts) -> str:
-        """Mark some VMAs of the map but those that the kernel is known to refuse."""
-        return self.add(shown, *eligible(shown.space, indices, facts))
+        return self.add(shown, *eligible(shown.space, shown.indices, facts))
 
     def add(self, shown: Shown, chosen: list[Vma], left: int) -> str:
         """Mark VMAs that were found eligible; ``left`` is how many were not."""

@@ -29,7 +29,6 @@ class MapView:
 
     target: Target
     space: AddressSpace
-    details_cost_ms: float | None
 
 
 class ProcessesRead(Message):

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from memtui.host import CHEAP_SMAPS_MS, Host, Target
 from memtui.model.errors import MemtuiError
@@ -97,18 +98,9 @@ class ChosenMap:
         last = self._last
         if last is not None and last.vmas is not space.vmas and last.vmas == space.vmas:
             # The same tuple tells the screen, at no cost, that the layout did not change.
-            space = AddressSpace(
-                process=space.process,
-                vmas=last.vmas,
-                rss_bytes=space.rss_bytes,
-                swap_bytes=space.swap_bytes,
-                details=space.details,
-                labels=space.labels,
-                source=space.source,
-                cost_ms=space.cost_ms,
-            )
+            space = replace(space, vmas=last.vmas)
         self._last = space
-        return MapView(self.target, space, self._details_cost_ms)
+        return MapView(self.target, space)
 
     def _details_due(self, now: float) -> bool:
         if self._details_at is None:

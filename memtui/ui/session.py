@@ -16,6 +16,7 @@ from memtui.model.verdict import MachineFacts, Verdict
 from memtui.model.vma import MappedVma
 from memtui.ui.arranger import Arranger
 from memtui.ui.finder import Finder
+from memtui.ui.marking import eligible
 from memtui.ui.marks import MarkBook, Shelf
 from memtui.ui.messages import (
     Judged,
@@ -230,10 +231,10 @@ class Session:
                 self.post(Said(f"process {process.pid} has exited; its pid is another's now", bad=True))
                 return
             space = target.look(details=True)
-            eligible = [row for row in space.rows() if not target.judge(row, Advice.PAGEOUT).refused]
-            marks = tuple(Mark(row.vma.range, row.vma.identity) for row in eligible)
+            chosen, left_out = eligible(space, range(len(space)), self.host.facts())
+            marks = tuple(Mark(vma.range, vma.identity) for vma in chosen)
             self.shelf.take(target)
-            self.post(MarksFound(target, marks, len(space) - len(marks)))
+            self.post(MarksFound(target, marks, left_out))
         except MemtuiError as error:
             self.post(Said(words_of(error), bad=True))
         finally:

@@ -123,7 +123,7 @@ def test_an_advice_that_moves_nothing_out_is_not_watched(host: LocalHost, child:
 def test_the_target_is_let_go_when_the_time_is_over(
     host: LocalHost, child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aftermath, "WATCH_S", 1.0)
+    monkeypatch.setattr(aftermath, "WATCHED_S", 1.0)
     monkeypatch.setattr(aftermath, "_GRACE_S", 0.0)
     report = advise(host, child, child.map(SIZE, fill=3))
     maps = f"/proc/{child.pid}/maps"

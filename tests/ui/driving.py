@@ -52,7 +52,7 @@ async def read_machine(
 
 async def read_map(app: MemtuiApp, pilot: Pilot[Any], target: FakeTarget) -> None:
     """Push a look at a map, as the sampler would."""
-    app.main.post_message(MapRead(target.process, MapView(target, target.look(), 0.8)))
+    app.main.post_message(MapRead(target.process, MapView(target, target.look())))
     await pilot.pause()
     await arranged(app, pilot)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 
 from memtui.host import History, HistoryEntry
-from memtui.model.advice import Advice
+from memtui.model import wire
 from memtui.model.report import Outcome
 from memtui.text import SafeText, safe, size, size_or_dash
 from memtui.ui.lists.words import outcome_cell, outcome_glyph
@@ -27,7 +27,6 @@ _COLUMNS = (
 )
 
 _OUTCOMES = {item.value: item for item in Outcome}
-_ADVICES = {item.value: item for item in Advice}
 
 
 class LedgerRows:
@@ -63,8 +62,8 @@ class LedgerRows:
             Cell(size(entry.requested_bytes)),
             Cell(size(entry.forecast_bytes)),
             Cell(size(entry.advised_bytes)),
-            Cell(_moved(entry)),
-            Cell(_back(entry)),
+            Cell(size_or_dash(entry.moved_bytes, entry.can_have_moved)),
+            Cell(size_or_dash(entry.last_back_bytes, bool(entry.back))),
             Cell(size_or_dash(entry.restored_bytes, entry.restored_bytes is not None)),
             Cell(safe(_who(entry)), "dim"),
             Cell(safe(_target(entry))),
@@ -82,13 +81,13 @@ def describe_entry(entry: HistoryEntry) -> list[SafeText]:
         f"requested  {size(entry.requested_bytes)}",
         f"forecast   {size(entry.forecast_bytes)}",
         f"advised    {size(entry.advised_bytes)}  the kernel's word: what it walked, not what it did",
-        f"moved      {_moved(entry)}",
+        f"moved      {size_or_dash(entry.moved_bytes, entry.can_have_moved)}",
     ]
     for look in entry.back:
         after_s, faults = look.get("after_s"), look.get("major_faults")
         after = f"{after_s:.0f}" if isinstance(after_s, (int, float)) else "?"
         lines.append(
-            f"back       {size(_number(look.get('back_bytes')))} after {after} s, "
+            f"back       {size(wire.number(look.get('back_bytes')))} after {after} s, "
             f"{'?' if faults is None else faults} major faults"
         )
     if not entry.back:
@@ -100,20 +99,6 @@ def describe_entry(entry: HistoryEntry) -> list[SafeText]:
         lines += ["", title]
         lines += [f"  {name:<15} {'-' if value is None else value}" for name, value in fields.items()]
     return [safe(line) for line in lines]
-
-
-def _moved(entry: HistoryEntry) -> SafeText:
-    advice = _ADVICES.get(entry.advice)
-    applies = advice is None or advice.can_have_moved(entry.advised_bytes, entry.moved_bytes)
-    return size_or_dash(entry.moved_bytes, applies)
-
-
-def _back(entry: HistoryEntry) -> SafeText:
-    return size_or_dash(entry.last_back_bytes, bool(entry.back))
-
-
-def _number(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _who(entry: HistoryEntry) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from memtui.model.plan import Plan
 from memtui.model.process import Process
 from memtui.model.restore import RestorePlan
@@ -23,6 +25,8 @@ from memtui.ui.session import Session
 from memtui.ui.widgets.finding import FindingPane
 from memtui.ui.widgets.status import freeze_word, marks_words
 
+_Kind = TypeVar("_Kind")
+
 
 class DeedsScreen(ThreePanes):
     """The keys that act or ask, and the messages of the threads that answer."""
@@ -35,6 +39,10 @@ class DeedsScreen(ThreePanes):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what leads to a change where the session only reads."""
         return not (self.session.options.read_only and is_acting(action, parameters))
+
+    def _open(self, kind: type[_Kind]) -> list[_Kind]:
+        """Return the screens of a kind that are open, whichever lies over them."""
+        return [screen for screen in self.app.screen_stack if isinstance(screen, kind)]
 
     def action_back(self) -> None:
         """Drop the range in the making, or cancel what runs, or end the filter, or go back a pane."""
@@ -111,9 +119,8 @@ class DeedsScreen(ThreePanes):
         if plan is not None and self.session.marks.counts:
             words = f"{plan.advice.value} forecast {size(plan.forecast_bytes)}"
             self._forecast = (self.session.marks.version, words)
-        for screen in self.app.screen_stack:
-            if isinstance(screen, PlanScreen):
-                screen.show_answer(message)
+        for screen in self._open(PlanScreen):
+            screen.show_answer(message)
 
     @property
     def _process_under_cursor(self) -> Process | None:
@@ -147,9 +154,8 @@ class DeedsScreen(ThreePanes):
 
     def on_restore_planned(self, message: told.RestorePlanned) -> None:
         """Hand it to the dialog that asked."""
-        for screen in self.app.screen_stack:
-            if isinstance(screen, RestoreScreen):
-                screen.show_answer(message)
+        for screen in self._open(RestoreScreen):
+            screen.show_answer(message)
 
     # To read
 
@@ -191,15 +197,13 @@ class DeedsScreen(ThreePanes):
 
     def on_judged(self, message: told.Judged) -> None:
         """Hand the verdicts to the explanation that asked."""
-        for screen in self.app.screen_stack:
-            if isinstance(screen, ExplainScreen):
-                screen.show_judged(message)
+        for screen in self._open(ExplainScreen):
+            screen.show_judged(message)
 
     def on_mappers_found(self, message: told.MappersFound) -> None:
         """Hand it to the explanation that asked."""
-        for screen in self.app.screen_stack:
-            if isinstance(screen, ExplainScreen):
-                screen.show_mappers(message)
+        for screen in self._open(ExplainScreen):
+            screen.show_mappers(message)
 
     def action_ledger(self) -> None:
         """Show the ledger."""
@@ -207,9 +211,8 @@ class DeedsScreen(ThreePanes):
 
     def on_ledger_read(self, message: told.LedgerRead) -> None:
         """Hand it to the screen that asked."""
-        for screen in self.app.screen_stack:
-            if isinstance(screen, LedgerScreen):
-                screen.show_answer(message)
+        for screen in self._open(LedgerScreen):
+            screen.show_answer(message)
 
     # What the operator thread and the watcher do
 
@@ -238,8 +241,8 @@ class DeedsScreen(ThreePanes):
     def on_looked_back(self, message: told.LookedBack) -> None:
         """Count what came back, wherever the result is shown."""
         result = self.results.looked_back(message)
-        for screen in self.app.screen_stack:
-            if isinstance(screen, ResultScreen) and result is not None:
+        if result is not None:
+            for screen in self._open(ResultScreen):
                 screen.show_result(result)
 
     def on_run_ended(self, message: told.RunEnded) -> None:

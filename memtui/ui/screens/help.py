@@ -14,7 +14,6 @@ from textual.widgets import Static
 
 from memtui.text import safe
 from memtui.ui.commands import (
-    ACTING,
     APP_BINDINGS,
     CLOSE_BINDINGS,
     DIALOG_BINDINGS,
@@ -24,6 +23,7 @@ from memtui.ui.commands import (
     PROMPT_BINDINGS,
     RESTORE_BINDINGS,
     TABLE_BINDINGS,
+    is_acting,
 )
 from memtui.ui.options import UiOptions
 from memtui.ui.widgets.keys import KeyLine
@@ -110,7 +110,7 @@ class HelpScreen(ModalScreen[None]):
         for title, bindings in groups:
             yield (
                 title,
-                [item for item in bindings if not self._read_only or item.action not in ACTING_ACTIONS],
+                [item for item in bindings if not (self._read_only and _is_acting(item))],
             )
 
     def _keys(self, binding: Binding) -> str:
@@ -128,4 +128,5 @@ class HelpScreen(ModalScreen[None]):
         self.dismiss(None)
 
 
-ACTING_ACTIONS = ACTING | {f"app.{name}" for name in ACTING}
+def _is_acting(binding: Binding) -> bool:
+    return is_acting(binding.action.removeprefix("app."))

@@ -199,7 +199,7 @@ class MainScreen(FindingScreen):
         elif len(self.map.shown.indices) > _MANY and self.map.view is not None:
             self.bottom.say("looking what can be marked ...")
             shown = self.map.shown
-            view = MapView(shown.target, shown.space, self.map.view.details_cost_ms)
+            view = MapView(shown.target, shown.space)
             self.session.finder.ask_all(view, shown.indices, self.session.facts)
         else:
             self._tell(self.marking.all_shown(self.map.shown, self.session.facts))

@@ -70,21 +70,21 @@ class Bottom(Vertical):
         behind = f"{' ' * at}^ {words}"
         if len(behind) > width and len(words) + 2 <= at:
             behind = f"{words:>{at - 1}} ^"
-        if self._clearing is not None:
-            self._clearing.stop()
-            self._clearing = None
-        self._message.set_class(True, "-bad")
-        self._message.text = safe(behind)
+        self._put(safe(behind), bad=True)
 
     def say(self, words: str, *, bad: bool = False, stays: bool = False) -> None:
         """Show a line, raw; it goes away after a while unless it ``stays`` until the next one."""
+        self._put(safe(f" {'! ' if bad else ''}{words}" if words else ""), bad=bad)
+        if words and not stays:
+            self._clearing = self.set_timer(_MESSAGE_STAYS_S, self._clear)
+
+    def _put(self, text: SafeText, *, bad: bool) -> None:
+        """Show a line until the next one."""
         if self._clearing is not None:
             self._clearing.stop()
             self._clearing = None
         self._message.set_class(bad, "-bad")
-        self._message.text = safe(f" {'! ' if bad else ''}{words}" if words else "")
-        if words and not stays:
-            self._clearing = self.set_timer(_MESSAGE_STAYS_S, self._clear)
+        self._message.text = text
 
     def _clear(self) -> None:
         if not self.running:

@@ -185,7 +185,7 @@ class MapPane(FindingPane):
         """Show the marks as they are now, and the range in the making."""
         rows = self._map_rows
         if rows is not None and self._view is not None:
-            view = MapView(self._view.target, rows.space, self._view.details_cost_ms)
+            view = MapView(self._view.target, rows.space)
             self.table.show(self._rows(view, rows.order))
 
     def _rows(self, view: MapView, order: Sequence[int] | None) -> MapRows:
@@ -208,7 +208,7 @@ class MapPane(FindingPane):
             self._steps_more += step
             return
         self._sought, self._steps_more = self.searched, 0
-        view = MapView(self._view.target, rows.space, None)
+        view = MapView(self._view.target, rows.space)
         self._finder.ask_matches(view, rows.order, self.searched, origin, step)
 
     def show_matches(self, message: MatchesFound) -> None:

@@ -107,10 +107,6 @@ class ProcessPane(FindingPane):
             return None
         return rows.processes[self.table.cursor]
 
-    def has(self, process: ProcessId) -> bool:
-        """Whether the last reading had it."""
-        return any(item.id == process for item in self._processes)
-
 
 def _sum(numbers: Iterable[int | None]) -> str:
     """Return a sum in words, with a ``?`` where parts of it are not known."""
