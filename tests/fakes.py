@@ -453,25 +453,27 @@ class FakeHost:
         before, swap_before = page.rss_bytes, page.swap_bytes
         report = RangeReport(item, 0, None, before, before, swap_before, swap_before)
         if item.verdict.refused:
-            report.outcome, report.reason = Outcome.REFUSED, item.verdict.main_reason
-            report.moved_bytes = 0 if advice is Advice.PAGEOUT else None
-            return report
-        report.advised_bytes = item.requested_bytes
+            return report._replace(
+                outcome=Outcome.REFUSED,
+                reason=item.verdict.main_reason,
+                moved_bytes=0 if advice is Advice.PAGEOUT else None,
+            )
+        report = report._replace(advised_bytes=item.requested_bytes)
         if advice is not Advice.PAGEOUT:
-            report.outcome, report.reason = Outcome.DONE, None
-            return report
-        report.moved_bytes = item.verdict.forecast_bytes or 0
-        page.rss_bytes = (before or 0) - report.moved_bytes
-        page.swap_bytes = (swap_before or 0) + (0 if page.vma.inode else report.moved_bytes)
-        report.rss_after_bytes, report.swap_after_bytes = page.rss_bytes, page.swap_bytes
-        report.swapped_bytes = 0 if page.vma.inode else report.moved_bytes
-        report.cache_delta_bytes = -report.moved_bytes if page.vma.inode else None
-        full = report.moved_bytes == before
-        report.outcome = (
-            Outcome.NO_EFFECT if not report.moved_bytes else Outcome.DONE if full else Outcome.PARTIAL
+            return report._replace(outcome=Outcome.DONE, reason=None)
+        moved = item.verdict.forecast_bytes or 0
+        page.rss_bytes = (before or 0) - moved
+        page.swap_bytes = (swap_before or 0) + (0 if page.vma.inode else moved)
+        outcome = Outcome.NO_EFFECT if not moved else Outcome.DONE if moved == before else Outcome.PARTIAL
+        return report._replace(
+            moved_bytes=moved,
+            rss_after_bytes=page.rss_bytes,
+            swap_after_bytes=page.swap_bytes,
+            swapped_bytes=0 if page.vma.inode else moved,
+            cache_delta_bytes=-moved if page.vma.inode else None,
+            outcome=outcome,
+            reason=None if outcome is Outcome.DONE else item.verdict.main_reason,
         )
-        report.reason = None if report.outcome is Outcome.DONE else item.verdict.main_reason
-        return report
 
     def cancel(self) -> None:
         self.calls.append("cancel")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from memtui.advise.cutting import Piece
+from memtui.advise.pieces import Piece, Pieces
+from memtui.model.spans import Spans
 
-Adviser = Callable[[Sequence["tuple[int, int]"], int], int]
+Adviser = Callable[[Spans, int], int]
 """process_madvise of one target: elements (start, end) and the advice's number; bytes walked."""
 
 _OF_THE_TARGET = frozenset({errno.EACCES, errno.EPERM, errno.ESRCH, errno.ENOSYS})
@@ -19,14 +20,20 @@ _OF_THE_TARGET = frozenset({errno.EACCES, errno.EPERM, errno.ESRCH, errno.ENOSYS
 class CallResult:
     """What the kernel said to one vector, element by element."""
 
-    advised: list[Piece] = field(default_factory=list)
+    taken: list[Pieces] = field(default_factory=list)
+    """The elements that it walked whole, as they stood together."""
     failed: list[tuple[Piece, int]] = field(default_factory=list)
     """Elements with their errno. A part of such an element may still have been advised."""
     fatal: OSError | None = None
     calls: int = 0
 
+    @property
+    def advised(self) -> Pieces:
+        """All elements that it walked whole."""
+        return Pieces.joined(self.taken)
 
-def give(adviser: Adviser, elements: Sequence[Piece], advice_number: int) -> CallResult:
+
+def give(adviser: Adviser, elements: Pieces, advice_number: int) -> CallResult:
     """Advise all elements that the kernel takes, and learn the errno of each that it does not."""
     result = CallResult()
     at = 0
@@ -35,7 +42,7 @@ def give(adviser: Adviser, elements: Sequence[Piece], advice_number: int) -> Cal
         batch = elements[at:] if whole else elements[at : at + 1]
         result.calls += 1
         try:
-            walked = adviser([(piece.start, piece.end) for piece in batch], advice_number)
+            walked = adviser(batch.spans, advice_number)
         except OSError as error:
             number = error.errno or errno.EIO
             if number in _OF_THE_TARGET:
@@ -49,18 +56,21 @@ def give(adviser: Adviser, elements: Sequence[Piece], advice_number: int) -> Cal
             at += 1
             continue
         taken = _taken(batch, walked)
-        result.advised.extend(batch[:taken])
-        at += taken
-        if taken == 0:
+        if taken:
+            result.taken.append(batch[:taken])
+            at += taken
+        else:
             result.failed.append((elements[at], errno.EIO))
             at += 1
     return result
 
 
-def _taken(batch: Sequence[Piece], walked_bytes: int) -> int:
+def _taken(batch: Pieces, walked_bytes: int) -> int:
     """Return how many leading elements a return value covers whole."""
-    for index, piece in enumerate(batch):
-        walked_bytes -= piece.end - piece.start
+    if walked_bytes == batch.size_bytes:
+        return len(batch)
+    for index, (start, end) in enumerate(batch.spans):
+        walked_bytes -= end - start
         if walked_bytes < 0:
             return index
     return len(batch)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from memtui.advise.pieces import Piece, Pieces
 from memtui.model.advice import Advice
 from memtui.model.pages import PRESENT, SWAPPED, RawRun
 from memtui.model.ranges import Range, inner_aligned
@@ -24,14 +24,6 @@ PIECE_BYTES = 1 << 30
 """How large a piece of one range is at most, so that scanning it does not take long."""
 
 
-class Piece(NamedTuple):
-    """A stretch of the planned range number ``owner``."""
-
-    start: int
-    end: int
-    owner: int
-
-
 @dataclass(frozen=True, slots=True)
 class Grain:
     """Where cuts may fall: huge pages stay whole; a file's read-ahead bounds WILLNEED's elements."""
@@ -43,14 +35,14 @@ class Grain:
 
 
 def calls_of(
-    pieces: Sequence[Piece], runs: Sequence[RawRun], grain: Grain, call_bytes: int = CALL_BYTES
-) -> Iterator[list[Piece]]:
+    pieces: Pieces, runs: Sequence[RawRun], grain: Grain, call_bytes: int = CALL_BYTES
+) -> Iterator[Pieces]:
     """Yield the calls for ascending ``pieces``, given the runs of populated pages in them.
 
     ``call_bytes`` is how much populated memory a call may work on, huge pages apart: those stay whole.
     """
     if _fits_one_call(pieces, runs, grain, call_bytes):
-        yield from (list(pieces[at : at + CALL_ELEMENTS]) for at in range(0, len(pieces), CALL_ELEMENTS))
+        yield from (pieces[at : at + CALL_ELEMENTS] for at in range(0, len(pieces), CALL_ELEMENTS))
         return
     meter = _Meter(runs, grain.advice)
     call: list[Piece] = []
@@ -59,25 +51,30 @@ def calls_of(
         size = element.end - element.start
         full = len(call) >= CALL_ELEMENTS or cost + element_cost > call_bytes or span + size > CALL_SPAN_BYTES
         if call and full:
-            yield call
+            yield Pieces.of(call)
             call, cost, span = [], 0, 0
         call.append(element)
         cost += element_cost
         span += size
     if call:
-        yield call
+        yield Pieces.of(call)
 
 
-def _fits_one_call(pieces: Sequence[Piece], runs: Sequence[RawRun], grain: Grain, call_bytes: int) -> bool:
+def _fits_one_call(pieces: Pieces, runs: Sequence[RawRun], grain: Grain, call_bytes: int) -> bool:
     """Whether only the number of elements makes several calls: then there is nothing to weigh."""
     if grain.advice in (Advice.COLLAPSE, Advice.WILLNEED) or not pieces:
         return False
-    if sum(piece.end - piece.start for piece in pieces) > CALL_SPAN_BYTES:
+    if pieces.size_bytes > CALL_SPAN_BYTES:
         return False
-    return sum(end - start for start, end, _state in runs) <= call_bytes
+    return populated_bytes(runs) <= call_bytes
 
 
-def collapsible(pieces: Sequence[Piece], runs: Sequence[RawRun], huge_page_bytes: int) -> list[Piece]:
+def populated_bytes(runs: Sequence[RawRun]) -> int:
+    """Return how much is populated, in bytes."""
+    return sum([end - start for start, end, _state in runs])
+
+
+def collapsible(pieces: Pieces, runs: Sequence[RawRun], huge_page_bytes: int) -> Pieces:
     """Return the whole huge pages of ``pieces`` in which anything is populated, each on its own.
 
     One that is empty fails the element it stands in with EINVAL, though its neighbours collapse.
@@ -96,7 +93,7 @@ def collapsible(pieces: Sequence[Piece], runs: Sequence[RawRun], huge_page_bytes
         if inner is not None:
             inside = starts[bisect_left(starts, inner.start) : bisect_left(starts, inner.end)]
             found.extend(Piece(start, start + huge_page_bytes, piece.owner) for start in inside)
-    return found
+    return Pieces.of(found)
 
 
 class _Meter:

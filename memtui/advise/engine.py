@@ -14,8 +14,8 @@ from datetime import datetime, timezone
 from memtui.advise.calls import Adviser
 from memtui.advise.garbage import uncollected
 from memtui.advise.ledger import Ledger, now, operator
+from memtui.advise.outcome import Circumstances, outcome_of, settle_all
 from memtui.advise.survey import Survey
-from memtui.advise.tally import Circumstances, outcome_of, settle
 from memtui.advise.transaction import Course, Tools, Transaction
 from memtui.freeze.client import Guard
 from memtui.linux import syscalls
@@ -24,7 +24,7 @@ from memtui.linux.pagemap import PageReader
 from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
-from memtui.model.fate import tell, tell_range
+from memtui.model.fate import tell
 from memtui.model.plan import Freeze, Plan, TargetPlan
 from memtui.model.ranges import normalise, subtract
 from memtui.model.reasons import Reason
@@ -154,8 +154,6 @@ class Engine:
             emptied = plan.thorough and course.batches_emptied and not planned.self_advised
             about = survey.circumstances(course.stopped, emptied)
             _fill(report, course, survey, about)
-            for item in report.ranges:
-                item.told = tell_range(item, plan.advice)
             report.told = tell(report, plan.advice, survey.swap_kinds())
         if report.pages_seen or (plan.advice is Advice.PAGEOUT and report.moved_bytes):
             self._keep_pages(report, subject.handle)
@@ -214,17 +212,19 @@ def _refuse(report: TargetReport, reason: Reason, text: str | None) -> None:
 
 def _fill(report: TargetReport, course: Course, survey: Survey, about: Circumstances) -> None:
     planned = report.planned
-    report.ranges = [settle(tally, about) for tally in course.tallies]
+    report.ranges, report.alike = settle_all(course.tallies, about)
     report.freeze = course.freeze
     report.calls, report.holds = course.calls, course.holds
     report.held_ms, report.longest_held_ms = course.held_ms, course.longest_held_ms
-    report.effect = survey.effect(report.ranges)
+    report.effect = survey.effect(report.ranges, report.alike)
     report.moved_bytes = report.total("moved_bytes")
     # Of a range that raced no one can say what the advice moved.
-    raced = normalise(tally.planned.range for tally in course.tallies if tally.raced_bytes)
+    raced = normalise(planned.ranges[at].range for at in course.tallies.where("raced_bytes"))
     report.moved_pages = subtract(normalise(course.moved_pages), raced)
     report.pages_seen = bool(report.moved_pages)
-    report.outcome = outcome_of(report.ranges, report.advised_bytes, course.stopped)
+    report.outcome = outcome_of(
+        {item.outcome for item, _ in report.alike}, report.advised_bytes, course.stopped
+    )
     texts = []
     if course.stopped is not None:
         report.reason = course.stopped
@@ -248,17 +248,17 @@ def _take_reason_of_ranges(report: TargetReport, texts: list[str]) -> None:
 
     One of a range that ended as the target did, unless the target is done: then whatever kept back a part.
     """
-    told = [item for item in report.ranges if item.reason_text]
+    told = [alike for alike in report.alike if alike.report.reason_text]
     if report.outcome is not Outcome.DONE:
-        told = [item for item in told if item.outcome is report.outcome] or told
+        told = [alike for alike in told if alike.report.outcome is report.outcome] or told
     if not told:
         return
     kept: Counter[str] = Counter()
-    for item in told:
-        kept[item.reason_text or ""] += item.planned.requested_bytes - (item.moved_bytes or 0)
+    for item, times in told:
+        kept[item.reason_text or ""] += (item.planned.requested_bytes - (item.moved_bytes or 0)) * times
     heaviest = kept.most_common(1)[0][0]
-    main = next(item for item in told if item.reason_text == heaviest)
-    alike = sum(item.reason_text == heaviest for item in report.ranges)
+    main = next(item for item, _ in told if item.reason_text == heaviest)
+    alike = sum(times for item, times in report.alike if item.reason_text == heaviest)
     share = "" if alike == len(report.ranges) else f"{alike} of {len(report.ranges)} ranges: "
     report.reason = main.reason
     texts.append(f"{share}{main.reason_text}")

@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from memtui.advise.cutting import Piece
+from memtui.advise.pieces import Piece
 from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.maptable import MapTable, digest_of
@@ -30,7 +30,7 @@ class _Unanswerable(Exception):
 class Checked:
     """Pieces by what stands there now: the same mapping, another one, or none."""
 
-    standing: list[Piece] = field(default_factory=list)
+    standing: Sequence[Piece] = field(default_factory=list)
     changed: list[Piece] = field(default_factory=list)
     gone: list[Piece] = field(default_factory=list)
 
@@ -80,7 +80,7 @@ class Recheck:
         assert self._text_s is not None
         return self._text_s < pieces * _QUERY_S
 
-    def check_by_text(self, pieces: list[Piece], identities: Sequence[VmaIdentity | None]) -> Checked:
+    def check_by_text(self, pieces: Sequence[Piece], identities: Sequence[VmaIdentity | None]) -> Checked:
         """Do what :meth:`check` does by the text of the map, where that is quicker for many pieces.
 
         Raises:
@@ -122,7 +122,8 @@ class Recheck:
     def _check(
         self, pieces: Sequence[Piece], identities: Sequence[VmaIdentity | None], next_vma: _Next
     ) -> Checked:
-        checked = Checked()
+        standing: list[Piece] = []
+        checked = Checked(standing)
         found: QueriedVma | Vma | None = None
         for piece in pieces:
             at = piece.start
@@ -137,7 +138,7 @@ class Recheck:
                     at = found.start
                 part = Piece(at, min(found.end, piece.end), piece.owner)
                 same = _identity(found) == identities[piece.owner]
-                (checked.standing if same else checked.changed).append(part)
+                (standing if same else checked.changed).append(part)
                 at = part.end
         return checked
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from memtui.advise.cutting import Piece
 from memtui.advise.pages_file import MovedPages
+from memtui.advise.pieces import Piece
 from memtui.advise.recheck import Checked, Recheck
 from memtui.linux import machine
 from memtui.linux.filecache import open_mapped

@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from memtui.advise.cutting import CALL_BYTES, CALL_ELEMENTS, Piece
+from memtui.advise.cutting import CALL_BYTES, CALL_ELEMENTS
+from memtui.advise.pieces import Piece, Pieces
 from memtui.linux import machine
 from memtui.linux.pagemap import PageReader
 from memtui.model.pages import resident
@@ -39,7 +40,7 @@ class SecondPass:
         """Whether the last :meth:`calls` came to an end on every CPU that is online."""
         self._expected = [item.goes and item.verdict.will is not Will.NO for item in planned.ranges]
 
-    def calls(self, called: Sequence[Piece], goes_on: Callable[[], bool]) -> Iterator[list[Piece]]:
+    def calls(self, called: Pieces, goes_on: Callable[[], bool]) -> Iterator[Pieces]:
         """Yield the calls of each CPU, with the calling thread on that CPU until the next is asked for.
 
         The thread's own CPUs are given back at the end, however that comes. A CPU that we may not run
@@ -94,17 +95,17 @@ class SecondPass:
         return found
 
 
-def _calls_of(left: Sequence[_Left]) -> Iterator[list[Piece]]:
+def _calls_of(left: Sequence[_Left]) -> Iterator[Pieces]:
     call: list[Piece] = []
     room = CALL_BYTES
     for piece, count_bytes in left:
         if call and (len(call) >= CALL_ELEMENTS or count_bytes > room):
-            yield call
+            yield Pieces.of(call)
             call, room = [], CALL_BYTES
         call.append(piece)
         room -= count_bytes
     if call:
-        yield call
+        yield Pieces.of(call)
 
 
 def _move_to(cpu: int) -> bool:

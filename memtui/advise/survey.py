@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from memtui.advise.cutting import Grain
-from memtui.advise.tally import Circumstances, RangeTally
+from memtui.advise.outcome import Circumstances
+from memtui.advise.tally import Tallies
 from memtui.linux import machine
 from memtui.linux.filecache import cached_bytes
 from memtui.linux.handle import ProcessHandle
@@ -19,7 +20,8 @@ from memtui.model.plan import TargetPlan
 from memtui.model.process import Standing
 from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.reasons import Reason
-from memtui.model.report import Effect, RangeReport
+from memtui.model.report import Alike, Effect, RangeReport, total_of
+from memtui.model.spans import Spans
 from memtui.model.vma import Kind, Vma, VmaDetails
 
 _CACHE_RANGES = 256
@@ -73,14 +75,14 @@ class Survey:
         self._swaps_before = machine.swaps()
         self._memory_before = machine.memory()
 
-    def after(self, tallies: Sequence[RangeTally]) -> None:
+    def after(self, tallies: Tallies) -> None:
         """Look again. What can no longer be seen stays unknown."""
         self._memory_after = machine.memory()
         self._swaps_after = machine.swaps()
         for index, cached in self._cache_before.items():
-            now = self._cached(tallies[index].planned.range)
+            now = self._cached(self._planned.ranges[index].range)
             if now is not None:
-                tallies[index].cache_came_bytes = now - cached
+                tallies.set("cache_came_bytes", index, now - cached)
         if self.details_before:
             self.details_after = self._details_now()
         self._see_by_details(tallies)
@@ -130,48 +132,53 @@ class Survey:
             return None
         return cached_bytes(self._handle.pid, self._vmas[at], part)
 
-    def _see_by_details(self, tallies: Sequence[RangeTally]) -> None:
+    def _see_by_details(self, tallies: Tallies) -> None:
         """Where the page table may not be read or does not tell, smaps shows what became of whole VMAs."""
-        for tally in tallies if self.details_after else ():
-            if tally.seen and tally.planned.kind is not Kind.SHMEM:
+        if not self.details_after:
+            return
+        seen = frozenset(tallies.where("seen"))
+        for index, planned in enumerate(self._planned.ranges):
+            if index in seen and planned.kind is not Kind.SHMEM:
                 continue
-            start = tally.planned.range.start
+            start = planned.range.start
             was, now = self.details_before.get(start), self.details_after.get(start)
+            tally = tallies.of(index)
             if not tally.advised_bytes or was is None or now is None:
                 continue
-            if was.size_bytes != tally.planned.requested_bytes or now.size_bytes != was.size_bytes:
+            if was.size_bytes != planned.requested_bytes or now.size_bytes != was.size_bytes:
                 continue
             if not tally.seen:
                 tally.see_whole(was, now, self._advice)
-            elif tally.planned.kind is Kind.SHMEM:
+            elif planned.kind is Kind.SHMEM:
                 tally.swap_before_bytes, tally.swap_after_bytes = was.swap_bytes, now.swap_bytes
-                tally.swap_is_known = True
+                tally.smaps_seen = True
+            tallies.put(index, tally)
 
     def circumstances(self, stopped: Reason | None, batches_were_emptied: bool) -> Circumstances:
         """Return what the outcomes depend on."""
-        ranges = [item.range for item in self._planned.ranges]
+        spans = Spans.across([item.range for item in self._planned.ranges])
         return Circumstances(
             advice=self._advice,
             stopped=stopped,
             swapped_in_bytes=self._swapped_in(),
             swap_free_bytes=self._memory_after.swap_free_bytes,
             batches_were_emptied=batches_were_emptied,
-            referenced_before=_referenced(self.details_before, ranges),
-            referenced_after=_referenced(self.details_after, ranges),
+            referenced_before=_referenced(self.details_before, spans),
+            referenced_after=_referenced(self.details_after, spans),
         )
 
-    def effect(self, ranges: Sequence[RangeReport]) -> Effect:
-        """Return what changed, of the target's ranges and of the machine."""
+    def effect(self, ranges: Sequence[RangeReport], sorts: Sequence[Alike]) -> Effect:
+        """Return what changed, of the target's ranges, whose ``sorts`` these are, and of the machine."""
         was, now = self._memory_before, self._memory_after
         return Effect(
-            rss_delta_bytes=_sum_delta(ranges, "rss"),
-            swap_delta_bytes=_sum_delta(ranges, "swap"),
+            rss_delta_bytes=_sum_delta(sorts, "rss"),
+            swap_delta_bytes=_sum_delta(sorts, "swap"),
             referenced_delta_bytes=self._referenced_delta(ranges),
             mem_free_delta_bytes=_delta(was.free_bytes, now.free_bytes),
             swap_cached_delta_bytes=_delta(was.swap_cached_bytes, now.swap_cached_bytes),
             swapped_in_bytes=self._swapped_in(),
-            huge_delta_bytes=_sum(item.huge_delta_bytes for item in ranges),
-            cache_delta_bytes=_sum(item.cache_delta_bytes for item in ranges),
+            huge_delta_bytes=total_of(sorts, "huge_delta_bytes"),
+            cache_delta_bytes=total_of(sorts, "cache_delta_bytes"),
         )
 
     def _swapped_in(self) -> int | None:
@@ -197,28 +204,25 @@ def _vma_start(starts: Sequence[int], address: int) -> int:
     return starts[at] if at >= 0 else -1
 
 
-def _referenced(details: Mapping[int, VmaDetails], ranges: Sequence[Range]) -> dict[int, int]:
+def _referenced(details: Mapping[int, VmaDetails], spans: Spans) -> dict[int, int]:
     """Return Referenced of each range that is a whole VMA, by its start: of a part nothing is known."""
-    found = {}
-    for item in ranges:
-        row = details.get(item.start)
-        if row is not None and row.size_bytes == item.size_bytes:
-            found[item.start] = row.referenced_bytes
-    return found
+    rows = map(details.get, spans.starts)
+    return {
+        start: row.referenced_bytes
+        for (start, end), row in zip(spans, rows, strict=True)
+        if row is not None and row.size_bytes == end - start
+    }
 
 
 def _delta(was: int | None, now: int | None) -> int | None:
     return None if was is None or now is None else now - was
 
 
-def _sum_delta(ranges: Sequence[RangeReport], what: str) -> int | None:
+def _sum_delta(sorts: Sequence[Alike], what: str) -> int | None:
     before_and_after = attrgetter(f"{what}_before_bytes", f"{what}_after_bytes")
-    pairs = map(before_and_after, ranges)
-    known = [now - was for was, now in pairs if was is not None and now is not None]
-    return sum(known) if known else None
-
-
-def _sum(values: Iterable[int | None]) -> int | None:
-    """Return the sum of what is known; None where nothing is."""
-    known = [value for value in values if value is not None]
+    known = [
+        (now - was) * times
+        for (was, now), times in ((before_and_after(item), times) for item, times in sorts)
+        if was is not None and now is not None
+    ]
     return sum(known) if known else None

@@ -8,16 +8,24 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import deque
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from memtui.advise.calls import Adviser, CallResult, give
-from memtui.advise.cutting import CALL_BYTES, PIECE_BYTES, Grain, Piece, calls_of, collapsible
+from memtui.advise.cutting import (
+    CALL_BYTES,
+    PIECE_BYTES,
+    Grain,
+    calls_of,
+    collapsible,
+    populated_bytes,
+)
+from memtui.advise.pieces import Piece, Pieces
 from memtui.advise.recheck import Checked, Recheck
 from memtui.advise.secondpass import SECOND_PASS_SHARE, SecondPass
-from memtui.advise.tally import RangeTally, add_seen
+from memtui.advise.tally import Tallies, add_seen
 from memtui.freeze.client import Guard, Released
 from memtui.linux.capability import reason_of
 from memtui.linux.handle import ProcessHandle
@@ -85,7 +93,7 @@ class Tools:
 class Course:
     """How a transaction went. ``stopped`` is why it ended before its end, with ``detail`` in words."""
 
-    tallies: list[RangeTally]
+    tallies: Tallies
     freeze: Freeze
     freeze_text: str | None = None
     calls: int = 0
@@ -98,7 +106,7 @@ class Course:
     moved_pages: list[Range] = field(default_factory=list)
     batches_emptied: bool = True
     """Of a second pass: that it came to all CPUs, each time."""
-    left: deque[Piece] = field(default_factory=deque)
+    left: Pieces = field(default_factory=Pieces)
 
 
 class Transaction:
@@ -117,25 +125,16 @@ class Transaction:
         self._requested_bytes = planned.requested_bytes
         self._hold_bytes = self._call_bytes = 0
         self._fit(_FIRST_BYTES_PER_S)
-        self._spent: tuple[list[Piece], list[RawRun], float] | None = None
-        self._looks: list[tuple[list[Piece], list[RawRun], list[RawRun]]] = []
-        self.course = Course([RangeTally(item) for item in planned.ranges], planned.freeze)
+        self._spent: tuple[Pieces, list[RawRun], float] | None = None
+        self._looks: list[tuple[Pieces, list[RawRun], list[RawRun]]] = []
+        self.course = Course(Tallies(planned.ranges), planned.freeze)
 
     def run(self) -> Course:
         """Work through the plan; return how it went. Raises nothing that the kernel can cause."""
         course = self.course
-        huge = self._tools.grain.huge_page_bytes
-        for index, item in enumerate(self._planned.ranges):
-            if not item.goes:
-                continue
-            whole = item.range
-            if whole.end - whole.start <= PIECE_BYTES:
-                course.left.append(Piece(whole.start, whole.end, index))
-                continue
-            pieces = split(whole, max(PIECE_BYTES, huge), huge)
-            course.left.extend(Piece(piece.start, piece.end, index) for piece in pieces)
+        course.left = self._cut()
         try:
-            while course.left and course.stopped is None:
+            while len(course.left) and course.stopped is None:
                 if self._tools.cancelled.is_set():
                     course.stopped = Reason.CANCELLED
                 elif self._tools.handle.is_dead():
@@ -145,6 +144,20 @@ class Transaction:
         except MemtuiError as error:
             course.stopped, course.detail = error.reason, error.words
         return course
+
+    def _cut(self) -> Pieces:
+        """Return all that goes to the kernel, in pieces of which none takes long to look at."""
+        huge = self._tools.grain.huge_page_bytes
+        going = [index for index, item in enumerate(self._planned.ranges) if item.goes]
+        wholes = [self._planned.ranges[index].range for index in going]
+        pieces = Pieces([whole.start for whole in wholes], [whole.end for whole in wholes], going)
+        if all(end - start <= PIECE_BYTES for start, end in pieces.spans):
+            return pieces
+        return Pieces.of(
+            Piece(part.start, part.end, index)
+            for whole, index in zip(wholes, going, strict=True)
+            for part in split(whole, max(PIECE_BYTES, huge), huge)
+        )
 
     def _turn(self) -> None:
         """Do as much as one hold, or one call where nothing is held."""
@@ -159,19 +172,19 @@ class Transaction:
             self._hold_failed(batch, failed.error)
             return
         self._put_back(leftover)
-        if self.course.left and self.course.stopped is None:
+        if len(self.course.left) and self.course.stopped is None:
             # Between two holds the target runs at least as long as it was held.
             self._tools.cancelled.wait(pause_s)
 
-    def _take(self, held: bool) -> list[Piece]:
+    def _take(self, held: bool) -> Pieces:
         left = self.course.left
         count = min(len(left), _PIECES_A_HOLD if held else self._pieces_a_round())
-        batch = [left.popleft() for _ in range(count)]
+        batch, self.course.left = left[:count], left[count:]
         budget = self._hold_bytes if held else _ROUND_BYTES
-        if sum([piece.end - piece.start for piece in batch]) <= budget:
+        if batch.size_bytes <= budget:
             # No need to look how much of it is populated.
             return batch
-        reach = self._tools.reader.reach(tuple(Range(p.start, p.end) for p in batch), budget)
+        reach = self._tools.reader.reach(tuple(Range(start, end) for start, end in batch.spans), budget)
         self._put_back(batch[reach:])
         return batch[:reach]
 
@@ -185,10 +198,11 @@ class Transaction:
             return count if self._recheck.text_is_quicker(count) else _PIECES_A_ROUND
         return _PIECES_A_ROUND
 
-    def _put_back(self, pieces: Sequence[Piece]) -> None:
-        self.course.left.extendleft(reversed(pieces))
+    def _put_back(self, pieces: Pieces) -> None:
+        if len(pieces):
+            self.course.left = Pieces.joined([pieces, self.course.left])
 
-    def _hold_failed(self, batch: Sequence[Piece], error: MemtuiError) -> None:
+    def _hold_failed(self, batch: Pieces, error: MemtuiError) -> None:
         self._put_back(batch)
         if self._planned.freeze_is_ours and error.reason in _GOES_ON_UNHELD:
             self.course.freeze = Freeze.OFF
@@ -196,7 +210,7 @@ class Transaction:
         else:
             self.course.stopped, self.course.detail = error.reason, error.words
 
-    def _held_turn(self, batch: list[Piece]) -> tuple[list[Piece], float]:
+    def _held_turn(self, batch: Pieces) -> tuple[Pieces, float]:
         """Hold, work, release; return what is left of the batch, and how long it was held in seconds."""
         tools, course = self._tools, self.course
         assert tools.holder is not None
@@ -204,13 +218,13 @@ class Transaction:
             self._recheck.rehearse(batch, self._identities)
         self._tell(holding=True)
         if tools.cancelled.is_set():
-            return list(batch), 0.0
+            return batch, 0.0
         try:
             holder = tools.holder()
             hold = holder.hold(self._planned.process, tools.handle.pidfd, course.freeze, GUARD_DEADLINE_MS)
         except MemtuiError as error:
             raise HoldFailed(error) from error
-        called: list[Piece] = []
+        called: list[Pieces] = []
         try:
             # It stands still from when it is being stopped.
             leftover = self._work(batch, hold.began + self._hold_s, called)
@@ -222,12 +236,12 @@ class Transaction:
         if released.held_throughout:
             self._add_looks()
         else:
-            self._lost(called, released)
+            self._lost(Pieces.joined(called), released)
         self._adapt()
         self._tell(holding=False)
         return leftover, released.held_ms / 1000
 
-    def _lost(self, called: Sequence[Piece], released: Released) -> None:
+    def _lost(self, called: Pieces, released: Released) -> None:
         """Record a hold that ended early: what was seen of its pieces is certain no more, and dropped."""
         self._looks.clear()
         course = self.course
@@ -239,24 +253,19 @@ class Transaction:
         else:
             course.stopped, course.detail = Reason.FREEZE_LOST, released.why
         if course.stopped is not Reason.CANCELLED:
-            for piece in called:
-                course.tallies[piece.owner].lost_bytes += piece.end - piece.start
+            course.tallies.add("lost_bytes", called)
 
-    def _work(
-        self, batch: list[Piece], until: float | None, called: list[Piece] | None = None
-    ) -> list[Piece]:
-        """Re-check, scan, call, scan; return what time did not suffice for.
+    def _work(self, batch: Pieces, until: float | None, called: list[Pieces] | None = None) -> Pieces:
+        """Re-check, scan, call, scan; return what time did not suffice for. ``called`` grows with each call.
 
         Without ``until`` one call's worth is done, and the map is looked at again after it.
         """
         called = [] if called is None else called
         tallies = self.course.tallies
         checked = self._check(batch, held=until is not None)
-        for piece in checked.changed:
-            tallies[piece.owner].changed_bytes += piece.end - piece.start
-        for piece in checked.gone:
-            tallies[piece.owner].gone_bytes += piece.end - piece.start
-        pieces = checked.standing
+        tallies.add("changed_bytes", Pieces.of(checked.changed))
+        tallies.add("gone_bytes", Pieces.of(checked.gone))
+        pieces = Pieces.of(checked.standing)
         before = self._runs(pieces)
         if self._advice is Advice.COLLAPSE:
             pieces = self._only_collapsible(pieces, before)
@@ -266,38 +275,33 @@ class Transaction:
             first_until = until - self._hold_s * SECOND_PASS_SHARE
         leftover = self._call(pieces, before, first_until, called)
         if called and self._again is not None and self.course.stopped is None:
-            self._ask_again(called, until)
+            self._ask_again(Pieces.joined(called), until)
         if called and self.course.stopped not in (Reason.EXITED, Reason.EXECED):
-            self._look_after(called, before, running=until is None)
+            self._look_after(Pieces.joined(called), before, running=until is None)
         return leftover
 
-    def _check(self, pieces: list[Piece], *, held: bool) -> Checked:
+    def _check(self, pieces: Pieces, *, held: bool) -> Checked:
         if held or len(pieces) < _TEXT_FROM:
             return self._recheck.check(pieces, self._identities)
         return self._recheck.check_by_text(pieces, self._identities)
 
-    def _runs(self, pieces: Sequence[Piece]) -> list[RawRun] | None:
-        return self._tools.reader.raw_runs(pieces)
+    def _runs(self, pieces: Pieces) -> list[RawRun] | None:
+        return self._tools.reader.raw_runs(pieces.spans)
 
-    def _only_collapsible(self, pieces: list[Piece], before: list[RawRun] | None) -> list[Piece]:
+    def _only_collapsible(self, pieces: Pieces, before: list[RawRun] | None) -> Pieces:
         if before is None:
             return pieces
         wanted = collapsible(pieces, before, self._tools.grain.huge_page_bytes)
-        for piece in pieces:
-            self.course.tallies[piece.owner].empty_bytes += piece.end - piece.start
-        for piece in wanted:
-            self.course.tallies[piece.owner].empty_bytes -= piece.end - piece.start
+        tallies = self.course.tallies
+        tallies.add("empty_bytes", pieces)
+        tallies.add("empty_bytes", wanted, (start - end for start, end in wanted.spans))
         return wanted
 
     def _call(
-        self,
-        pieces: Sequence[Piece],
-        before: list[RawRun] | None,
-        until: float | None,
-        called: list[Piece],
-    ) -> list[Piece]:
+        self, pieces: Pieces, before: list[RawRun] | None, until: float | None, called: list[Pieces]
+    ) -> Pieces:
         course, tools = self.course, self._tools
-        runs = before if before is not None else [(p.start, p.end, PRESENT) for p in pieces]
+        runs = before if before is not None else [(start, end, PRESENT) for start, end in pieces.spans]
         began = time.monotonic()
         one_round = until is not None or self._is_little(pieces, runs)
         for call in calls_of(
@@ -307,21 +311,21 @@ class Transaction:
             if over or tools.cancelled.is_set() or course.stopped is not None:
                 break
             result = self._give(call)
-            for piece in result.advised:
-                course.tallies[piece.owner].advised_bytes += piece.end - piece.start
+            for taken in result.taken:
+                course.tallies.add("advised_bytes", taken)
             for piece, number in result.failed:
-                course.tallies[piece.owner].errno = number
-            called.extend(call)
-            course.done_bytes += sum(piece.end - piece.start for piece in call)
+                course.tallies.set("errno", piece.owner, number)
+            called.append(call)
+            course.done_bytes += call.size_bytes
             if result.fatal is None and tools.handle.is_dead():
                 course.stopped = Reason.EXITED
             if until is None:
                 self._tell(holding=False)
         if called and until is not None:
-            self._spent = called, runs, time.monotonic() - began
+            self._spent = Pieces.joined(called), runs, time.monotonic() - began
         return _behind(pieces, called)
 
-    def _give(self, call: Sequence[Piece]) -> CallResult:
+    def _give(self, call: Pieces) -> CallResult:
         """Make a call; an error that concerns the whole target ends the transaction."""
         tools, course = self._tools, self.course
         result = give(tools.adviser, call, CATALOGUE[self._advice].number)
@@ -331,7 +335,7 @@ class Transaction:
             course.detail = os.strerror(result.fatal.errno or 0)
         return result
 
-    def _ask_again(self, called: Sequence[Piece], until: float | None) -> None:
+    def _ask_again(self, called: Pieces, until: float | None) -> None:
         """Give what stayed a second pass. What it advises was counted the first time."""
         assert self._again is not None
         tools, course = self._tools, self.course
@@ -344,22 +348,21 @@ class Transaction:
                 break
         course.batches_emptied = course.batches_emptied and self._again.was_on_all_cpus
 
-    def _is_little(self, pieces: Sequence[Piece], runs: Sequence[RawRun]) -> bool:
+    def _is_little(self, pieces: Pieces, runs: Sequence[RawRun]) -> bool:
         """Whether all of it is no more work than one call may be, however many addresses it spans."""
         ahead = self._tools.grain.read_ahead_bytes
-        if ahead and any(piece.owner in ahead for piece in pieces):
+        if ahead and any(owner in ahead for owner in pieces.owners):
             return False
-        return sum(end - start for start, end, _state in runs) <= CALL_BYTES
+        return populated_bytes(runs) <= CALL_BYTES
 
-    def _look_after(self, called: list[Piece], before: list[RawRun] | None, running: bool) -> None:
+    def _look_after(self, called: Pieces, before: list[RawRun] | None, running: bool) -> None:
         """Look at the pages again. Of a target that runs, the map must then still be what it was."""
         after = None if before is None else self._runs(called)
         if running:
             checked = self._check(called, held=False)
-            for piece in (*checked.changed, *checked.gone):
-                self.course.tallies[piece.owner].raced_bytes += piece.end - piece.start
+            self.course.tallies.add("raced_bytes", Pieces.of([*checked.changed, *checked.gone]))
             # What raced says nothing of the advice.
-            called = checked.standing
+            called = Pieces.of(checked.standing)
         if before is not None and after is not None:
             self._looks.append((called, before, after))
         if running:
@@ -405,15 +408,15 @@ class Transaction:
                 )
 
 
-def _set_of(pieces: Sequence[Piece]) -> tuple[Range, ...]:
-    return normalise(Range(piece.start, piece.end) for piece in pieces)
+def _set_of(pieces: Pieces) -> tuple[Range, ...]:
+    return normalise(Range(start, end) for start, end in pieces.spans)
 
 
-def _behind(pieces: Sequence[Piece], called: Sequence[Piece]) -> list[Piece]:
+def _behind(pieces: Pieces, called: Sequence[Pieces]) -> Pieces:
     """Return what of ascending ``pieces`` lies behind the last called one."""
-    reached = called[-1].end if called else 0
-    if pieces and pieces[-1].end <= reached:
-        return []
-    return [
-        Piece(max(piece.start, reached), piece.end, piece.owner) for piece in pieces if piece.end > reached
-    ]
+    reached = called[-1].ends[-1] if called else 0
+    first = bisect_right(pieces.ends, reached)
+    rest = pieces[first:]
+    if not len(rest) or rest.starts[0] >= reached:
+        return rest
+    return Pieces([reached, *rest.starts[1:]], rest.ends, rest.owners)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from memtui.advise.cutting import Piece
+from memtui.advise.pieces import Piece
 from memtui.advise.recheck import Recheck
 from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle

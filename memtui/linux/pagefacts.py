@@ -17,10 +17,11 @@ from types import TracebackType
 
 from memtui.linux import folios
 from memtui.linux.handle import ProcessHandle
-from memtui.linux.pagemap import PageReader, Source, Span
+from memtui.linux.pagemap import PageReader, Source
 from memtui.linux.procfs import error_of
 from memtui.model.pages import HUGE, ZERO, PageFacts, RawRun
 from memtui.model.ranges import PAGE_BYTES
+from memtui.model.spans import Span
 
 _ENTRY_BYTES = 8
 _STRETCH_BYTES = 256 << 20

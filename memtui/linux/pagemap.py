@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import groupby
-from typing import Protocol
+from operator import sub
 
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.live import LiveResidency
@@ -23,7 +23,8 @@ from memtui.linux.procfs import error_of, read_smaps
 from memtui.linux.syscalls import PageScanner
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import FILE, PRESENT, SWAPPED, RawRun, Residency, cut, tally_by_span
-from memtui.model.ranges import PAGE_BYTES, Range, RangeSet
+from memtui.model.ranges import PAGE_BYTES, RangeSet
+from memtui.model.spans import Span, Spans
 from memtui.model.vma import Kind, Vma, VmaDetails
 
 WINDOW_PAGES = (256 << 20) // PAGE_BYTES
@@ -32,16 +33,6 @@ WINDOW_PAGES = (256 << 20) // PAGE_BYTES
 _JOIN_BYTES = 2 << 20
 _PREAD_LIMIT_BYTES = 64 << 30
 _PREAD_ENTRIES = 1 << 16
-
-
-class Span(Protocol):
-    """Something from an address up to another."""
-
-    @property
-    def start(self) -> int: ...
-
-    @property
-    def end(self) -> int: ...
 
 
 class Source(str, Enum):
@@ -88,8 +79,8 @@ class PageReader:
             # One walk over the whole address space: holes cost nothing, an ioctl a VMA costs 1.5 us.
             runs: Iterable[RawRun] = self._walk(usable[0].start, usable[-1].end)
         else:
-            runs = self._pread(Range(vma.start, vma.end) for vma in usable)
-        found = tally_by_span([(vma.start, vma.end) for vma in vmas], runs)
+            runs = self._pread(Spans.across(usable))
+        found = tally_by_span(Spans.across(vmas), runs)
         for index, vma in enumerate(vmas):
             if vma.kind is Kind.HUGETLB:
                 found.rss_bytes[index] = 0
@@ -110,7 +101,7 @@ class PageReader:
         runs = self.each_run(within)
         return None if runs is None else list(cut(runs, within))
 
-    def raw_runs(self, spans: Sequence[Span]) -> list[RawRun] | None:
+    def raw_runs(self, spans: Sequence[Span] | Spans) -> list[RawRun] | None:
         """Return the runs of populated pages in ascending ``spans``, and perhaps of some between them.
 
         Quicker than :meth:`runs`. None where pagemap may not be read.
@@ -118,10 +109,16 @@ class PageReader:
         Raises:
             MemtuiError: if the process has gone.
         """
-        runs = self.each_run(spans)
-        return None if runs is None else list(runs)
+        if self._scanner is None:
+            runs = self.each_run(spans)
+            return None if runs is None else list(runs)
+        found: list[RawRun] = []
+        for start, end in _joined(Spans.across(spans)):
+            for part in self._scans(start, end):
+                found.extend(part)
+        return found
 
-    def each_run(self, spans: Sequence[Span]) -> Iterator[RawRun] | None:
+    def each_run(self, spans: Sequence[Span] | Spans) -> Iterator[RawRun] | None:
         """Return the same one after the other: each step holds the target's mmap lock but briefly.
 
         Raises:
@@ -129,7 +126,7 @@ class PageReader:
         """
         if self._scanner is not None:
             return self._walk_joined(spans)
-        return self._pread(spans) if self.source is Source.PAGEMAP else None
+        return self._pread(Spans.across(spans)) if self.source is Source.PAGEMAP else None
 
     def reach(self, within: RangeSet, budget_bytes: int) -> int:
         """Return how many leading items of ``within`` hold at most ``budget_bytes`` of populated pages.
@@ -169,11 +166,16 @@ class PageReader:
             return self._handle.lost_error()
         return error_of(error, self._handle.pid)
 
-    def _walk_joined(self, within: Sequence[Span]) -> Iterator[RawRun]:
-        for start, end in _joined(within):
+    def _walk_joined(self, within: Sequence[Span] | Spans) -> Iterator[RawRun]:
+        for start, end in _joined(Spans.across(within)):
             yield from self._walk(start, end)
 
     def _walk(self, start: int, end: int) -> Iterator[RawRun]:
+        for part in self._scans(start, end):
+            yield from part
+
+    def _scans(self, start: int, end: int) -> Iterator[list[RawRun]]:
+        """Yield what each ioctl found; between two of them the target's mmap lock is free."""
         assert self._scanner is not None
         at = start
         finished = False
@@ -182,17 +184,17 @@ class PageReader:
                 runs, finished = self._scanner.scan(at, end, WINDOW_PAGES)
             except OSError as error:
                 raise self._error_of(error) from error
-            yield from runs
+            yield runs
             if runs:
                 at = runs[-1][1]
             finished = finished or at >= end
 
-    def _pread(self, ranges: Iterable[Span]) -> Iterator[RawRun]:
+    def _pread(self, spans: Spans) -> Iterator[RawRun]:
         fd = self._handle.pagemap_fd
         assert fd is not None
-        for item in ranges:
-            for start in range(item.start, item.end, _PREAD_ENTRIES * PAGE_BYTES):
-                pages = min(_PREAD_ENTRIES, (item.end - start) // PAGE_BYTES)
+        for first, last in spans:
+            for start in range(first, last, _PREAD_ENTRIES * PAGE_BYTES):
+                pages = min(_PREAD_ENTRIES, (last - start) // PAGE_BYTES)
                 try:
                     data = os.pread(fd, pages * 8, start // PAGE_BYTES * 8)
                 except OSError as error:
@@ -200,17 +202,17 @@ class PageReader:
                 yield from _runs_of_entries(data[: len(data) // 8 * 8], start)
 
 
-def _joined(within: Sequence[Span]) -> Iterator[tuple[int, int]]:
+def _joined(spans: Spans) -> Iterator[tuple[int, int]]:
     """Join neighbours over small gaps: one ioctl over a gap is cheaper than two."""
-    if not within:
+    if not len(spans):
         return
-    start, end = within[0].start, within[0].end
-    for item in within[1:]:
-        if item.start - end > _JOIN_BYTES:
-            yield start, end
-            start = item.start
-        end = item.end
-    yield start, end
+    starts, ends = spans.starts, spans.ends
+    start = starts[0]
+    for at, gap in enumerate(map(sub, starts[1:], ends)):
+        if gap > _JOIN_BYTES:
+            yield start, ends[at]
+            start = starts[at + 1]
+    yield start, ends[-1]
 
 
 def _runs_of_entries(data: bytes, start: int) -> Iterator[RawRun]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import sub
 
 from memtui.linux import abi
 from memtui.linux.abi import ffi, libc
 from memtui.model.pages import FILE, HUGE, PRESENT, SWAPPED, ZERO, RawRun
+from memtui.model.spans import Spans
 
 _HAS_GLIBC_WRAPPER = hasattr(libc, "process_madvise")
 
@@ -30,9 +33,7 @@ def process_madvise(pidfd: int, elements: Sequence[tuple[int, int]], advice: int
         OSError: EACCES without ptrace read access, EPERM without CAP_SYS_NICE, ESRCH for a process
             that is gone, EINVAL, ENOMEM, EFAULT for a bad element, ENOSYS.
     """
-    flat = [part for start, end in elements for part in (start, end - start)]
-    packed = struct.pack(f"@{len(flat)}N", *flat)
-    vector = ffi.from_buffer("struct iovec[]", packed) if flat else ffi.NULL
+    vector = ffi.from_buffer("struct iovec[]", _iovec(elements)) if len(elements) else ffi.NULL
     if _HAS_GLIBC_WRAPPER:
         result = libc.process_madvise(pidfd, vector, len(elements), advice, flags)
     else:
@@ -49,6 +50,18 @@ def process_madvise(pidfd: int, elements: Sequence[tuple[int, int]], advice: int
     return int(result)
 
 
+def _iovec(elements: Sequence[tuple[int, int]]) -> bytes | array[int]:
+    """Return elements as an array of struct iovec: a pointer and a size_t, each an unsigned long."""
+    if not isinstance(elements, Spans):
+        flat = [part for start, end in elements for part in (start, end - start)]
+        return struct.pack(f"@{len(flat)}N", *flat)
+    packed = array("L", bytes(2 * len(elements) * _WORD_BYTES))
+    packed[::2] = array("L", elements.starts)
+    packed[1::2] = array("L", map(sub, elements.ends, elements.starts))
+    return packed
+
+
+_WORD_BYTES = array("L").itemsize
 _REGIONS = 4096
 _SCAN_MASK = PRESENT | SWAPPED | ZERO
 _RETURN_MASK = _SCAN_MASK | FILE | HUGE
@@ -83,7 +96,7 @@ class PageScanner:
             OSError: ENOTTY before Linux 6.7, EFAULT for an end above TASK_SIZE.
         """
         raw, finished = self.scan_raw(start, end, max_pages)
-        return list(struct.iter_unpack("=QQQ", raw)), finished
+        return list(_REGION.iter_unpack(raw)), finished
 
     def scan_raw(self, start: int, end: int, max_pages: int) -> tuple[bytes, bool]:
         """Return the regions of one ioctl as the kernel wrote them (start, end, state), and as :meth:`scan`.
@@ -118,6 +131,7 @@ class PageScanner:
 
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+_REGION = struct.Struct("=QQQ")
 
 
 @dataclass(frozen=True, slots=True)

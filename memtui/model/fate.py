@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum
 
 from memtui.model.advice import Advice
-from memtui.model.report import Effect, Outcome, RangeReport, TargetReport
+from memtui.model.report import Alike, Effect, Outcome, RangeReport, TargetReport, total_of
 from memtui.model.vma import ANONYMOUS_KINDS, Kind
 from memtui.text import signed_size, size
 
@@ -55,13 +55,13 @@ def tell(report: TargetReport, advice: Advice, swaps: Collection[SwapKind]) -> t
 def tell_range(item: RangeReport, advice: Advice) -> str:
     """Return in a few words what became of the bytes of one range; empty where nothing is known."""
     if advice is Advice.PAGEOUT and item.moved_bytes:
-        where = _where([item])
+        where = _where([Alike(item, 1)])
         parts = [words if len(where) == 1 else f"{size(count)} {words}" for count, words in where]
         if item.came_bytes:
             parts.append(f"{size(item.came_bytes)} came meanwhile")
         return f"{size(item.moved_bytes)} left RSS" + (f": {', '.join(parts)}" if parts else "")
     if advice is Advice.COLLAPSE and item.moved_bytes and item.moved_bytes > 0:
-        return f"{size(item.moved_bytes)} became huge, RSS {signed_size(_rss_delta([item]))}"
+        return f"{size(item.moved_bytes)} became huge, RSS {signed_size(_rss_delta(item))}"
     if advice is Advice.COLD and item.referenced_delta_bytes:
         return f"Referenced {signed_size(item.referenced_delta_bytes)}"
     if advice is Advice.WILLNEED and item.cache_delta_bytes:
@@ -88,22 +88,22 @@ def _pageout(report: TargetReport, swaps: Collection[SwapKind]) -> Iterator[str]
     if moved is None:
         yield "Whether anything left RSS could not be seen."
         return
-    seen = [item for item in report.ranges if item.moved_bytes is not None]
-    unseen = sum(item.advised_bytes for item in report.ranges if item.moved_bytes is None)
+    seen = [alike for alike in report.sorts if alike.report.moved_bytes is not None]
+    unseen = sum(item.advised_bytes * times for item, times in report.sorts if item.moved_bytes is None)
     where = [f"{size(count)} {words}" for count, words in _where(seen)]
     if moved:
         yield f"{size(moved)} left RSS" + (f": {', '.join(where)}." if where else ".")
     else:
         yield "Nothing left RSS."
-    shared_memory = [item for item in seen if item.planned.kind is Kind.SHMEM and item.moved_bytes]
+    shared_memory = [alike for alike in seen if _is(alike, Kind.SHMEM) and alike.report.moved_bytes]
     if (moved and _total(seen, "swapped_bytes")) or _fell(shared_memory):
         yield from _of_swap(swaps)
-    if huge := sum(item.huge_moved_bytes or 0 for item in seen if item.planned.kind in ANONYMOUS_KINDS):
+    if huge := _total([alike for alike in seen if _is(alike, *ANONYMOUS_KINDS)], "huge_moved_bytes"):
         yield f"{size(huge)} of it were huge pages; they come back as small ones."
     if freed := _total(seen, "given_up_bytes"):
         yield f"{size(freed)} were freed: their owner had given them up (MADV_FREE)."
     yield from _of_shared_memory(shared_memory)
-    yield from _of_files([item for item in seen if _is_file(item)])
+    yield from _of_files([alike for alike in seen if _is(alike, Kind.FILE)])
     if came := _total(seen, "came_bytes"):
         yield f"{size(came)} came into RSS meanwhile."
     if unseen:
@@ -113,21 +113,21 @@ def _pageout(report: TargetReport, swaps: Collection[SwapKind]) -> Iterator[str]
         yield f"At least {size(split)} of huge pages were split into small ones."
 
 
-def _where(items: Sequence[RangeReport]) -> list[tuple[int, str]]:
+def _where(sorts: Sequence[Alike]) -> list[tuple[int, str]]:
     """Return where what left RSS is, by the page table, with its bytes: in swap, or only unmapped."""
     swapped = files = shmem = given = freed = 0
-    for item in items:
+    for item, times in sorts:
         moved = item.moved_bytes or 0
         out = min(moved, item.swapped_bytes or 0)
-        swapped += out
+        swapped += out * times
         if item.planned.kind in ANONYMOUS_KINDS:
             gone = moved - out if item.swapped_bytes is not None else 0
             free = min(gone, item.given_up_bytes or 0)
-            freed, given = freed + free, given + gone - free
+            freed, given = freed + free * times, given + (gone - free) * times
         elif item.planned.kind is Kind.SHMEM:
-            shmem += moved - out
+            shmem += (moved - out) * times
         else:
-            files += moved - out
+            files += (moved - out) * times
     told = (
         (swapped, "in swap"),
         (files, "unmapped pages of files"),
@@ -146,10 +146,10 @@ def _of_swap(swaps: Collection[SwapKind]) -> Iterator[str]:
         yield "Which of these took the pages is not known."
 
 
-def _of_files(items: Sequence[RangeReport]) -> Iterator[str]:
-    known = [item for item in items if item.cache_delta_bytes is not None]
+def _of_files(sorts: Sequence[Alike]) -> Iterator[str]:
+    known = [alike for alike in sorts if alike.report.cache_delta_bytes is not None]
     unmapped = _unmapped(known)
-    unseen = _unmapped(items) - unmapped
+    unseen = _unmapped(sorts) - unmapped
     if unseen > 0:
         yield f"Whether {size(unseen)} of the files also left the page cache could not be seen."
     delta = _total(known, "cache_delta_bytes")
@@ -163,15 +163,15 @@ def _of_files(items: Sequence[RangeReport]) -> Iterator[str]:
         yield f"{size(unmapped)} of the files is still in the page cache: unmapped, not freed."
 
 
-def _unmapped(items: Iterable[RangeReport]) -> int:
-    return sum(max(0, (item.moved_bytes or 0) - (item.swapped_bytes or 0)) for item in items)
+def _unmapped(sorts: Iterable[Alike]) -> int:
+    return sum(max(0, (item.moved_bytes or 0) - (item.swapped_bytes or 0)) * times for item, times in sorts)
 
 
-def _of_shared_memory(items: Sequence[RangeReport]) -> Iterator[str]:
-    unmapped = sum(item.moved_bytes or 0 for item in items)
+def _of_shared_memory(sorts: Sequence[Alike]) -> Iterator[str]:
+    unmapped = _total(sorts, "moved_bytes")
     if not unmapped:
         return
-    delta = _cache_delta(items)
+    delta = _cache_delta(sorts)
     if delta is None:
         yield "Whether the shared memory went to swap or stays in RAM could not be seen."
         return
@@ -197,11 +197,11 @@ def _cold(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[str]:
 
 
 def _willneed(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[str]:
-    advised = [item for item in report.ranges if item.advised_bytes]
-    files = [item for item in advised if _is_file(item)]
+    advised = [alike for alike in report.sorts if alike.report.advised_bytes]
+    files = [alike for alike in advised if _is(alike, Kind.FILE)]
     if files:
-        known = [item for item in files if item.cache_delta_bytes is not None]
-        came = sum(max(0, item.cache_delta_bytes or 0) for item in known)
+        known = [alike for alike in files if alike.report.cache_delta_bytes is not None]
+        came = sum(max(0, item.cache_delta_bytes or 0) * times for item, times in known)
         if came > 0:
             yield f"{size(came)} of files came into the page cache."
         elif known:
@@ -209,7 +209,7 @@ def _willneed(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[st
         if len(known) < len(files):
             unseen = _total(files, "advised_bytes") - _total(known, "advised_bytes")
             yield f"What of {size(unseen)} of files came into the page cache could not be seen."
-    if any(_may_come_from_swap(item) for item in advised):
+    if any(_may_come_from_swap(item) for item, _ in advised):
         yield "What came from swap stands in the swap cache: only counters of the whole machine show it."
     yield "WILLNEED maps nothing, RSS does not rise by it: the first touch of each page takes a minor fault."
 
@@ -249,29 +249,27 @@ _TELLERS = {
 }
 
 
-def _is_file(item: RangeReport) -> bool:
-    return item.planned.kind is Kind.FILE
+def _is(alike: Alike, *kinds: Kind) -> bool:
+    return alike.report.planned.kind in kinds
 
 
-def _fell(items: Sequence[RangeReport]) -> bool:
-    return (_cache_delta(items) or 0) < 0
+def _fell(sorts: Sequence[Alike]) -> bool:
+    return (_cache_delta(sorts) or 0) < 0
 
 
-def _cache_delta(items: Sequence[RangeReport]) -> int | None:
+def _cache_delta(sorts: Sequence[Alike]) -> int | None:
     """Return by how much the page cache of these ranges changed; None if of one it is not known."""
-    deltas = [item.cache_delta_bytes for item in items if item.advised_bytes or item.moved_bytes]
-    known = [delta for delta in deltas if delta is not None]
-    return sum(known) if known and len(known) == len(deltas) else None
+    worked_on = [alike for alike in sorts if alike.report.advised_bytes or alike.report.moved_bytes]
+    if any(alike.report.cache_delta_bytes is None for alike in worked_on):
+        return None
+    return total_of(worked_on, "cache_delta_bytes")
 
 
-def _total(items: Iterable[RangeReport], name: str) -> int:
-    return sum(getattr(item, name) or 0 for item in items)
+def _total(sorts: Iterable[Alike], name: str) -> int:
+    return total_of(sorts, name) or 0
 
 
-def _rss_delta(items: Iterable[RangeReport]) -> int | None:
-    deltas = [
-        item.rss_after_bytes - item.rss_before_bytes
-        for item in items
-        if item.rss_after_bytes is not None and item.rss_before_bytes is not None
-    ]
-    return sum(deltas) if deltas else None
+def _rss_delta(item: RangeReport) -> int | None:
+    if item.rss_after_bytes is None or item.rss_before_bytes is None:
+        return None
+    return item.rss_after_bytes - item.rss_before_bytes

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from memtui.model.ranges import Range, RangeSet, inner_aligned, normalise
+from memtui.model.spans import Spans
 
 FILE = 1 << 2
 """Page of a file or of shared memory."""
@@ -22,6 +23,7 @@ ZERO = 1 << 5
 """The shared zero page: present, but not counted in RSS."""
 HUGE = 1 << 6
 """Mapped by a huge page table entry."""
+_IN_RSS = PRESENT | ZERO
 
 
 class Run(NamedTuple):
@@ -74,19 +76,23 @@ class SpanTally(NamedTuple):
 
 def tally_by_span(spans: Sequence[tuple[int, int]], runs: Iterable[RawRun]) -> SpanTally:
     """Add up runs by span (start, end), both ascending. A run may reach over several spans."""
-    rss = [0] * len(spans)
-    swap = [0] * len(spans)
+    columns = Spans.of(spans)
+    starts, ends, last = columns.starts, columns.ends, len(columns)
+    rss = [0] * last
+    swap = [0] * last
     at = 0
-    last = len(spans)
     for start, end, state in runs:
-        into = rss if state & (PRESENT | ZERO) == PRESENT else swap if state & SWAPPED else None
+        into = rss if state & _IN_RSS == PRESENT else swap if state & SWAPPED else None
         if into is None:
             continue
-        while at < last and spans[at][1] <= start:
+        while at < last and ends[at] <= start:
             at += 1
         here = at
-        while here < last and spans[here][0] < end:
-            span_start, span_end = spans[here]
+        while here < last and starts[here] < end:
+            span_start, span_end = starts[here], ends[here]
+            if span_start <= start and end <= span_end:
+                into[here] += end - start
+                break
             into[here] += min(end, span_end) - max(start, span_start)
             if span_end >= end:
                 break

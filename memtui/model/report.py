@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from memtui.model.advice import Advice
 from memtui.model.plan import Freeze, PlannedRange, TargetPlan
@@ -42,8 +44,7 @@ def outcome_of_refusal(reason: Reason) -> Outcome:
     return _OUTCOMES.get(reason, Outcome.REFUSED)
 
 
-@dataclass(slots=True)
-class RangeReport:
+class RangeReport(NamedTuple):
     """What came of one planned range; bytes, None where it could not be seen.
 
     ``advised_bytes`` is the kernel's word, ``moved_bytes`` what was seen: see TargetReport. Of what
@@ -81,6 +82,13 @@ class RangeReport:
         if advice is Advice.WILLNEED and self.cache_delta_bytes is not None:
             return max(0, self.cache_delta_bytes)
         return None
+
+
+class Alike(NamedTuple):
+    """A report that stands for ``times`` ranges: all but their names and addresses is equal."""
+
+    report: RangeReport
+    times: int
 
 
 @dataclass(slots=True)
@@ -175,6 +183,8 @@ class TargetReport:
     """
     pages_seen: bool = False
     """Whether it was seen which pages left RSS, and there are some."""
+    alike: Sequence[Alike] = field(default=(), repr=False, compare=False)
+    """The sorts of ``ranges``, each with how many there are: see :attr:`sorts`."""
 
     @property
     def requested_bytes(self) -> int:
@@ -182,14 +192,24 @@ class TargetReport:
         return self.planned.requested_bytes
 
     @property
+    def sorts(self) -> Sequence[Alike]:
+        """All ranges, those that are alike only once: what adds up is added up by these."""
+        return self.alike or [Alike(item, 1) for item in self.ranges]
+
+    @property
     def advised_bytes(self) -> int:
         """The kernel's word."""
-        return sum(item.advised_bytes for item in self.ranges)
+        return sum(item.advised_bytes * times for item, times in self.sorts)
 
     def total(self, name: str) -> int | None:
         """Return the sum of a field of the ranges over those that were looked at; None if none was."""
-        seen = [value for item in self.ranges if (value := getattr(item, name)) is not None]
-        return sum(seen) if seen else None
+        return total_of(self.sorts, name)
+
+
+def total_of(sorts: Iterable[Alike], name: str) -> int | None:
+    """Return the sum of a field over the ranges of which it is known; None if of none."""
+    seen = [value * times for item, times in sorts if (value := getattr(item, name)) is not None]
+    return sum(seen) if seen else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,18 +233,18 @@ _CERTAIN = frozenset({Outcome.DONE, Outcome.NO_EFFECT})
 def score_of(report: TargetReport, advice: Advice) -> Score:
     """Hold the forecast of a target against its effect."""
     forecast = effect = off_by = known = judged = wrong = 0
-    for item in report.ranges:
+    for item, times in report.sorts:
         expected, seen = item.planned.verdict.forecast_bytes, item.effect_bytes(advice)
         if expected is None:
             continue
         if seen is not None:
-            known += 1
-            forecast += expected
-            effect += seen
-            off_by += abs(seen - expected)
+            known += times
+            forecast += expected * times
+            effect += seen * times
+            off_by += abs(seen - expected) * times
         if item.outcome in _CERTAIN:
-            judged += 1
-            wrong += (expected > 0) != (item.outcome is Outcome.DONE)
+            judged += times
+            wrong += times * ((expected > 0) != (item.outcome is Outcome.DONE))
     if not known:
         return Score(None, None, None, judged, wrong)
     return Score(forecast, effect, off_by, judged, wrong)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from memtui.advise import recheck
-from memtui.advise.cutting import Piece
+from memtui.advise.pieces import Piece
 from memtui.advise.recheck import Recheck
 from memtui.host import Wanted
 from memtui.host.local import LocalHost

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 from memtui.advise import calls, secondpass
-from memtui.advise.cutting import Piece
 from memtui.advise.ledger import Ledger
+from memtui.advise.pieces import Piece, Pieces
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
@@ -557,7 +557,7 @@ def test_facts_2_each_errno_has_a_reason_and_a_step(
     try:
         result = calls.give(
             lambda elements, number: syscalls.process_madvise(fd, elements, number),
-            [Piece(start, start + size, 0)],
+            Pieces.of([Piece(start, start + size, 0)]),
             CATALOGUE[advice].number,
         )
     finally:

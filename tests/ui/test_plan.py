@@ -288,7 +288,7 @@ async def test_enter_on_a_result_shows_its_ranges_with_reason_and_errno(make_app
         await advise(app, pilot)
         result = app.main.results.newest
         assert result is not None
-        result.report.ranges[1].errno = "EAGAIN"
+        result.report.ranges[1] = result.report.ranges[1]._replace(errno="EAGAIN")
         await pilot.press("tab", "enter")
         await pilot.pause()
         text = screen_text(app)

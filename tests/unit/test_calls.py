@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.advise.calls import give
-from memtui.advise.cutting import Piece
+from memtui.advise.pieces import Piece, Pieces
 from memtui.model.ranges import PAGE_BYTES
 
 OF_ONE_ELEMENT = [errno.EINVAL, errno.ENOMEM, errno.EAGAIN, errno.EBUSY, errno.EBADF, errno.EIO]
@@ -68,7 +68,7 @@ def test_every_good_element_is_advised_once_and_every_bad_one_named(data: st.Dat
         piece.start: data.draw(st.sampled_from([*OF_ONE_ELEMENT, errno.EFAULT])) for piece in sorted(chosen)
     }
     kernel = Kernel(bad)
-    result = give(kernel, pieces, 20)
+    result = give(kernel, Pieces.of(pieces), 20)
     good = [piece for piece in pieces if piece.start not in bad]
     assert result.advised == good
     assert kernel.advised == [piece.start for piece in good]
@@ -87,7 +87,7 @@ def test_an_error_of_the_target_ends_it(data: st.DataObject, number: int, at_cal
     chosen = data.draw(st.sets(st.sampled_from(pieces)))
     bad = {piece.start: errno.EINVAL for piece in chosen}
     kernel = Kernel(bad, at_call, number)
-    result = give(kernel, pieces, 20)
+    result = give(kernel, Pieces.of(pieces), 20)
     assert kernel.advised == [piece.start for piece in result.advised]
     if kernel.calls < at_call:
         assert result.fatal is None
@@ -101,14 +101,14 @@ def test_an_error_of_the_target_ends_it(data: st.DataObject, number: int, at_cal
 def test_an_element_that_fails_only_once_is_advised() -> None:
     pieces = [Piece(at * PAGE_BYTES, (at + 1) * PAGE_BYTES, at) for at in range(1, 4)]
     answers = iter([PAGE_BYTES, 2 * PAGE_BYTES])
-    result = give(lambda _elements, _advice: next(answers), pieces, 20)
+    result = give(lambda _elements, _advice: next(answers), Pieces.of(pieces), 20)
     assert result.advised == pieces
     assert result.failed == []
 
 
 def test_a_kernel_that_walks_nothing_and_reports_no_error_is_no_endless_loop() -> None:
     pieces = [Piece(at * PAGE_BYTES, (at + 1) * PAGE_BYTES, at) for at in range(1, 4)]
-    result = give(lambda _elements, _advice: 0, pieces, 20)
+    result = give(lambda _elements, _advice: 0, Pieces.of(pieces), 20)
     assert result.advised == []
     assert [number for _, number in result.failed] == [errno.EIO] * 3
 
@@ -116,4 +116,4 @@ def test_a_kernel_that_walks_nothing_and_reports_no_error_is_no_endless_loop() -
 @pytest.mark.parametrize("walked", [1, PAGE_BYTES - 1])
 def test_half_an_element_does_not_count(walked: int) -> None:
     pieces = [Piece(PAGE_BYTES, 2 * PAGE_BYTES, 0)]
-    assert give(lambda _elements, _advice: walked, pieces, 20).advised == []
+    assert give(lambda _elements, _advice: walked, Pieces.of(pieces), 20).advised == []

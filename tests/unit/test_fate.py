@@ -160,8 +160,7 @@ def test_the_kind_of_a_swap_area(path: str, kind: SwapKind) -> None:
 
 
 def test_what_was_given_up_is_not_blamed_on_the_target_meanwhile() -> None:
-    item = moved(Kind.ANON, SIZE, SIZE // 4)
-    item.given_up_bytes = SIZE // 2
+    item = moved(Kind.ANON, SIZE, SIZE // 4)._replace(given_up_bytes=SIZE // 2)
     text = told_of(item)
     assert "64K left RSS: 16K in swap, 32K freed (MADV_FREE), 16K neither in RAM nor in swap" in text
     assert "32K were freed: their owner had given them up (MADV_FREE)." in text
@@ -170,8 +169,8 @@ def test_what_was_given_up_is_not_blamed_on_the_target_meanwhile() -> None:
 def test_huge_pages_that_went_come_back_as_small_ones() -> None:
     item = moved(Kind.ANON, SIZE, SIZE)
     assert "huge" not in told_of(item)
-    item.huge_moved_bytes = SIZE
-    assert "64K of it were huge pages; they come back as small ones." in told_of(item)
+    huge = item._replace(huge_moved_bytes=SIZE)
+    assert "64K of it were huge pages; they come back as small ones." in told_of(huge)
 
 
 def test_memory_that_the_target_itself_gave_back_is_not_in_swap() -> None:

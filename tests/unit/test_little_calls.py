@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.advise import cutting
-from memtui.advise.cutting import CALL_BYTES, Grain, Piece, calls_of
+from memtui.advise.cutting import CALL_BYTES, Grain, calls_of
+from memtui.advise.pieces import Piece, Pieces
 from memtui.model.advice import Advice
 from memtui.model.pages import PRESENT, RawRun
 
@@ -28,7 +29,7 @@ def test_the_calls_are_those_that_weighing_makes(lengths: list[tuple[int, int]],
         at = start + pages * PAGE
         pieces.append(Piece(start, at, owner))
         runs.append((start, min(at, start + 2 * PAGE), PRESENT))
-    found = list(calls_of(pieces, runs, GRAIN, call_bytes))
+    found = list(calls_of(Pieces.of(pieces), runs, GRAIN, call_bytes))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cutting, "_fits_one_call", lambda *_: False)
-        assert found == list(calls_of(pieces, runs, GRAIN, call_bytes))
+        assert found == list(calls_of(Pieces.of(pieces), runs, GRAIN, call_bytes))

@@ -9,14 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memtui.advise.cutting import Piece
-from memtui.advise.tally import Circumstances, RangeTally, add_seen, outcome_of, settle
+from memtui.advise.outcome import Circumstances, outcome_of, settle, settle_all
+from memtui.advise.pieces import Piece, Pieces
+from memtui.advise.tally import RangeTally, Tallies, add_seen
 from memtui.model.advice import Advice
+from memtui.model.fate import tell_range
 from memtui.model.pages import HUGE, PRESENT, SWAPPED, ZERO, RawRun
 from memtui.model.plan import PlannedRange
 from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.reasons import Reason
-from memtui.model.report import Outcome, RangeReport
+from memtui.model.report import Outcome, total_of
 from memtui.model.verdict import Verdict, WhyBytes, Will
 from memtui.model.vma import Kind, VmaIdentity
 
@@ -106,11 +108,30 @@ def test_no_effect_is_claimed_that_was_not_seen(tally: RangeTally, around: Circu
         assert report.reason is not None
 
 
+@given(st.lists(tallies, max_size=8), circumstances, st.lists(st.integers(0, 7), max_size=20))
+def test_what_is_alike_is_settled_once_and_told_of_all(
+    sorts: list[RangeTally], around: Circumstances, chosen: list[int]
+) -> None:
+    """Each range has the report that it would have alone, and the sorts add up to the same."""
+    each = [sorts[at % len(sorts)] for at in chosen] if sorts else []
+    columns = Tallies([tally.planned for tally in each])
+    for at, tally in enumerate(each):
+        columns.put(at, tally)
+    reports, alike = settle_all(columns, around)
+    alone = [settle(tally, around) for tally in each]
+    assert [item._replace(told="") for item in reports] == alone
+    assert [item.told for item in reports] == [tell_range(item, around.advice) for item in alone]
+    assert sum(times for _, times in alike) == len(each)
+    for name in ("advised_bytes", "moved_bytes", "rss_after_bytes", "swapped_bytes", "cache_delta_bytes"):
+        known = [getattr(item, name) for item in alone if getattr(item, name) is not None]
+        assert total_of(alike, name) == (sum(known) if known else None)
+    assert {item.outcome for item, _ in alike} == {item.outcome for item in alone}
+
+
 @given(st.lists(st.sampled_from(list(Outcome)), max_size=6), counts)
 def test_a_target_has_an_outcome_whatever_its_ranges_have(outcomes: list[Outcome], advised: int) -> None:
-    ranges = [RangeReport(planned(), outcome=outcome) for outcome in outcomes]
     for stopped in (None, Reason.CANCELLED, Reason.FREEZE_LOST, Reason.EXITED):
-        found = outcome_of(ranges, advised, stopped)
+        found = outcome_of(set(outcomes), advised, stopped)
         if found is Outcome.DONE:
             assert Outcome.DONE in outcomes
             assert set(outcomes) <= {Outcome.DONE, Outcome.UNVERIFIED, Outcome.NO_EFFECT}
@@ -261,11 +282,11 @@ def test_what_two_looks_saw_page_by_page(was: list[int], now: list[int], border:
         Piece(SIZE, SIZE + border * PAGE_BYTES, 0),
         Piece(SIZE + border * PAGE_BYTES, 2 * SIZE, 1),
     ]
-    found = [RangeTally(planned()), RangeTally(planned())]
-    add_seen(found, pieces, runs_of(was), runs_of(now), advice)
+    tallies = Tallies([planned(), planned()])
+    add_seen(tallies, Pieces.of(pieces), runs_of(was), runs_of(now), advice)
     for tally, before, after in (
-        (found[0], was[:border], now[:border]),
-        (found[1], was[border:], now[border:]),
+        (tallies.of(0), was[:border], now[:border]),
+        (tallies.of(1), was[border:], now[border:]),
     ):
         rss = [[bool(state & PRESENT and not state & ZERO) for state in look] for look in (before, after)]
         assert tally.seen

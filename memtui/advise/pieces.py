@@ -1,0 +1,88 @@
+"""The pieces of a plan that calls are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import starmap
+from typing import NamedTuple, overload
+
+from memtui.model.spans import Spans
+
+
+class Piece(NamedTuple):
+    """A stretch of the planned range number ``owner``."""
+
+    start: int
+    end: int
+    owner: int
+
+
+class Pieces(Sequence[Piece]):
+    """Ascending pieces, kept as columns: there may be tens of thousands, and most are never looked at alone.
+
+    Equal to any sequence of the same pieces. The columns are not to be changed.
+    """
+
+    __slots__ = ("ends", "owners", "starts")
+
+    def __init__(
+        self, starts: Sequence[int] = (), ends: Sequence[int] = (), owners: Sequence[int] = ()
+    ) -> None:
+        self.starts = starts
+        self.ends = ends
+        self.owners = owners
+
+    @staticmethod
+    def of(pieces: Iterable[Piece]) -> Pieces:
+        """Return pieces as columns; columns as they are."""
+        if isinstance(pieces, Pieces):
+            return pieces
+        found = list(pieces)
+        return Pieces(
+            [piece.start for piece in found],
+            [piece.end for piece in found],
+            [piece.owner for piece in found],
+        )
+
+    @staticmethod
+    def joined(parts: Sequence[Pieces]) -> Pieces:
+        """Return what stands in several, one after the other."""
+        if len(parts) == 1:
+            return parts[0]
+        return Pieces(
+            [start for part in parts for start in part.starts],
+            [end for part in parts for end in part.ends],
+            [owner for part in parts for owner in part.owners],
+        )
+
+    @property
+    def spans(self) -> Spans:
+        """The addresses alone."""
+        return Spans(self.starts, self.ends)
+
+    @property
+    def size_bytes(self) -> int:
+        """The sum of the sizes."""
+        return self.spans.size_bytes
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __iter__(self) -> Iterator[Piece]:
+        return starmap(Piece, zip(self.starts, self.ends, self.owners, strict=True))
+
+    @overload
+    def __getitem__(self, index: int) -> Piece: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Pieces: ...
+
+    def __getitem__(self, index: int | slice) -> Piece | Pieces:
+        if isinstance(index, slice):
+            return Pieces(self.starts[index], self.ends[index], self.owners[index])
+        return Piece(self.starts[index], self.ends[index], self.owners[index])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
