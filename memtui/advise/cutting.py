@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import sub
 
 from memtui.advise.pieces import Piece, Pieces
 from memtui.model.advice import Advice
@@ -41,7 +42,7 @@ def calls_of(
 
     ``call_bytes`` is how much populated memory a call may work on, huge pages apart: those stay whole.
     """
-    if _fits_one_call(pieces, runs, grain, call_bytes):
+    if _is_only_many(pieces, runs, grain, call_bytes):
         yield from (pieces[at : at + CALL_ELEMENTS] for at in range(0, len(pieces), CALL_ELEMENTS))
         return
     meter = _Meter(runs, grain.advice)
@@ -60,13 +61,14 @@ def calls_of(
         yield Pieces.of(call)
 
 
-def _fits_one_call(pieces: Pieces, runs: Sequence[RawRun], grain: Grain, call_bytes: int) -> bool:
+def _is_only_many(pieces: Pieces, runs: Sequence[RawRun], grain: Grain, call_bytes: int) -> bool:
     """Whether only the number of elements makes several calls: then there is nothing to weigh."""
     if grain.advice in (Advice.COLLAPSE, Advice.WILLNEED) or not pieces:
         return False
-    if pieces.size_bytes > CALL_SPAN_BYTES:
-        return False
-    return populated_bytes(runs) <= call_bytes
+    if max(map(sub, pieces.ends, pieces.starts)) * CALL_ELEMENTS <= call_bytes:
+        # However full they are.
+        return True
+    return pieces.size_bytes <= CALL_SPAN_BYTES and populated_bytes(runs) <= call_bytes
 
 
 def populated_bytes(runs: Sequence[RawRun]) -> int:

@@ -6,15 +6,18 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import le
 from typing import NamedTuple
 
 from memtui.model.advice import Advice
+from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
 from memtui.model.plan import Mark, PlannedRange
 from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.reasons import Reason
 from memtui.model.select import Filter
+from memtui.model.spans import Spans
 from memtui.model.verdict import LEAST_TASK_LIMIT, MachineFacts, Verdict, WhyBytes, Will
-from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaIdentity
+from memtui.model.vma import AddressSpace, Kind, MappedVma, Vma, VmaDetails, VmaIdentity, kind_with
 
 Judge = Callable[[MappedVma, Advice], Verdict]
 """The verdict for one VMA, from what a look at the map tells."""
@@ -26,12 +29,37 @@ Measure = Callable[[Range], "tuple[int, int] | None"]
 """RSS and swap of a part of a VMA, in bytes; None where it cannot be read."""
 
 
-class Part(NamedTuple):
-    """A VMA, or a part of one made to look like a VMA, and the VMA that it belongs to."""
+LookedUp = PageFacts | HugeFacts | CacheFacts | None
+"""What a closer look at a part told, each for the advices it serves; None where there was none."""
 
-    row: MappedVma
+
+class Part(NamedTuple):
+    """What of a VMA is meant: all of it, or a part. ``kind`` is with what smaps adds to it.
+
+    ``details`` are of all of it. ``row`` is the VMA with what is known of it, or a part of it made to look
+    like a VMA; of tens of thousands that are alike it is made for the first one only, and so is ``None``
+    until :meth:`seen` asks for it.
+    """
+
     whole: Vma
     range: Range
+    kind: Kind
+    details: VmaDetails | None
+    row: MappedVma | None
+    space: AddressSpace
+    number: int
+
+    @staticmethod
+    def of(space: AddressSpace, index: int) -> Part:
+        """Return a whole VMA of a space."""
+        vma = space.vmas[index]
+        details = space.details.get(vma.start)
+        return Part(vma, vma.range, kind_with(vma, details), details, None, space, index)
+
+    @property
+    def seen(self) -> MappedVma:
+        """What is known of it."""
+        return self.space.row(self.number) if self.row is None else self.row
 
 
 class SwapPurse:
@@ -68,63 +96,87 @@ class SwapPurse:
 
 def choose_rows(space: AddressSpace, advice: Advice, judge: Judge, select: Filter | None) -> list[Part]:
     """Choose whole VMAs: those that ``select`` takes, or else all that the kernel will not refuse."""
-    return [
-        Part(row, row.vma, row.vma.range)
-        for row in space.rows()
-        if (
-            not judge(row, advice).refused if select is None else select.matches_vma(row, partial(judge, row))
-        )
-    ]
+    chosen = []
+    for index, row in enumerate(space.rows()):
+        if not judge(row, advice).refused if select is None else select.matches_vma(row, partial(judge, row)):
+            chosen.append(Part(row.vma, row.vma.range, row.kind, row.details, row, space, index))
+    return chosen
 
 
 def choose_marks(space: AddressSpace, marks: Sequence[Mark], measure: Measure) -> list[Part | PlannedRange]:
     """Choose marked ranges: each cut to the VMAs that stand there now; the rest has its reason."""
     chosen: list[Part | PlannedRange] = []
-    vmas = space.vmas
+    vmas, details_of = space.vmas, space.details.get
     index, last = 0, len(space.vmas)
     for wanted, identity in _disjoint(marks):
-        at, end = wanted.start, wanted.end
-        if index < last and vmas[index].end <= at:
-            index = bisect_right(vmas, at, lo=index, key=lambda vma: vma.end)
-        while index < last and (vma := vmas[index]).start < end:
-            if vma.start == at and vma.end == end and (identity is None or identity == vma.identity):
-                whole = wanted if at == wanted.start else vma.range
-                chosen.append(Part(space.row(index), vma, whole))
-                at, index = end, index + 1
-                break
-            if vma.start > at:
-                chosen.append(_missing(Range(at, vma.start), identity))
-                at = vma.start
-            upto = min(end, vma.end)
-            chosen.append(_marked(space.row(index), Range(at, upto), identity, measure))
-            at = upto
-            if vma.end > end:
-                break
+        vma = vmas[index] if index < last else None
+        if (
+            vma is not None
+            and vma.start == wanted.start
+            and vma.end == wanted.end
+            and (identity is None or identity == vma.identity)
+        ):
+            # Nearly every mark is a whole VMA, and the next one.
+            details = details_of(vma.start)
+            chosen.append(Part(vma, wanted, kind_with(vma, details), details, None, space, index))
             index += 1
-        if at < end:
-            chosen.append(_missing(Range(at, end), identity))
+        else:
+            index = _cut_to_vmas(space, index, wanted, identity, measure, chosen)
     return chosen
 
 
+def _cut_to_vmas(
+    space: AddressSpace,
+    index: int,
+    wanted: Range,
+    identity: VmaIdentity | None,
+    measure: Measure,
+    chosen: list[Part | PlannedRange],
+) -> int:
+    """Append what of a mark stands there, from VMA ``index`` on; return where the next may begin."""
+    vmas, last = space.vmas, len(space.vmas)
+    at, end = wanted.start, wanted.end
+    index = bisect_right(vmas, at, lo=index, key=lambda vma: vma.end)
+    while index < last and (vma := vmas[index]).start < end:
+        if vma.start > at:
+            chosen.append(_missing(Range(at, vma.start), identity))
+            at = vma.start
+        upto = min(end, vma.end)
+        chosen.append(_marked(Part.of(space, index), Range(at, upto), identity, measure))
+        at = upto
+        if vma.end > end:
+            break
+        index += 1
+    if at < end:
+        chosen.append(_missing(Range(at, end), identity))
+    return index
+
+
 def forecast(
-    rows: Sequence[MappedVma],
     parts: Sequence[Part],
+    looked_up: Sequence[LookedUp],
     assess: Assess,
     purse: SwapPurse,
     groups: Mapping[str, int] | None = None,
 ) -> list[PlannedRange]:
-    """Say of each row, ascending, what will come of it, and spend the swap that it takes.
+    """Say of each part, ascending, what will come of it, and spend the swap that it takes.
 
-    ``rows`` are those of ``parts`` with what was looked up in them.
+    ``looked_up`` is what was looked up for each.
     """
     found = []
     alike: dict[object, Verdict] = {}
     facts = purse.facts(groups)
-    for row, (_, whole, part) in zip(rows, parts, strict=True):
-        key = _alike(row)
+    for part, more in zip(parts, looked_up, strict=True):
+        whole, span, kind, details, row, space, _number = part
+        key = None
+        if row is None and type(more) is PageFacts and not whole.inode and span.end <= LEAST_TASK_LIMIT:
+            # Of private memory without a file the verdict follows from these, beside the advice and the
+            # machine: it is no matter of rights. Values are told by which they are: those that are alike
+            # are the same, and this must cost less than a verdict.
+            key = kind, whole.perms, span.end - span.start, id(more), id(details)
         verdict = None if key is None else alike.get(key)
         if verdict is None:
-            verdict = assess(row, facts)
+            verdict = assess(_with(part.seen, more), facts)
             if key is not None:
                 alike[key] = verdict
         if verdict.swap_bytes:
@@ -132,26 +184,30 @@ def forecast(
             # With less swap free the next one may fare differently.
             facts = purse.facts(groups)
             alike.clear()
-        found.append(PlannedRange(part, row.label or whole.name, whole.identity, row.kind, verdict))
+        name = space.labels.get(whole.start) or whole.name if space.labels else whole.name
+        found.append(PlannedRange(span, name, whole.identity, kind, verdict))
     return found
 
 
-def _alike(row: MappedVma) -> object:
-    """Return what the verdict of a row follows from, beside the advice and the machine; None if from more.
-
-    Private memory without a file is no matter of rights, and its pages were looked at. Values are
-    told by which they are: alike rows share them, and this must cost less than a verdict.
-    """
-    vma = row.vma
-    if row.pages is None or vma.inode or vma.end > LEAST_TASK_LIMIT:
-        return None
-    return vma.kind, vma.perms, vma.end - vma.start, id(row.pages), id(row.details)
+def _with(row: MappedVma, more: LookedUp) -> MappedVma:
+    if isinstance(more, PageFacts):
+        return row._replace(pages=more)
+    if isinstance(more, HugeFacts):
+        return row._replace(blocks=more)
+    return row if more is None else row._replace(cache=more)
 
 
 def _disjoint(marks: Sequence[Mark]) -> Iterator[tuple[Range, VmaIdentity | None]]:
-    """Yield the marks ascending, each address once."""
+    """Return the marks ascending, each address once."""
+    spans = Spans.across([mark.range for mark in marks])
+    if all(map(le, spans.ends, spans.starts[1:])):
+        return ((mark.range, mark.identity) for mark in marks)
+    return _made_disjoint(sorted(marks, key=lambda mark: (mark.range.start, mark.range.end)))
+
+
+def _made_disjoint(marks: Sequence[Mark]) -> Iterator[tuple[Range, VmaIdentity | None]]:
     at = 0
-    for mark in sorted(marks, key=lambda mark: (mark.range.start, mark.range.end)):
+    for mark in marks:
         wanted = mark.range
         if wanted.start >= at:
             yield wanted, mark.identity
@@ -167,16 +223,14 @@ def _missing(part: Range, identity: VmaIdentity | None) -> PlannedRange:
     return PlannedRange(part, identity.name if identity else "", None, None, verdict)
 
 
-def _marked(
-    row: MappedVma, part: Range, identity: VmaIdentity | None, measure: Measure
-) -> Part | PlannedRange:
-    if identity is not None and identity != row.vma.identity:
-        verdict = Verdict(Will.NO, 0, (WhyBytes(Reason.CHANGED, part.size_bytes),))
-        return PlannedRange(part, identity.name, None, None, verdict)
-    vma = row.vma
-    if part.start != vma.start or part.end != vma.end:
-        row = _part_of(row, part, measure)
-    return Part(row, vma, part)
+def _marked(part: Part, wanted: Range, identity: VmaIdentity | None, measure: Measure) -> Part | PlannedRange:
+    vma = part.whole
+    if identity is not None and identity != vma.identity:
+        verdict = Verdict(Will.NO, 0, (WhyBytes(Reason.CHANGED, wanted.size_bytes),))
+        return PlannedRange(wanted, identity.name, None, None, verdict)
+    if wanted.start == vma.start and wanted.end == vma.end:
+        return part
+    return part._replace(range=wanted, row=_part_of(part.seen, wanted, measure))
 
 
 def _part_of(row: MappedVma, part: Range, measure: Measure) -> MappedVma:

@@ -60,22 +60,32 @@ def settle_all(tallies: Tallies, about: Circumstances) -> tuple[list[RangeReport
 
     Tens of thousands of ranges are of a few sorts: what is alike is settled once.
     """
-    known: dict[Hashable, RangeReport] = {}
-    times: dict[Hashable, int] = {}
+    known: dict[Hashable, _Sort] = {}
     was, now = about.referenced_before.get, about.referenced_after.get
+    make = RangeReport._make
     reports = []
     for at, (planned, sums) in enumerate(zip(tallies.planned, tallies.rows(), strict=True)):
-        start, end = planned.range.start, planned.range.end
-        verdict, kind, identity = planned.verdict, planned.kind, planned.identity
-        key = (sums, end - start, id(verdict), kind, identity is None, was(start), now(start))
-        alike = known.get(key)
-        if alike is None:
-            alike = settle(tallies.of(at), about)
-            alike = known[key] = alike._replace(told=tell_range(alike, about.advice))
-            times[key] = 0
-        times[key] += 1
-        reports.append(RangeReport(planned, *alike[1:]))
-    return reports, [Alike(report, times[key]) for key, report in known.items()]
+        span, _name, identity, kind, verdict = planned
+        start = span.start
+        key = (sums, span.end - start, id(verdict), kind, identity is None, was(start), now(start))
+        sort = known.get(key)
+        if sort is None:
+            report = settle(tallies.of(at), about)
+            sort = known[key] = _Sort(report._replace(told=tell_range(report, about.advice)))
+        sort.times += 1
+        reports.append(make((planned, *sort.rest)))
+    return reports, [Alike(sort.report, sort.times) for sort in known.values()]
+
+
+class _Sort:
+    """A report of ranges that are alike; ``rest`` is all of it but which range it is of."""
+
+    __slots__ = ("report", "rest", "times")
+
+    def __init__(self, report: RangeReport) -> None:
+        self.report = report
+        self.rest = report[1:]
+        self.times = 0
 
 
 def settle(tally: RangeTally, about: Circumstances) -> RangeReport:

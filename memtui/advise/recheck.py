@@ -47,6 +47,7 @@ class Recheck:
         self._layout = layout
         self._sure: bytes | None = None
         self._text_s: float | None = None
+        self._last: tuple[float, bytes] = (0.0, b"")
         self._rehearsed: tuple[bytes, Sequence[Piece], Checked] | None = None
         self._query: MapQuery | None = MapQuery(handle.maps_fd)
         try:
@@ -80,15 +81,22 @@ class Recheck:
         assert self._text_s is not None
         return self._text_s < pieces * _QUERY_S
 
-    def check_by_text(self, pieces: Sequence[Piece], identities: Sequence[VmaIdentity | None]) -> Checked:
+    def check_by_text(
+        self, pieces: Sequence[Piece], identities: Sequence[VmaIdentity | None], *, anew: bool
+    ) -> Checked:
         """Do what :meth:`check` does by the text of the map, where that is quicker for many pieces.
+
+        What was read no longer ago than reading takes is as good as new, since a text is that old when it
+        has been read to its end. With ``anew`` it is read all the same.
 
         Raises:
             MemtuiError: if the process has exited or exec'ed.
         """
         if not self.text_is_quicker(len(pieces)):
             return self.check(pieces, identities)
-        text = self._read_text()
+        read_at, text = self._last
+        if anew or self._text_s is None or time.monotonic() - read_at > self._text_s:
+            text = self._read_text()
         if text is self._sure:
             return Checked(standing=pieces)
         if self._sure is None and self._layout and digest_of(text) == self._layout:
@@ -99,9 +107,10 @@ class Recheck:
     def _read_text(self) -> bytes:
         began = time.monotonic()
         text = self._handle.read_maps(self._sure or b"")
-        took = time.monotonic() - began
+        ended = time.monotonic()
         # What disturbed one reading need not disturb the next.
-        self._text_s = took if self._text_s is None else min(self._text_s, took)
+        self._text_s = min(ended - began, self._text_s or ended - began)
+        self._last = ended, text
         return text
 
     def check(self, pieces: Sequence[Piece], identities: Sequence[VmaIdentity | None]) -> Checked:

@@ -6,17 +6,20 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 
-from memtui.advise.forecast import Part
+from memtui.advise.forecast import LookedUp, Part
 from memtui.linux.filecache import cache_facts
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagefacts import PageSurvey
 from memtui.linux.pagemap import Source
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
-from memtui.model.pages import PageFacts, huge_facts
+from memtui.model.pages import CacheFacts, HugeFacts, PageFacts, huge_facts
 from memtui.model.ranges import inner_aligned
 from memtui.model.reasons import Reason
-from memtui.model.vma import CACHED_KINDS, Kind, MappedVma, Vma, VmaDetails
+from memtui.model.spans import Spans
+from memtui.model.vma import CACHED_KINDS, Kind
+
+_NOT_LOOKED_INTO = (Kind.VSYSCALL, Kind.HUGETLB)
 
 
 class Study:
@@ -40,45 +43,45 @@ class Study:
         self._huge_page_bytes = huge_page_bytes
         self._cancelled = cancelled
 
-    def rows(self, parts: Sequence[Part], advice: Advice) -> list[MappedVma]:
-        """Return the rows of ascending parts with what was looked up in them."""
+    def of(self, parts: Sequence[Part], advice: Advice) -> Sequence[LookedUp]:
+        """Return what was looked up for each of ascending parts."""
         self._look_up()
         if advice is Advice.WILLNEED:
-            return [self._with_cache(part) for part in parts]
+            return [self._cache(part) for part in parts]
         with PageSurvey(self._handle, self._huge_page_bytes, self._source) as survey:
             if advice is Advice.COLLAPSE:
-                return [self._with_blocks(survey, part.row) for part in parts]
-            return self._with_pages(survey, [part.row for part in parts])
+                return [self._blocks(survey, part) for part in parts]
+            return self._pages(survey, parts)
 
     def _look_up(self) -> None:
         if self._cancelled is not None and self._cancelled.is_set():
             raise MemtuiError(Reason.CANCELLED, "", "the plan was cancelled")
 
-    def _with_cache(self, part: Part) -> MappedVma:
+    def _cache(self, part: Part) -> CacheFacts | None:
         self._look_up()
-        if part.row.kind is not Kind.FILE:
-            return part.row
-        return part.row._replace(cache=cache_facts(self._handle.pid, part.row.vma, part.whole))
+        if part.kind is not Kind.FILE:
+            return None
+        return cache_facts(self._handle.pid, part.seen.vma, part.whole)
 
-    def _with_blocks(self, survey: PageSurvey, row: MappedVma) -> MappedVma:
+    def _blocks(self, survey: PageSurvey, part: Part) -> HugeFacts | None:
         size = self._huge_page_bytes
-        inner = None if size is None else inner_aligned(row.vma.range, size)
-        if size is None or inner is None or row.kind in (Kind.VSYSCALL, Kind.HUGETLB):
-            return row
+        inner = None if size is None else inner_aligned(part.range, size)
+        if size is None or inner is None or part.kind in _NOT_LOOKED_INTO:
+            return None
         found = []
         runs = survey.runs((inner,)) if survey.sees_zero_and_huge else None
         if runs is None:
-            return row
+            return None
         for run in runs:
             self._look_up()
             found.append(run)
-        return row._replace(blocks=huge_facts(inner, found, size, of_file=row.kind in CACHED_KINDS))
+        return huge_facts(inner, found, size, of_file=part.kind in CACHED_KINDS)
 
-    def _with_pages(self, survey: PageSurvey, rows: Sequence[MappedVma]) -> list[MappedVma]:
-        usable = [row for row in rows if row.kind not in (Kind.VSYSCALL, Kind.HUGETLB)]
-        steps = survey.facts([row.vma for row in usable])
+    def _pages(self, survey: PageSurvey, parts: Sequence[Part]) -> Sequence[PageFacts | None]:
+        usable = [part for part in parts if part.kind not in _NOT_LOOKED_INTO]
+        steps = survey.facts(Spans.across([part.range for part in usable]))
         if steps is None:
-            return list(rows)
+            return [None] * len(parts)
         facts: list[PageFacts] = []
         for step in steps:
             if step is None:
@@ -86,28 +89,26 @@ class Study:
             else:
                 facts.append(step)
         sees_zero = survey.sees_zero_and_huge
-        looked_at = [
-            MappedVma(vma, rss, swap, details, label, self._corrected(vma, details, pages, sees_zero))
-            for (vma, rss, swap, details, label, *_), pages in zip(usable, facts, strict=True)
-        ]
-        if len(usable) == len(rows):
-            return looked_at
-        found = {row.vma.start: row for row in looked_at}
-        return [found.get(row.vma.start, row) for row in rows]
+        if not sees_zero or any(part.details is not None and part.details.huge_bytes for part in usable):
+            facts = [
+                self._corrected(part, pages, sees_zero) for part, pages in zip(usable, facts, strict=True)
+            ]
+        if len(usable) == len(parts):
+            return facts
+        found = iter(facts)
+        return [None if part.kind in _NOT_LOOKED_INTO else next(found) for part in parts]
 
-    def _corrected(
-        self, vma: Vma, details: VmaDetails | None, pages: PageFacts, sees_zero: bool
-    ) -> PageFacts:
+    def _corrected(self, part: Part, pages: PageFacts, sees_zero: bool) -> PageFacts:
         """Mend by smaps, which is of whole VMAs, what the page table does not tell.
 
         Of a huge page that is mapped as one it tells but the state of its first page; where smaps saw
         more shared pages, they lie in such, which stay whole. Without PAGEMAP_SCAN the zero page looks
         like a page that others map; smaps' Rss leaves it out.
         """
-        size = self._huge_page_bytes
+        size, details = self._huge_page_bytes, part.details
         if details is None or (sees_zero and not details.huge_bytes):
             return pages
-        if details.size_bytes != vma.size_bytes:
+        if details.size_bytes != part.range.size_bytes:
             return pages
         if not sees_zero:
             zero = min(max(0, pages.resident_bytes - details.rss_bytes), pages.shared_bytes)

@@ -136,10 +136,9 @@ class Survey:
         """Where the page table may not be read or does not tell, smaps shows what became of whole VMAs."""
         if not self.details_after:
             return
-        seen = frozenset(tallies.where("seen"))
-        for index, planned in enumerate(self._planned.ranges):
-            if index in seen and planned.kind is not Kind.SHMEM:
-                continue
+        seen, ranges = frozenset(tallies.where("seen")), self._planned.ranges
+        for index in [at for at, item in enumerate(ranges) if item.kind is Kind.SHMEM or at not in seen]:
+            planned = ranges[index]
             start = planned.range.start
             was, now = self.details_before.get(start), self.details_after.get(start)
             tally = tallies.of(index)
@@ -173,7 +172,7 @@ class Survey:
         return Effect(
             rss_delta_bytes=_sum_delta(sorts, "rss"),
             swap_delta_bytes=_sum_delta(sorts, "swap"),
-            referenced_delta_bytes=self._referenced_delta(ranges),
+            referenced_delta_bytes=self._referenced_delta(ranges, sorts),
             mem_free_delta_bytes=_delta(was.free_bytes, now.free_bytes),
             swap_cached_delta_bytes=_delta(was.swap_cached_bytes, now.swap_cached_bytes),
             swapped_in_bytes=self._swapped_in(),
@@ -184,9 +183,12 @@ class Survey:
     def _swapped_in(self) -> int | None:
         return _delta(self._memory_before.swapped_in_bytes, self._memory_after.swapped_in_bytes)
 
-    def _referenced_delta(self, ranges: Sequence[RangeReport]) -> int | None:
+    def _referenced_delta(self, ranges: Sequence[RangeReport], sorts: Sequence[Alike]) -> int | None:
         if self._advice is not Advice.COLD or not self.details_after:
             return None
+        if all(item.referenced_delta_bytes is not None for item, _ in sorts if item.advised_bytes):
+            return total_of(sorts, "referenced_delta_bytes")
+        # Of a part of a VMA nothing is known but what became of the whole, which counts once.
         whole = self.details_before.keys()
         advised = {item.planned.range.start for item in ranges if item.advised_bytes}
         touched = advised & whole

@@ -167,10 +167,9 @@ class LocalTarget:
         else:
             chosen = choose_marks(space, marks, self.measure)
         parts = [item for item in chosen if isinstance(item, Part)]
-        rows = Study(self.handle, machine.huge_page_bytes(), cancelled).rows(parts, advice)
         ranges = forecast(
-            rows,
             parts,
+            Study(self.handle, machine.huge_page_bytes(), cancelled).of(parts, advice),
             lambda row, facts: judge(row, advice, facts, self._rights.may_write),
             purse,
             swap_rooms(self.process.pid) if advice is Advice.PAGEOUT else None,
@@ -179,8 +178,9 @@ class LocalTarget:
             # What only the closer look found the kernel to refuse.
             ranges = [item for item in ranges if not item.verdict.refused]
         missing = [item for item in chosen if isinstance(item, PlannedRange)]
-        found = tuple(sorted((*ranges, *missing), key=lambda item: item.range.start))
-        return Forecast(found, space.vmas.digest if isinstance(space.vmas, MapTable) else b"")
+        if missing:
+            ranges = sorted((*ranges, *missing), key=lambda item: item.range.start)
+        return Forecast(tuple(ranges), space.vmas.digest if isinstance(space.vmas, MapTable) else b"")
 
     def measure(self, part: Range) -> tuple[int, int] | None:
         """Return RSS and swap of a part of a VMA, in bytes; None where pagemap may not be read.

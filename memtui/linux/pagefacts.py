@@ -13,6 +13,7 @@ import os
 import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from operator import sub
 from types import TracebackType
 
 from memtui.linux import folios
@@ -21,7 +22,7 @@ from memtui.linux.pagemap import PageReader, Source
 from memtui.linux.procfs import error_of
 from memtui.model.pages import HUGE, ZERO, PageFacts, RawRun
 from memtui.model.ranges import PAGE_BYTES
-from memtui.model.spans import Span
+from memtui.model.spans import Span, Spans
 
 _ENTRY_BYTES = 8
 _STRETCH_BYTES = 256 << 20
@@ -74,17 +75,35 @@ class Stretch:
         return (start - self.start) // PAGE_BYTES, (end - self.start) // PAGE_BYTES
 
 
+def _neighbours(looks: Iterator[list[RawRun]]) -> Iterator[tuple[list[RawRun], bool]]:
+    """Yield runs with no wide gap between them, and whether they lie in one window; else each on its own."""
+    for look in looks:
+        if not look:
+            continue
+        first = 0
+        ends = [end for _start, end, _state in look]
+        gaps = map(sub, [start for start, _end, _state in look[1:]], ends)
+        wide = [at for at, gap in enumerate(gaps, 1) if gap > _GAP_BYTES]
+        for behind in (*wide, len(look)):
+            group = look[first:behind] if first or behind < len(look) else look
+            first = behind
+            if group[0][0] // _STRETCH_BYTES == (group[-1][1] - 1) // _STRETCH_BYTES:
+                yield group, True
+            else:
+                yield from (([run], False) for run in group)
+
+
 class _Borders:
     """Where spans begin and end, sorted when it is first asked for: most plans have no file to ask of."""
 
-    def __init__(self, spans: Sequence[Span]) -> None:
+    def __init__(self, spans: Spans) -> None:
         self._spans = spans
         self._sorted: list[int] | None = None
 
     def between(self, start: int, end: int) -> list[int]:
         """Return the borders from ``start`` to ``end``, both included."""
         if self._sorted is None:
-            self._sorted = sorted({edge for span in self._spans for edge in (span.start, span.end)})
+            self._sorted = sorted({*self._spans.starts, *self._spans.ends})
         return self._sorted[bisect_left(self._sorted, start) : bisect_right(self._sorted, end)]
 
 
@@ -128,7 +147,7 @@ class PageSurvey:
         """Return the runs of populated pages in ascending spans, one by one, and perhaps some between."""
         return self._reader.each_run(spans)
 
-    def facts(self, spans: Sequence[Span]) -> Iterator[PageFacts | None] | None:
+    def facts(self, spans: Spans) -> Iterator[PageFacts | None] | None:
         """Yield the facts of ascending spans; None before those is only a chance to be interrupted.
 
         None where pagemap may not be read.
@@ -136,31 +155,31 @@ class PageSurvey:
         Raises:
             MemtuiError: at any step, if the process has gone.
         """
-        runs = self._reader.each_run(spans)
-        return None if runs is None else self._facts(spans, runs)
+        looks = self._reader.each_look(spans)
+        return None if looks is None else self._facts(spans, looks)
 
-    def _facts(self, spans: Sequence[Span], runs: Iterator[RawRun]) -> Iterator[PageFacts | None]:
+    def _facts(self, spans: Spans, looks: Iterator[list[RawRun]]) -> Iterator[PageFacts | None]:
+        starts, ends = spans.starts, spans.ends
         at, last = 0, len(spans)
         counts = [0] * 7
         begun = False
         none = self._page_facts(counts)
-        page, small = PAGE_BYTES, self._small
-        for stretch in self._stretches(runs, _Borders(spans)):
+        page, small = PAGE_BYTES, self._small.get
+        for stretch in self._stretches(looks, _Borders(spans)):
             low, high, classes = stretch.start, stretch.end, bytes(stretch.classes)
-            while at < last and spans[at].end <= low:
+            while at < last and ends[at] <= low:
                 yield self._page_facts(counts) if begun else none
                 at, counts, begun = at + 1, [0] * 7, False
             while at < last:
-                span = spans[at]
-                start, end = span.start, span.end
+                start, end = starts[at], ends[at]
                 if start >= high:
                     break
                 if not begun and low <= start and end <= high and end - start <= _SMALL_BYTES:
                     part = classes[(start - low) // page : (end - low) // page]
-                    yield small.get(part) or self._small_facts(part)
+                    yield small(part) or self._small_facts(part)
                     at += 1
                     continue
-                _count(stretch, span, counts)
+                _count(stretch, start, end, counts)
                 if end > high:
                     begun = True
                     break
@@ -184,16 +203,13 @@ class PageSurvey:
         known = self._folios is not None
         return PageFacts(own_anonymous, own_file, shared, swapped, stuck, zero, known)
 
-    def _stretches(self, runs: Iterator[RawRun], borders: _Borders) -> Iterator[Stretch]:
+    def _stretches(self, looks: Iterator[list[RawRun]], borders: _Borders) -> Iterator[Stretch]:
         """Read the entries of runs, neighbours together: a read costs more than a few empty entries."""
         parts: list[RawRun] = []
         lead = trail = number = 0
-        for start, end, state in runs:
-            if parts and start - parts[-1][1] <= _GAP_BYTES and (end - 1) // _STRETCH_BYTES == number:
-                parts.append((start, end, state))
-                trail = 0
-                continue
+        for group, inside in _neighbours(looks):
             # Cut where a page table ends too: see Folios.stuck().
+            start, end = group[0][0], group[-1][1]
             for window in range(start // _STRETCH_BYTES, -(-end // _STRETCH_BYTES)):
                 at, stop = max(start, window * _STRETCH_BYTES), min(end, (window + 1) * _STRETCH_BYTES)
                 if parts and (at - parts[-1][1] > _GAP_BYTES or window != number):
@@ -201,7 +217,7 @@ class PageSurvey:
                     parts = []
                 if not parts:
                     lead, number = min(_MARGIN_BYTES, at - start), window
-                parts.append((at, stop, state))
+                parts.extend(group if inside else [(at, stop, group[0][2])])
                 trail = min(_MARGIN_BYTES, end - stop)
         if parts:
             yield self._stretch(parts, borders, lead, trail)
@@ -211,7 +227,8 @@ class PageSurvey:
         start, end = parts[0][0], parts[-1][1]
         data = self._read(start - lead, (end - start + lead + trail) // PAGE_BYTES)
         wide = Stretch(start - lead, bytearray(data[_TOP::_ENTRY_BYTES].translate(_CLASSES)))
-        for run_start, run_end, state in parts:
+        special = [part for part in parts if part[2] & (ZERO | HUGE)]
+        for run_start, run_end, state in special:
             if state & ZERO:
                 # Only PAGEMAP_SCAN tells it; here it looks like a page that others map.
                 wide.empty(run_start, run_end)
@@ -254,9 +271,9 @@ class PageSurvey:
         return data
 
 
-def _count(stretch: Stretch, span: Span, counts: list[int]) -> None:
-    first = max(0, span.start - stretch.start) // PAGE_BYTES
-    last = (min(span.end, stretch.end) - stretch.start) // PAGE_BYTES
+def _count(stretch: Stretch, start: int, end: int, counts: list[int]) -> None:
+    first = max(0, start - stretch.start) // PAGE_BYTES
+    last = (min(end, stretch.end) - stretch.start) // PAGE_BYTES
     classes = stretch.classes
     for what in _COUNTED:
         counts[what] += classes.count(what, first, last)

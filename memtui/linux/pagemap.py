@@ -13,7 +13,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
-from itertools import groupby
+from itertools import chain, groupby
 from operator import sub
 
 from memtui.linux.handle import ProcessHandle
@@ -77,10 +77,10 @@ class PageReader:
             return residency_of_details(vmas, self.details())
         if self._scanner is not None and usable:
             # One walk over the whole address space: holes cost nothing, an ioctl a VMA costs 1.5 us.
-            runs: Iterable[RawRun] = self._walk(usable[0].start, usable[-1].end)
+            looks = self._scans(usable[0].start, usable[-1].end)
         else:
-            runs = self._pread(Spans.across(usable))
-        found = tally_by_span(Spans.across(vmas), runs)
+            looks = self._pread(Spans.across(usable))
+        found = tally_by_span(Spans.across(vmas), chain.from_iterable(looks))
         for index, vma in enumerate(vmas):
             if vma.kind is Kind.HUGETLB:
                 found.rss_bytes[index] = 0
@@ -109,23 +109,31 @@ class PageReader:
         Raises:
             MemtuiError: if the process has gone.
         """
-        if self._scanner is None:
-            runs = self.each_run(spans)
-            return None if runs is None else list(runs)
+        looks = self.each_look(spans)
+        if looks is None:
+            return None
         found: list[RawRun] = []
-        for start, end in _joined(Spans.across(spans)):
-            for part in self._scans(start, end):
-                found.extend(part)
+        for look in looks:
+            found.extend(look)
         return found
 
     def each_run(self, spans: Sequence[Span] | Spans) -> Iterator[RawRun] | None:
-        """Return the same one after the other: each step holds the target's mmap lock but briefly.
+        """Return the same one after the other.
+
+        Raises:
+            MemtuiError: at any step, if the process has gone.
+        """
+        looks = self.each_look(spans)
+        return None if looks is None else chain.from_iterable(looks)
+
+    def each_look(self, spans: Sequence[Span] | Spans) -> Iterator[list[RawRun]] | None:
+        """Return the same look by look, each of which holds the target's mmap lock but briefly.
 
         Raises:
             MemtuiError: at any step, if the process has gone.
         """
         if self._scanner is not None:
-            return self._walk_joined(spans)
+            return self._scan_joined(Spans.across(spans))
         return self._pread(Spans.across(spans)) if self.source is Source.PAGEMAP else None
 
     def reach(self, within: RangeSet, budget_bytes: int) -> int:
@@ -136,7 +144,8 @@ class PageReader:
         if self._scanner is None:
             runs: Iterable[RawRun] = ((item.start, item.end, PRESENT) for item in within)
         else:
-            runs = cut(self._walk_joined(within), within)
+            looks = self._scan_joined(Spans.across(within))
+            runs = cut(chain.from_iterable(looks), within)
         left = budget_bytes
         for start, end, _state in runs:
             left -= end - start
@@ -166,16 +175,12 @@ class PageReader:
             return self._handle.lost_error()
         return error_of(error, self._handle.pid)
 
-    def _walk_joined(self, within: Sequence[Span] | Spans) -> Iterator[RawRun]:
-        for start, end in _joined(Spans.across(within)):
-            yield from self._walk(start, end)
-
-    def _walk(self, start: int, end: int) -> Iterator[RawRun]:
-        for part in self._scans(start, end):
-            yield from part
+    def _scan_joined(self, spans: Spans) -> Iterator[list[RawRun]]:
+        for start, end in _joined(spans):
+            yield from self._scans(start, end)
 
     def _scans(self, start: int, end: int) -> Iterator[list[RawRun]]:
-        """Yield what each ioctl found; between two of them the target's mmap lock is free."""
+        """Yield what each ioctl found."""
         assert self._scanner is not None
         at = start
         finished = False
@@ -189,7 +194,7 @@ class PageReader:
                 at = runs[-1][1]
             finished = finished or at >= end
 
-    def _pread(self, spans: Spans) -> Iterator[RawRun]:
+    def _pread(self, spans: Spans) -> Iterator[list[RawRun]]:
         fd = self._handle.pagemap_fd
         assert fd is not None
         for first, last in spans:
@@ -199,7 +204,7 @@ class PageReader:
                     data = os.pread(fd, pages * 8, start // PAGE_BYTES * 8)
                 except OSError as error:
                     raise self._error_of(error) from error
-                yield from _runs_of_entries(data[: len(data) // 8 * 8], start)
+                yield list(_runs_of_entries(data[: len(data) // 8 * 8], start))
 
 
 def _joined(spans: Spans) -> Iterator[tuple[int, int]]:

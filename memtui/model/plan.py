@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from memtui.model.advice import Advice
 from memtui.model.process import ProcessId
@@ -73,6 +73,11 @@ def sum_reasons(ranges: Iterable[PlannedRange]) -> tuple[WhyBytes, ...]:
     return tuple(sorted(found, key=lambda why: -(why.count_bytes or 0)))
 
 
+def _sum_known(parts: list[int | None]) -> int | None:
+    """Return the sum; None where a part is not known."""
+    return None if None in parts else sum(cast("list[int]", parts))
+
+
 @dataclass(frozen=True, slots=True)
 class TargetPlan:
     """One process's part of a plan.
@@ -95,17 +100,16 @@ class TargetPlan:
     """Which opening of the process was looked at: after an exec the same process is another one."""
     layout: bytes = field(default=b"", repr=False, compare=False)
     """The digest of the text of the map in which all ranges that go were found; empty if not known."""
+    requested_bytes: int = field(init=False, repr=False, compare=False)
+    """What was asked for, in all."""
+    forecast_bytes: int | None = field(init=False, repr=False, compare=False)
+    """What is expected to come of it; None where a part is not known."""
 
-    @property
-    def requested_bytes(self) -> int:
-        """What was asked for, in all."""
-        return sum([item.range.end - item.range.start for item in self.ranges])
-
-    @property
-    def forecast_bytes(self) -> int | None:
-        """What is expected to come of it; None where a part is not known."""
-        parts = [item.verdict.forecast_bytes for item in self.ranges]
-        return None if None in parts else sum(part for part in parts if part is not None)
+    def __post_init__(self) -> None:
+        asked = sum([item.range.end - item.range.start for item in self.ranges])
+        object.__setattr__(self, "requested_bytes", asked)
+        expected = _sum_known([item.verdict.forecast_bytes for item in self.ranges])
+        object.__setattr__(self, "forecast_bytes", expected)
 
     @property
     def reasons(self) -> tuple[WhyBytes, ...]:
@@ -131,8 +135,7 @@ class Plan:
     @property
     def forecast_bytes(self) -> int | None:
         """What is expected, of all targets; None where a part is not known."""
-        parts = [target.forecast_bytes for target in self.targets]
-        return None if None in parts else sum(part for part in parts if part is not None)
+        return _sum_known([target.forecast_bytes for target in self.targets])
 
     @property
     def reasons(self) -> tuple[WhyBytes, ...]:

@@ -208,6 +208,11 @@ class VmaDetails:
     lazy_free_bytes: int = 0
 
 
+def kind_with(vma: Vma, details: VmaDetails | None) -> Kind:
+    """Return the kind of a VMA, with what its flags add to it."""
+    return Kind.HUGETLB if details is not None and "ht" in details.flags else vma.kind
+
+
 class MappedVma(NamedTuple):
     """A VMA with its live numbers; None is what could not be read. ``label`` is the practice's word.
 
@@ -232,9 +237,7 @@ class MappedVma(NamedTuple):
     @property
     def kind(self) -> Kind:
         """The kind, with what the flags add to it."""
-        if self.details is not None and "ht" in self.details.flags:
-            return Kind.HUGETLB
-        return self.vma.kind
+        return kind_with(self.vma, self.details)
 
 
 @dataclass(frozen=True, slots=True)

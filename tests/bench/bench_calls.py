@@ -8,10 +8,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from memtui.advise import ledger
+from memtui.advise import ledger, survey
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
-from memtui.linux import syscalls
+from memtui.linux import pagemap, procfs, syscalls
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.plan import Freeze, Mark
 from memtui.model.ranges import PAGE_BYTES, Range
@@ -87,25 +87,25 @@ def _least(pid: int, ranges: Sequence[tuple[int, int]], state: Path) -> tuple[fl
 
 
 class _NoSmaps:
-    """Counts what reading and parsing smaps takes."""
+    """Counts what reading and parsing smaps takes, wherever it is done."""
+
+    _USERS = (pagemap, survey)
 
     def __init__(self) -> None:
-        from memtui.linux.pagemap import PageReader
-
         self.spent_s = 0.0
-        self._reader = PageReader
-        self._real = PageReader.details
 
     def __enter__(self) -> _NoSmaps:
-        def details(reader: object) -> object:
+        def read_smaps(pid: int) -> object:
             began = time.perf_counter()
             try:
-                return self._real(reader)  # type: ignore[arg-type]
+                return procfs.read_smaps(pid)
             finally:
                 self.spent_s += time.perf_counter() - began
 
-        self._reader.details = details  # type: ignore[method-assign,assignment]
+        for user in self._USERS:
+            user.read_smaps = read_smaps  # type: ignore[attr-defined]
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._reader.details = self._real  # type: ignore[method-assign]
+        for user in self._USERS:
+            user.read_smaps = procfs.read_smaps  # type: ignore[attr-defined]

@@ -28,7 +28,7 @@ from memtui.model.plan import Freeze, Mark, PlannedRange
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.verdict import Verdict, Will
-from memtui.model.vma import MappedVma
+from memtui.model.vma import AddressSpace
 from memtui.ui.messages import Judged
 from memtui.ui.options import UiOptions
 from memtui.ui.session import Session
@@ -275,11 +275,10 @@ def test_before_linux_6_7_the_page_table_tells_as_much(stage: Stage, name: str) 
     with ProcessHandle(spot.pid) as handle:
         reader = PageReader(handle)
         (of,) = (vma for vma in parse_maps(handle.read_maps(), frozenset()) if vma.start == spot.start)
-        row = MappedVma(of, details=reader.details()[of.start])
+        space = AddressSpace(handle.process, [of], None, None, reader.details())
         for source in (Source.SCAN, Source.PAGEMAP):
             study = Study(handle, machine.huge_page_bytes(), None, source)
-            (looked_up,) = study.rows([Part(row, of, of.range)], Advice.PAGEOUT)
-            found.append(looked_up.pages)
+            found += study.of([Part.of(space, 0)], Advice.PAGEOUT)
     assert found[0] is not None
     assert found[0] == found[1]
 

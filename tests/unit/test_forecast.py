@@ -36,8 +36,12 @@ def full(number: int, anonymous: int = MIB) -> MappedVma:
 def pageout(
     rows: list[MappedVma], purse: SwapPurse, groups: dict[str, int] | None = None
 ) -> list[PlannedRange]:
-    parts = [Part(item, item.vma, item.vma.range) for item in rows]
-    return forecast(rows, parts, lambda item, facts: judge(item, Advice.PAGEOUT, facts), purse, groups)
+    mapped = AddressSpace(
+        ProcessId(1, 1, "boot"), [item.vma for item in rows], [item.rss_bytes for item in rows], None
+    )
+    parts = [Part.of(mapped, at) for at in range(len(rows))]
+    looked_up = [item.pages for item in rows]
+    return forecast(parts, looked_up, lambda item, facts: judge(item, Advice.PAGEOUT, facts), purse, groups)
 
 
 def forecasts(planned: list[PlannedRange]) -> list[int | None]:
@@ -98,7 +102,7 @@ def test_marks_are_cut_to_what_stands_there() -> None:
     chosen = choose_marks(space(), marks, lambda part: (part.size_bytes, 0))
     changed, hole, second, gone = chosen
     assert isinstance(second, Part)
-    assert second.row.vma == second.whole
+    assert second.seen.vma == second.whole
     for item, start, size, reason in (
         (changed, BASE, MIB, Reason.CHANGED),
         (hole, BASE + MIB, MIB, Reason.NOT_MAPPED),
@@ -113,13 +117,13 @@ def test_a_part_has_its_share_of_smaps() -> None:
     half = Range(BASE + MIB // 2, BASE + MIB)
     (part,) = choose_marks(space(), [Mark(half, None)], lambda part: (part.size_bytes, 0))
     assert isinstance(part, Part)
-    assert part.row.vma.range == half
+    assert part.seen.vma.range == half
     assert part.whole == vma()
-    assert part.row.details is not None
-    assert (part.row.rss_bytes, part.row.details.shared_bytes) == (MIB // 2, MIB // 4)
+    assert part.seen.details is not None
+    assert (part.seen.rss_bytes, part.seen.details.shared_bytes) == (MIB // 2, MIB // 4)
     (unknown,) = choose_marks(space(), [Mark(half, None)], lambda _: None)
     assert isinstance(unknown, Part)
-    assert judge(unknown.row, Advice.PAGEOUT, machine(None)).forecast_bytes is None
+    assert judge(unknown.seen, Advice.PAGEOUT, machine(None)).forecast_bytes is None
 
 
 def test_rows_that_the_kernel_would_refuse_are_not_chosen() -> None:

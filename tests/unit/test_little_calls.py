@@ -31,5 +31,5 @@ def test_the_calls_are_those_that_weighing_makes(lengths: list[tuple[int, int]],
         runs.append((start, min(at, start + 2 * PAGE), PRESENT))
     found = list(calls_of(Pieces.of(pieces), runs, GRAIN, call_bytes))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cutting, "_fits_one_call", lambda *_: False)
+        patch.setattr(cutting, "_is_only_many", lambda *_: False)
         assert found == list(calls_of(Pieces.of(pieces), runs, GRAIN, call_bytes))
