@@ -85,6 +85,15 @@ def size_or_dash(count_bytes: int | None, applies: bool) -> SafeText:
     return size(count_bytes) if applies else DOES_NOT_APPLY
 
 
+def change(before_bytes: int | None, after_bytes: int | None, applies: bool = True) -> SafeText:
+    """Return ``before>after``; one ``?`` where neither was seen, and ``-`` where there cannot be any."""
+    if not applies:
+        return DOES_NOT_APPLY
+    if before_bytes is None and after_bytes is None:
+        return SafeText("?")
+    return SafeText(f"{size(before_bytes)}>{size(after_bytes)}")
+
+
 def address(value: int) -> SafeText:
     """Return an address as /proc/PID/maps writes it: hexadecimal, at least eight digits."""
     return SafeText(f"{value:08x}")

@@ -109,14 +109,15 @@ def _seen(tally: RangeTally, about: Circumstances) -> RangeReport:
     """Return the report with what was seen of a range alone."""
     report = RangeReport(tally.planned, tally.advised_bytes)
     if tally.seen:
+        report = report._replace(huge_delta_bytes=tally.huge_after_bytes - tally.huge_before_bytes)
+    # What of a whole was looked at in the holds is not what all of it held.
+    held = tally.whole or (tally if tally.seen else None)
+    if held is not None:
+        report = report._replace(rss_before_bytes=held.rss_before_bytes, rss_after_bytes=held.rss_after_bytes)
+    held = tally if tally.smaps_seen else held
+    if held is not None and tally.swap_is_known:
         report = report._replace(
-            rss_before_bytes=tally.rss_before_bytes,
-            rss_after_bytes=tally.rss_after_bytes,
-            huge_delta_bytes=tally.huge_after_bytes - tally.huge_before_bytes,
-        )
-    if tally.seen and tally.swap_is_known:
-        report = report._replace(
-            swap_before_bytes=tally.swap_before_bytes, swap_after_bytes=tally.swap_after_bytes
+            swap_before_bytes=held.swap_before_bytes, swap_after_bytes=held.swap_after_bytes
         )
     # Of a range that raced no one can say what the advice did.
     if tally.raced_bytes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
 
 from memtui.advise.cutting import Grain
 from memtui.advise.outcome import Circumstances
 from memtui.advise.tally import Tallies
+from memtui.advise.wholes import Wholes
 from memtui.linux import machine
 from memtui.linux.filecache import cached_bytes
 from memtui.linux.handle import ProcessHandle
@@ -20,7 +20,7 @@ from memtui.model.plan import TargetPlan
 from memtui.model.process import Standing
 from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.reasons import Reason
-from memtui.model.report import Alike, Effect, RangeReport, total_of
+from memtui.model.report import Alike, Effect, RangeReport, held_total, total_of
 from memtui.model.spans import Spans
 from memtui.model.vma import Kind, Vma, VmaDetails
 
@@ -45,6 +45,7 @@ class Survey:
         self._memory_after: machine.Memory
         self._swaps_before: list[machine.Swap]
         self._swaps_after: list[machine.Swap]
+        self._wholes = Wholes(planned, handle)
         self.details_before: dict[int, VmaDetails] = {}
         self.details_after: dict[int, VmaDetails] = {}
         self.grain = Grain(advice, machine.huge_page_bytes() or PAGE_BYTES, self._read_ahead())
@@ -70,6 +71,7 @@ class Survey:
                 cached = self._cached(self._planned.ranges[index].range)
                 if cached is not None:
                     self._cache_before[index] = cached
+        self._wholes.before()
         if self._wants_details():
             self.details_before = read_smaps(handle.pid)
         self._swaps_before = machine.swaps()
@@ -79,6 +81,7 @@ class Survey:
         """Look again. What can no longer be seen stays unknown."""
         self._memory_after = machine.memory()
         self._swaps_after = machine.swaps()
+        self._wholes.after(tallies)
         for index, cached in self._cache_before.items():
             now = self._cached(self._planned.ranges[index].range)
             if now is not None:
@@ -170,8 +173,8 @@ class Survey:
         """Return what changed, of the target's ranges, whose ``sorts`` these are, and of the machine."""
         was, now = self._memory_before, self._memory_after
         return Effect(
-            rss_delta_bytes=_sum_delta(sorts, "rss"),
-            swap_delta_bytes=_sum_delta(sorts, "swap"),
+            rss_delta_bytes=_held_delta(sorts, "rss"),
+            swap_delta_bytes=_held_delta(sorts, "swap"),
             referenced_delta_bytes=self._referenced_delta(ranges, sorts),
             mem_free_delta_bytes=_delta(was.free_bytes, now.free_bytes),
             swap_cached_delta_bytes=_delta(was.swap_cached_bytes, now.swap_cached_bytes),
@@ -220,11 +223,5 @@ def _delta(was: int | None, now: int | None) -> int | None:
     return None if was is None or now is None else now - was
 
 
-def _sum_delta(sorts: Sequence[Alike], what: str) -> int | None:
-    before_and_after = attrgetter(f"{what}_before_bytes", f"{what}_after_bytes")
-    known = [
-        (now - was) * times
-        for (was, now), times in ((before_and_after(item), times) for item, times in sorts)
-        if was is not None and now is not None
-    ]
-    return sum(known) if known else None
+def _held_delta(sorts: Sequence[Alike], what: str) -> int | None:
+    return _delta(held_total(sorts, f"{what}_before_bytes"), held_total(sorts, f"{what}_after_bytes"))

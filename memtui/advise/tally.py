@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import repeat
 from operator import add, sub
-from typing import Any
+from typing import Any, NamedTuple
 
 from memtui.advise.pieces import Pieces
 from memtui.model.advice import Advice
@@ -17,13 +17,23 @@ from memtui.model.spans import Spans
 from memtui.model.vma import Kind, VmaDetails
 
 
+class WholeLook(NamedTuple):
+    """What a whole range held before the first hold and after the last; bytes, None where not known."""
+
+    rss_before_bytes: int | None
+    swap_before_bytes: int | None
+    rss_after_bytes: int | None
+    swap_after_bytes: int | None
+
+
 @dataclass(slots=True)
 class RangeTally:
     """Sums over the pieces of one planned range; bytes.
 
     ``swapped_bytes`` of what moved were in swap afterwards, ``came_bytes`` came into RSS meanwhile.
-    ``huge_moved_bytes`` of what moved had stood in huge pages. ``smaps_seen`` tells that swap is known
-    of shared memory too.
+    ``huge_moved_bytes`` of what moved had stood in huge pages. ``seen_bytes`` were looked at twice;
+    where that is not all of the range, ``whole`` tells what all of it held. ``smaps_seen`` tells that swap
+    is known of shared memory too.
     """
 
     planned: PlannedRange
@@ -45,6 +55,8 @@ class RangeTally:
     lost_bytes: int = 0
     empty_bytes: int = 0
     seen: bool = False
+    seen_bytes: int = 0
+    whole: WholeLook | None = None
     smaps_seen: bool = False
     errno: int | None = None
     cache_came_bytes: int | None = None
@@ -103,9 +115,14 @@ class Tallies:
 
     def see(self, pieces: Pieces) -> None:
         """Say that the pages of pieces were looked at."""
+        self.add("seen_bytes", pieces)
         seen = self._column("seen")
         for owner in pieces.owners:
             seen[owner] = True
+
+    def sums(self, name: str) -> Sequence[int]:
+        """Return a sum of each range."""
+        return self._columns.get(name) or [0] * len(self.planned)
 
     def where(self, name: str) -> list[int]:
         """Return of which ranges a sum is not nought."""

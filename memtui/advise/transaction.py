@@ -50,11 +50,8 @@ _REHEARSE_FROM = 64
 _TEXT_FROM = 64
 _FIRST_BYTES_PER_S = 512 << 20
 _LEAST_BYTES = 1 << 20
-_ROUND_BYTES = {Advice.COLD: 256 << 20}
-"""Populated memory between two looks at the map where nothing is held; else one call's worth.
-
-Marking pages old takes the kernel a fiftieth of the time that paging them out takes (KERNEL.md 2.8).
-"""
+_SMALL_BYTES = 64 << 10
+_ROUND_OF_SMALL_BYTES = 256 << 20
 _MOST_HOLD_BYTES = 4 << 30
 
 
@@ -125,7 +122,6 @@ class Transaction:
         self._planned = planned
         self._advice = advice
         self._hold_s = hold_ms / 1000
-        self._round_bytes = _ROUND_BYTES.get(advice, CALL_BYTES)
         self._tools = tools
         self._identities = [item.identity for item in planned.ranges]
         self._recheck = Recheck(tools.handle, planned.layout)
@@ -189,13 +185,24 @@ class Transaction:
         left = self.course.left
         count = min(len(left), _PIECES_A_HOLD if held else self._pieces_a_round())
         batch, self.course.left = left[:count], left[count:]
-        budget = self._hold_bytes if held else self._round_bytes
+        budget = self._hold_bytes if held else self._round_bytes(batch)
         if batch.size_bytes <= budget:
             # No need to look how much of it is populated.
             return batch
         reach = self._tools.reader.reach(tuple(Range(start, end) for start, end in batch.spans), budget)
         self._put_back(batch[reach:])
         return batch[:reach]
+
+    def _round_bytes(self, pieces: Pieces) -> int:
+        """Return how much to work on between two looks at the map where nothing is held: a call's worth.
+
+        More of small pieces that are marked old only. That takes the kernel a fiftieth of the time of
+        paging out (KERNEL.md 2.8), and what is unmapped meanwhile fails no large element.
+        """
+        is_quick = self._advice is Advice.COLD and len(pieces) >= _TEXT_FROM
+        if is_quick and max(map(sub, pieces.ends, pieces.starts)) <= _SMALL_BYTES:
+            return _ROUND_OF_SMALL_BYTES
+        return CALL_BYTES
 
     def _pieces_a_round(self) -> int:
         """Return how many pieces to re-check in one go where nothing is held.
@@ -364,7 +371,7 @@ class Transaction:
         ahead = self._tools.grain.read_ahead_bytes
         if ahead and any(owner in ahead for owner in pieces.owners):
             return False
-        return populated_bytes(runs) <= self._round_bytes
+        return populated_bytes(runs) <= self._round_bytes(pieces)
 
     def _look_after(self, called: Pieces, before: list[RawRun] | None, running: bool) -> None:
         """Look at the pages again. Of a target that runs, the map must then still be what it was."""

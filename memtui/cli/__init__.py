@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from io import TextIOWrapper
@@ -16,6 +17,8 @@ from memtui.model.errors import FilterError, MemtuiError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run memtui; return its exit code: see ``exitcode``."""
+    if not _has_streams():
+        return complain("standard output is closed, so that nothing can be told: nothing was done", 2)
     _let_any_terminal_show()
     arguments = build_parser().parse_args(argv)
     if not sys.platform.startswith("linux"):
@@ -41,6 +44,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain(f"{error.strerror or error}{where}", 1)
     except KeyboardInterrupt:
         return 5
+
+
+def _has_streams() -> bool:
+    """Return whether there is a standard output; see that no file of ours takes the place of a closed one."""
+    was_open = sys.stdout is not None
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            # The lowest free number is given out first.
+            os.open(os.devnull, os.O_RDWR)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - it stays open
+    return was_open
 
 
 def _let_any_terminal_show() -> None:

@@ -14,7 +14,7 @@ from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.report import RangeReport, TargetReport
-from memtui.text import address_range, duration, safe, size, size_or_dash
+from memtui.text import address_range, change, duration, safe, size, size_or_dash
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -112,8 +112,8 @@ def _row(item: RangeReport, advice: Advice) -> tuple[str, ...]:
         size(planned.verdict.forecast_bytes),
         size(item.advised_bytes),
         _moved_cell(item, advice),
-        _change(item.rss_before_bytes, item.rss_after_bytes),
-        _change(item.swap_before_bytes, item.swap_after_bytes),
+        change(item.rss_before_bytes, item.rss_after_bytes, planned.has_pages),
+        change(item.swap_before_bytes, item.swap_after_bytes, planned.has_pages),
         item.outcome.value,
         address_range(planned.range.start, planned.range.end),
         short_name(planned.name),
@@ -134,8 +134,8 @@ def _total(report: TargetReport, advice: Advice) -> tuple[str, ...]:
         size(report.planned.forecast_bytes),
         size(report.advised_bytes),
         _moved_cell(report, advice),
-        _change(report.total("rss_before_bytes"), report.total("rss_after_bytes")),
-        _change(report.total("swap_before_bytes"), report.total("swap_after_bytes")),
+        change(report.held("rss_before_bytes"), report.held("rss_after_bytes")),
+        change(report.held("swap_before_bytes"), report.held("swap_after_bytes")),
         report.outcome.value,
         "total",
         "",
@@ -145,9 +145,3 @@ def _total(report: TargetReport, advice: Advice) -> tuple[str, ...]:
 
 def _moved_cell(item: RangeReport | TargetReport, advice: Advice) -> str:
     return size_or_dash(item.moved_bytes, advice.can_have_moved(item.advised_bytes, item.moved_bytes))
-
-
-def _change(before: int | None, after: int | None) -> str:
-    if before is None and after is None:
-        return "?"
-    return f"{size(before)}>{size(after)}"

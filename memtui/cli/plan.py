@@ -41,7 +41,7 @@ def _code(item: TargetPlan) -> int:
 
 
 def _print_target(plan: Plan, item: TargetPlan) -> None:
-    held = f"held by {item.freeze.value}" if item.freeze.value != "off" else "not held"
+    held = f"will be held by {item.freeze.value}" if item.freeze.value != "off" else "not held"
     note = f" ({safe(item.freeze_reason)})" if item.freeze_reason else ""
     print(f"{plan.advice.value} on {item.process.pid} {safe(item.name)}, {held}{note}")
     print(f"  {CATALOGUE[plan.advice].does}")

@@ -11,7 +11,7 @@ from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.process import Process
 from memtui.model.select import parse
-from memtui.text import safe, size
+from memtui.text import safe, size_or_dash
 
 _KEYS: dict[str, Callable[[Process], Any]] = {
     "rss": lambda process: -(process.rss_bytes or 0),
@@ -35,8 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
         rows = (
             (
                 str(process.pid),
-                size(process.rss_bytes),
-                size(process.swap_bytes),
+                size_or_dash(process.rss_bytes, process.has_memory),
+                size_or_dash(process.swap_bytes, process.has_memory),
                 "?" if process.major_faults is None else str(process.major_faults),
                 process.state,
                 safe(process.user or "?"),

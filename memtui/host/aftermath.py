@@ -45,6 +45,8 @@ class _Watched:
     lookers: int = 0
     has_ended: bool = False
     saw_the_last: bool = False
+    ledger_bytes: int = 0
+    """How long the ledger was when a restore was last looked for in it."""
 
     def left_s(self) -> float:
         """Return how long it is to be watched still."""
@@ -90,11 +92,28 @@ class Aftermath:
         try:
             with watched.looking:
                 back = None if watched.has_ended else watched.watch.look()
+            if back is not None and back.back_bytes and self._was_restored(report_id, watched):
+                # By another memtui: what came back says nothing of the advice any more.
+                with self._lock:
+                    if not watched.has_ended:
+                        self._let_go(report_id)
         finally:
             is_of_the_advice = self._end_look(report_id, watched, back if record else None)
         if back is None or not is_of_the_advice:
             return None
         return replace(back, warning=self._record("back", report_id, wire.back(back))) if record else back
+
+    def _was_restored(self, report_id: str, watched: _Watched) -> bool:
+        """Whether the ledger has a restore of it. It is read only where it has grown since the last time."""
+        try:
+            size = self._ledger.path.stat().st_size
+            if size == watched.ledger_bytes:
+                return False
+            watched.ledger_bytes = size
+            return any(item.restored for item in self._ledger.find(report_id))
+        except (OSError, MemtuiError):
+            # There is no ledger, or it cannot be read, of which each look that goes into it tells.
+            return False
 
     def _end_look(self, report_id: str, watched: _Watched, kept: Back | None) -> bool:
         """Count a look as over; return False where the watch has ended meanwhile, by a restore, say."""

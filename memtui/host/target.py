@@ -78,6 +78,7 @@ class LocalTarget:
         self._maps_text = b""
         self._table = MapTable(b"", frozenset())
         self._live: LiveResidency | None = None
+        self._shmem: Sequence[int] = ()
         self._details: Mapping[int, VmaDetails] = {}
         self._details_ms: float | None = None
         process = self.handle.process
@@ -210,6 +211,7 @@ class LocalTarget:
             self._details = _packed({start: row for start, row in self._details.items() if start in same})
         self._maps_text, self._table = text, table
         self._live = self._reader.live(table)
+        self._shmem = table.of_shared_memory()
 
     def _read_details(self) -> None:
         began = time.monotonic()
@@ -221,11 +223,25 @@ class LocalTarget:
             return residency_of_details(self._table, self._details)
         try:
             if self._live is None:
-                return self._reader.residency(self._table)
+                return self._with_shmem(self._reader.residency(self._table))
             self._live.read(only)
-            return Residency(self._live.rss_bytes, self._live.swap_bytes)
+            return self._with_shmem(Residency(self._live.rss_bytes, self._live.swap_bytes))
         except MemtuiError:
             if self.handle.standing() is not Standing.ALIVE:
                 raise self.handle.lost_error() from None
             # It lives, and its pages may not be read: the map is shown without numbers.
             return None
+
+    def _with_shmem(self, residency: Residency) -> Residency:
+        """Put in the swap of shared memory, of which the page table has no trace (KERNEL.md 3.3).
+
+        Smaps has it; where RSS is another one since smaps was read, nobody knows.
+        """
+        if not self._shmem:
+            return residency
+        swap = list(residency.swap_bytes)
+        for at in self._shmem:
+            details = self._details.get(self._table.starts[at])
+            is_so = details is not None and details.rss_bytes == residency.rss_bytes[at]
+            swap[at] = details.swap_bytes if details is not None and is_so else None
+        return Residency(residency.rss_bytes, swap)

@@ -10,7 +10,10 @@ from itertools import accumulate
 from typing import overload
 
 from memtui.linux.procfs import MapLines, decode
-from memtui.model.vma import Vma
+from memtui.model.vma import Kind, Vma
+
+_SHMEM_NAMES = (b"/memfd:", b"/SYSV", b"/dev/shm/", b"/dev/zero", b"[anon_shmem:")
+"""What stands in the line of shared memory that no device tells of: see kind_of()."""
 
 
 class MapTable(Sequence[Vma]):
@@ -21,6 +24,7 @@ class MapTable(Sequence[Vma]):
 
     def __init__(self, text: bytes, shmem_devices: frozenset[str]) -> None:
         self._text = text
+        self._shmem_devices = shmem_devices
         self._parse = MapLines(shmem_devices)
         lines = text.split(b"\n")[:-1]
         # Numbers in arrays: of tens of thousands of lines no object is kept.
@@ -73,6 +77,12 @@ class MapTable(Sequence[Vma]):
         mine = frozenset(self._text.split(b"\n"))
         theirs = other._text.split(b"\n")[:-1]
         return frozenset(start for start, line in zip(other.starts, theirs, strict=True) if line in mine)
+
+    def of_shared_memory(self) -> list[int]:
+        """Return which VMAs map shared memory. Of the others no object is made."""
+        signs = (*_SHMEM_NAMES, *(b" %b " % device.encode("ascii") for device in self._shmem_devices))
+        found = sorted({at for sign in signs for at in self.holding(sign)})
+        return [at for at in found if self[at].kind is Kind.SHMEM]
 
     def holding(self, part: bytes) -> list[int]:
         """Return which VMAs have a part in their line, as the kernel wrote it."""

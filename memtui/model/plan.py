@@ -56,6 +56,11 @@ class PlannedRange(NamedTuple):
         return self.range.end - self.range.start
 
     @property
+    def has_pages(self) -> bool:
+        """Whether pages can stand there that can be looked at: something is mapped, and below the kernel."""
+        return self.kind not in (None, Kind.VSYSCALL)
+
+    @property
     def goes(self) -> bool:
         """Whether the range goes to the kernel at all."""
         return self.identity is not None and not self.verdict.refused

@@ -48,6 +48,11 @@ class Process:
     parent_pid: int | None = None
 
     @property
+    def has_memory(self) -> bool:
+        """Whether it has an address space of its own: kernel threads and zombies have none."""
+        return not self.is_kernel_thread and self.state not in ("Z", "X")
+
+    @property
     def pid(self) -> int:
         """The bare pid, to show."""
         return self.id.pid

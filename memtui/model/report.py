@@ -205,6 +205,18 @@ class TargetReport:
         """Return the sum of a field of the ranges over those that were looked at; None if none was."""
         return total_of(self.sorts, name)
 
+    def held(self, name: str) -> int | None:
+        """Return RSS or swap, before or after, of all ranges; None if that of one is not known."""
+        return held_total(self.sorts, name)
+
+
+def held_total(sorts: Iterable[Alike], name: str) -> int | None:
+    """Return the sum of what ranges hold, RSS or swap; None if that of one with pages is not known."""
+    with_pages = [alike for alike in sorts if alike.report.planned.has_pages]
+    if any(getattr(item, name) is None for item, _ in with_pages):
+        return None
+    return total_of(with_pages, name)
+
 
 def total_of(sorts: Iterable[Alike], name: str) -> int | None:
     """Return the sum of a field over the ranges of which it is known; None if of none."""

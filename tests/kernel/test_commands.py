@@ -446,3 +446,40 @@ def test_every_command_has_an_example(tmp_path: Path, name: str) -> None:
     done = memtui(name, "--help", state_dir=tmp_path)
     assert done.returncode == 0
     assert f"memtui {name}" in done.stdout.partition("example")[2]
+
+
+@pytest.mark.parametrize("arguments", [("ps",), ("advise", "cold", "1"), ()], ids=["ps", "advise", "screen"])
+def test_a_closed_standard_output_is_told_and_nothing_is_done(
+    arguments: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Else the ledger, say, would be opened under the number of the output that is not there."""
+    words = " ".join(command("--state-dir", tmp_path, *arguments))
+    done = subprocess.run(
+        ["sh", "-c", f"exec {words} >&-"],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        cwd=REPOSITORY,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "memtui: standard output is closed, so that nothing can be told: nothing was done\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("closed", ["<&-", "2>&-"])
+def test_another_closed_stream_is_no_hindrance(closed: str, child: Child, tmp_path: Path) -> None:
+    words = " ".join(command("--state-dir", tmp_path, "advise", "cold", child.pid, "--json"))
+    done = subprocess.run(
+        ["sh", "-c", f"exec {words} {closed}"],
+        capture_output=True,
+        encoding="utf-8",
+        cwd=REPOSITORY,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    (report,) = rows(done)
+    assert report["target"]["pid"] == child.pid
+    assert (tmp_path / "ledger.jsonl").read_bytes().startswith(b'{"event":"start"')

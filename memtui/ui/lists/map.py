@@ -101,9 +101,12 @@ def bar(row: MappedVma) -> SafeText:
 
     What there is fills a cell at least, and what lacks leaves one: full and empty are said of nothing else.
     """
-    if row.rss_bytes is None or row.swap_bytes is None:
-        return SafeText("?")
     whole = row.vma.size_bytes
+    if row.rss_bytes is None:
+        return SafeText("?")
+    if row.swap_bytes is None:
+        resident = _cells(row.rss_bytes, whole, BAR_CELLS if row.rss_bytes >= whole else BAR_CELLS - 1)
+        return SafeText("█" * resident + "?" * (BAR_CELLS - resident))
     resident = _cells(row.rss_bytes, whole, BAR_CELLS)
     swapped = _cells(row.swap_bytes, whole, BAR_CELLS)
     neither = 1 if row.rss_bytes + row.swap_bytes < whole else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping, Sequence
 
 from memtui.model.process import Process, ProcessId
-from memtui.text import DOES_NOT_APPLY, SafeText, safe, size
+from memtui.text import SafeText, safe, size_or_dash
 from memtui.ui.rows import Cell, Column, Line
 
 _COLUMNS = (
@@ -56,8 +56,8 @@ class ProcessRows:
         marked = process.id in self._marked
         cells = (
             Cell(SafeText(str(process.pid))),
-            Cell(_memory(process, process.rss_bytes)),
-            Cell(_memory(process, process.swap_bytes)),
+            Cell(size_or_dash(process.rss_bytes, process.has_memory)),
+            Cell(size_or_dash(process.swap_bytes, process.has_memory)),
             Cell(SafeText("?") if process.user is None else safe(process.user), "dim"),
             Cell(safe(process.state), _STATE_ROLES.get(process.state, "dim")),
             Cell(name),
@@ -65,7 +65,3 @@ class ProcessRows:
             Cell(SafeText(branch + name)),
         )
         return Line(_MARK if marked else _NO_MARK, "marked" if marked else "", cells)
-
-
-def _memory(process: Process, count_bytes: int | None) -> SafeText:
-    return DOES_NOT_APPLY if process.is_kernel_thread and not count_bytes else size(count_bytes)

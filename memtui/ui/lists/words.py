@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memtui.model.report import Outcome
 from memtui.model.verdict import Verdict, Will
-from memtui.text import SafeText, safe, size
+from memtui.text import DOES_NOT_APPLY, SafeText, safe, size
 from memtui.ui.rows import Cell
 
 _OUTCOMES: dict[Outcome, tuple[str, str]] = {
@@ -48,8 +48,10 @@ def will_glyph(verdict: Verdict) -> SafeText:
     return SafeText("x" if verdict.refused else _WILL[verdict.will][0])
 
 
-def change(before_bytes: int | None, after_bytes: int | None) -> SafeText:
-    """Return ``before >after`` in thirteen cells, each number over the other rows' ones."""
+def change(before_bytes: int | None, after_bytes: int | None, applies: bool = True) -> SafeText:
+    """Do what text.change() does in thirteen cells, each number over the other rows' ones."""
+    if not applies:
+        return SafeText(f"{DOES_NOT_APPLY:>6}")
     return SafeText(f"{size(before_bytes):>6}>{size(after_bytes):>6}")
 
 

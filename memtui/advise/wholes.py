@@ -1,0 +1,73 @@
+"""RSS and swap of whole ranges, where the looks within the holds do not see all of them.
+
+A hold looks at the pieces that it advises. Of a plan that ends early, and of what is refused, the rest is
+in RAM all the same, and belongs to what the range held before and after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+from memtui.advise.cutting import CALL_BYTES
+from memtui.advise.tally import Tallies, WholeLook
+from memtui.linux.handle import ProcessHandle
+from memtui.linux.pagemap import PageReader, Source
+from memtui.model.errors import MemtuiError
+from memtui.model.pages import tally_by_span
+from memtui.model.plan import TargetPlan
+from memtui.model.process import Standing
+from memtui.model.spans import Spans
+from memtui.model.vma import Kind
+
+_FEW = 4096
+_Residency = dict[int, tuple[int, int]]
+
+
+class Wholes:
+    """Looks at ranges as wholes, before the first hold and after the last. ``planned`` says which there are.
+
+    A plan that one look within a hold covers is not looked at twice: if it ends early all the same, what
+    it held is not known.
+    """
+
+    def __init__(self, planned: TargetPlan, handle: ProcessHandle) -> None:
+        self._ranges = planned.ranges
+        self._handle = handle
+        self._first: _Residency = {}
+        self._is_long = planned.requested_bytes > CALL_BYTES or len(planned.ranges) > _FEW
+
+    def before(self) -> None:
+        """Look for the first time."""
+        watched = [at for at, item in enumerate(self._ranges) if self._is_long or not item.goes]
+        self._first = self._look([at for at in watched if self._ranges[at].has_pages])
+
+    def after(self, tallies: Tallies) -> None:
+        """Look again at what was not seen whole; what can no longer be seen stays unknown."""
+        seen = tallies.sums("seen_bytes")
+        short = [at for at in self._first if seen[at] < self._ranges[at].requested_bytes]
+        last = self._look(short)
+        for at in short:
+            tallies.set("whole", at, WholeLook(*self._first[at], *last.get(at, (None, None))))
+
+    def _look(self, wanted: Sequence[int]) -> _Residency:
+        """Return RSS and swap of ranges by their number; empty where they cannot be seen."""
+        if not wanted:
+            return {}
+        spans = Spans.across([self._ranges[at].range for at in wanted])
+        try:
+            reader = PageReader(self._handle)
+            # By pread it would take long where little is populated.
+            looks = reader.each_look(spans) if reader.source is Source.SCAN else None
+            if looks is None:
+                return {}
+            found = tally_by_span(spans, chain.from_iterable(looks))
+            # Of one that has exited or exec'ed nothing is read, without an error.
+            if self._handle.standing() is not Standing.ALIVE:
+                return {}
+        except MemtuiError:
+            # It has gone: the outcome says so.
+            return {}
+        pairs = zip(wanted, found.rss_bytes, found.swap_bytes, strict=True)
+        # The page table has hugetlb memory as present; RSS leaves it out (KERNEL.md 3.2).
+        return {at: (0 if self._ranges[at].kind is Kind.HUGETLB else rss, swap) for at, rss, swap in pairs}

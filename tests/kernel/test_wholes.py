@@ -1,0 +1,149 @@
+"""RSS and swap before and after are of all of a range, also where only a part of it was advised."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from memtui.host import Wanted
+from memtui.host.local import LocalHost
+from memtui.linux import syscalls
+from memtui.model.advice import Advice
+from memtui.model.plan import Freeze, Mark
+from memtui.model.ranges import Range
+from memtui.model.report import Outcome, Progress, TargetReport
+from tests.kernel.toolkit import MIB, PAGE, RESIDUE_BYTES, Child, at, memtui, rows, within
+
+pytestmark = pytest.mark.usefixtures("swap_file")
+
+SIZE = 128 * MIB
+
+
+def give(
+    host: LocalHost,
+    child: Child,
+    wanted: Range,
+    advice: Advice = Advice.PAGEOUT,
+    *,
+    cancel_after: int = 1 << 62,
+) -> TargetReport:
+    """Advise a range, and cancel once so many bytes are dealt with."""
+
+    def on_progress(progress: Progress) -> None:
+        if progress.done_bytes >= cancel_after:
+            host.cancel()
+
+    target = host.open(child.pid)
+    try:
+        plan = host.plan(advice, [Wanted(target, (Mark(wanted, None),))], Freeze.OFF)
+        (report,) = host.apply(plan, on_progress)
+        return report
+    finally:
+        target.close()
+
+
+def test_what_a_cancelled_plan_left_alone_counts_as_resident(host: LocalHost, child: Child) -> None:
+    start = child.map(SIZE, fill=3)
+    report = give(host, child, Range(start, start + SIZE), cancel_after=1)
+    (item,) = report.ranges
+    now = at(child.pid, start)
+    assert report.outcome is Outcome.CANCELLED
+    assert 0 < (item.moved_bytes or 0) < SIZE // 2
+    assert item.rss_before_bytes == SIZE
+    assert item.rss_after_bytes == now.rss
+    assert item.swap_after_bytes == now.swap
+    assert report.held("rss_after_bytes") == now.rss
+    assert report.effect.rss_delta_bytes == now.rss - SIZE
+
+
+def test_a_locked_part_is_in_ram_before_and_after(host: LocalHost, child: Child) -> None:
+    size = 3 * MIB
+    start = child.map(size, fill=3)
+    child.do("lock", address=start + MIB, size=16 * PAGE)
+    report = give(host, child, Range(start, start + size))
+    locked = next(item for item in report.ranges if item.outcome is Outcome.REFUSED)
+    assert (locked.rss_before_bytes, locked.rss_after_bytes, locked.moved_bytes) == (
+        16 * PAGE,
+        16 * PAGE,
+        None,
+    )
+    still_there = sum(entry.rss for entry in within(child.pid, start, start + size))
+    assert report.held("rss_before_bytes") == size
+    assert report.held("rss_after_bytes") == still_there
+
+
+def test_of_a_target_that_is_gone_what_it_holds_now_is_not_known(
+    host: LocalHost, child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = child.map(SIZE, fill=3)
+    real = syscalls.process_madvise
+    calls = 0
+
+    def process_madvise(*arguments: object) -> int:
+        nonlocal calls
+        walked = real(*arguments)  # type: ignore[arg-type]
+        calls += bool(arguments[1])
+        if calls == 2:
+            child.end()
+        return walked
+
+    monkeypatch.setattr(syscalls, "process_madvise", process_madvise)
+    report = give(host, child, Range(start, start + SIZE))
+    (item,) = report.ranges
+    assert item.rss_before_bytes == SIZE
+    assert item.rss_after_bytes is None
+    assert report.held("rss_after_bytes") is None
+    assert report.effect.rss_delta_bytes is None
+
+
+def test_where_nothing_is_mapped_there_is_nothing_to_know(child: Child, tmp_path: Path) -> None:
+    start = child.map(2 * MIB, fill=3)
+    child.do("unmap", address=start + MIB, size=MIB)
+    done = memtui(
+        "advise", "pageout", child.pid, "--range", f"{start:x}-{start + 2 * MIB:x}", state_dir=tmp_path
+    )
+    gone = next(line for line in done.stdout.splitlines() if f"{start + MIB:x}-" in line)
+    assert " - " in gone
+    assert "?" not in gone
+
+
+def test_swap_of_shared_memory_is_what_smaps_says_or_unknown(child: Child, tmp_path: Path) -> None:
+    size = 4 * MIB
+    start = child.map(size, shared=True, fill=1)
+    report = memtui(
+        "advise", "pageout", child.pid, "--range", f"{start:x}-{start + size:x}", state_dir=tmp_path
+    )
+    assert report.returncode == 0
+    out = at(child.pid, start).swap
+    assert out >= size - RESIDUE_BYTES
+    found = memtui("maps", child.pid, f"addr:{start:x}", "--json", state_dir=tmp_path)
+    (row,) = rows(found)
+    assert (row["kind"], row["swap_bytes"]) == ("shmem", out)
+    with LocalHost(tmp_path) as host:
+        target = host.open(child.pid)
+        space = target.look()
+        index = next(at for at, vma in enumerate(space.vmas) if vma.start == start)
+        assert space.row(index).swap_bytes is None, (
+            "smaps was not read, and the page table has no trace of it"
+        )
+        space = target.look(details=True)
+        assert space.row(index).swap_bytes == out
+        child.do("touch", address=start, size=size)
+        assert target.look().row(index).swap_bytes is None, "it is another RSS than smaps saw"
+        assert target.look(details=True).row(index).swap_bytes == at(child.pid, start).swap
+
+
+def test_a_restore_by_another_memtui_says_nothing_of_the_advice(
+    host: LocalHost, child: Child, tmp_path: Path
+) -> None:
+    size = 16 * MIB
+    start = child.map(size, fill=3)
+    report = give(host, child, Range(start, start + size))
+    assert host.look_back(report.id) is not None
+    done = memtui("restore", report.id, state_dir=host.state_dir)
+    assert done.returncode == 0, done.stderr
+    assert at(child.pid, start).rss >= size - RESIDUE_BYTES
+    assert host.look_back(report.id) is None
+    assert os.path.exists(f"/proc/{child.pid}")
