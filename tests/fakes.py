@@ -11,7 +11,8 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.fate import SwapKind, tell
 from memtui.model.holds import FreezeChoice, Thawed
-from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Plan, PlannedRange, TargetPlan
+from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
+from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId, Standing
 from memtui.model.reasons import Reason
 from memtui.model.report import Back, Effect, Outcome, Progress, RangeReport, TargetReport
@@ -482,6 +483,9 @@ class FakeHost:
     def thaw_now(self) -> None:
         self.calls.append("thaw_now")
         self.cancel()
+
+    def prepare(self) -> None:
+        """There is nothing to get ready."""
 
     def release(self) -> None:
         self.calls.append("release")

@@ -25,7 +25,8 @@ from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.fate import tell
-from memtui.model.plan import Freeze, Plan, TargetPlan
+from memtui.model.methods import Freeze
+from memtui.model.plan import Plan, TargetPlan
 from memtui.model.ranges import normalise, subtract
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, Progress, RangeReport, TargetReport, outcome_of_refusal

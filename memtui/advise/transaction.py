@@ -33,8 +33,9 @@ from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagemap import PageReader
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.errors import MemtuiError
+from memtui.model.methods import Freeze
 from memtui.model.pages import PRESENT, RawRun, cut
-from memtui.model.plan import Freeze, TargetPlan
+from memtui.model.plan import TargetPlan
 from memtui.model.ranges import Range, normalise, split
 from memtui.model.reasons import Reason
 from memtui.model.report import Progress

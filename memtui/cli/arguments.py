@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from memtui import __version__
 from memtui.model.advice import Advice
-from memtui.model.plan import DEFAULT_HOLD_MS, Freeze
+from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
 from memtui.model.ranges import PAGE_BYTES, Range, is_aligned
 from memtui.text import safe
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from memtui.model import wire
 from memtui.text import SafeText, count, safe
 
 _Item = TypeVar("_Item")
@@ -25,6 +24,8 @@ def complain(text: str, code: int = 1) -> int:
 
 def print_json(rows: Iterable[Mapping[str, object]]) -> None:
     """Print one object a line."""
+    from memtui.model import wire
+
     for row in rows:
         print(wire.line(row))
 

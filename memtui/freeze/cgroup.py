@@ -23,7 +23,7 @@ from memtui.freeze.threads import DEAD_STATES, is_dead, listed, state_words, thr
 from memtui.linux import machine
 from memtui.linux.cgroups import Group, group_at, mounts, path_of
 from memtui.model.errors import MemtuiError
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 from memtui.model.reasons import Reason
 
 _SPIN_S = 0.002

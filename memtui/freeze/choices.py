@@ -9,7 +9,7 @@ from memtui.freeze.ptrace import raise_if_denied
 from memtui.freeze.sigstop import raise_if_unsuited
 from memtui.freeze.threads import named, stop_in_force, thread_stat
 from memtui.model.holds import FreezeChoice
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
 from memtui.text import count

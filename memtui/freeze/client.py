@@ -21,7 +21,7 @@ from memtui.freeze.method import FreezeError
 from memtui.freeze.replay import Replayed, replay
 from memtui.linux.procfs import decode
 from memtui.model.errors import MemtuiError
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
 

@@ -20,18 +20,13 @@ from pathlib import Path
 
 from memtui.freeze.method import FreezeError
 from memtui.model.errors import MemtuiError
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 from memtui.model.reasons import Reason
 
 _SUFFIX = ".journal"
 _MAX_BYTES = 1 << 20
 _ATTEMPTS = 20
 _LOOKS = 5
-
-
-def default_journal_dir(state_dir: Path) -> Path:
-    """Return where journals lie: /run/memtui for root, whatever the state directory; else in that."""
-    return Path("/run/memtui") if os.geteuid() == 0 else state_dir / "holds"
 
 
 @dataclass(frozen=True, slots=True)

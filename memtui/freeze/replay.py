@@ -15,7 +15,7 @@ from memtui.freeze.threads import is_dead, stop_in_force, thread_stat
 from memtui.linux import machine
 from memtui.linux.cgroups import Group
 from memtui.model.holds import Thawed, ThawOutcome
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 
 _OTHERS_END_WITHIN_S = 2.5
 _BAD_SUFFIX = ".unreadable"

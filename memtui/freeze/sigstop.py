@@ -29,7 +29,7 @@ from memtui.freeze.threads import (
     tracer_of,
 )
 from memtui.linux import machine
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 from memtui.model.reasons import Reason
 
 _NO_SIGNALS = "you may not send signals to this process"

@@ -10,7 +10,8 @@ from typing import Protocol
 from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.holds import FreezeChoice, Thawed
-from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Mark, Plan
+from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
+from memtui.model.plan import Mark, Plan
 from memtui.model.process import Process, ProcessId, Standing
 from memtui.model.report import WATCHED_S, Back, Progress, TargetReport
 from memtui.model.restore import Mappers, RestorePlan, RestoreReport
@@ -243,6 +244,9 @@ class Host(Protocol):
 
     def doctor(self, pid: int | None = None) -> list[Finding]:
         """Say what works here and what does not, and what mends it."""
+
+    def prepare(self) -> None:
+        """Have at hand all that acting needs, before memory is so short that it would be slow to come."""
 
     def close(self) -> None:
         """Let go of everything."""

@@ -7,15 +7,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from memtui.advise.forecast import Part, SwapPurse, choose_marks, choose_rows, forecast
-from memtui.advise.garbage import uncollected
-from memtui.advise.study import Study
 from memtui.host import CHEAP_SMAPS_MS
 from memtui.linux import machine
 from memtui.linux.capability import FileRights
-from memtui.linux.cgroups import swap_rooms
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.live import LiveResidency
 from memtui.linux.maptable import MapTable
@@ -24,10 +19,8 @@ from memtui.linux.pagemap import PageReader, Source, residency_of_details
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import Residency, tally
-from memtui.model.plan import Mark, PlannedRange
 from memtui.model.process import ProcessId, Standing
 from memtui.model.ranges import Range
-from memtui.model.select import Filter
 from memtui.model.verdict import MachineFacts, Verdict, judge
 from memtui.model.vma import AddressSpace, MappedVma, VmaDetails
 from memtui.practice.labels import labels_of
@@ -40,13 +33,6 @@ _GENERATIONS = itertools.count(1)
 def _packed(details: Mapping[int, VmaDetails]) -> Mapping[int, VmaDetails]:
     """Return details as they are kept: few by a dict, which is quicker, many by less memory."""
     return details if len(details) < _MANY else Packed(details)
-
-
-class Forecast(NamedTuple):
-    """What would come of an advice, and the digest of the map that was looked at: see TargetPlan.layout."""
-
-    ranges: tuple[PlannedRange, ...] = ()
-    layout: bytes = b""
 
 
 class LocalTarget:
@@ -137,51 +123,9 @@ class LocalTarget:
             self._known_facts = (now, self._facts())
         return judge(row, advice, self._known_facts[1], self._rights.may_write)
 
-    def forecast(
-        self,
-        advice: Advice,
-        marks: Sequence[Mark] | None,
-        select: Filter | None,
-        purse: SwapPurse,
-        cancelled: threading.Event | None = None,
-    ) -> Forecast:
-        """Look closely, and say range by range what would come of an advice. Touches nothing.
-
-        Raises:
-            MemtuiError: CANCELLED; if it is gone, has exec'ed, or may not be read.
-        """
-        with uncollected():
-            return self._forecast(advice, marks, select, purse, cancelled)
-
-    def _forecast(
-        self,
-        advice: Advice,
-        marks: Sequence[Mark] | None,
-        select: Filter | None,
-        purse: SwapPurse,
-        cancelled: threading.Event | None,
-    ) -> Forecast:
-        space = self.look(details=True)
-        chosen: Sequence[Part | PlannedRange]
-        if marks is None:
-            chosen = choose_rows(space, advice, self.judge, select)
-        else:
-            chosen = choose_marks(space, marks, self.measure)
-        parts = [item for item in chosen if isinstance(item, Part)]
-        ranges = forecast(
-            parts,
-            Study(self.handle, machine.huge_page_bytes(), cancelled).of(parts, advice),
-            lambda row, facts: judge(row, advice, facts, self._rights.may_write),
-            purse,
-            swap_rooms(self.process.pid) if advice is Advice.PAGEOUT else None,
-        )
-        if marks is None and select is None:
-            # What only the closer look found the kernel to refuse.
-            ranges = [item for item in ranges if not item.verdict.refused]
-        missing = [item for item in chosen if isinstance(item, PlannedRange)]
-        if missing:
-            ranges = sorted((*ranges, *missing), key=lambda item: item.range.start)
-        return Forecast(tuple(ranges), space.vmas.digest if isinstance(space.vmas, MapTable) else b"")
+    def may_write(self, row: MappedVma) -> bool | None:
+        """Whether this operator owns the file of a VMA, or may write it; None if that is not known."""
+        return self._rights.may_write(row)
 
     def measure(self, part: Range) -> tuple[int, int] | None:
         """Return RSS and swap of a part of a VMA, in bytes; None where pagemap may not be read.

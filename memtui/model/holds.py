@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 
 FREEZE_NOTE = (
     "After a hold by any method epoll_wait and a few other calls of the target return EINTR (signal(7))."

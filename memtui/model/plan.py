@@ -5,28 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import NamedTuple, cast
 
 from memtui.model.advice import Advice
+from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
 from memtui.model.process import ProcessId
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.verdict import Verdict, WhyBytes
 from memtui.model.vma import Kind, VmaIdentity
-
-
-class Freeze(str, Enum):
-    """How a target is held still."""
-
-    OFF = "off"
-    PTRACE = "ptrace"
-    SIGSTOP = "sigstop"
-    CGROUP = "cgroup"
-
-
-DEFAULT_HOLD_MS = 250
-"""How long a target is held at most in one go, unless the operator says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

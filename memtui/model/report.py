@@ -8,7 +8,8 @@ from enum import Enum
 from typing import NamedTuple
 
 from memtui.model.advice import Advice
-from memtui.model.plan import Freeze, PlannedRange, TargetPlan
+from memtui.model.methods import Freeze
+from memtui.model.plan import PlannedRange, TargetPlan
 from memtui.model.ranges import RangeSet
 from memtui.model.reasons import Reason
 

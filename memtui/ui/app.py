@@ -25,6 +25,7 @@ from memtui.ui.screens.main import MainScreen
 from memtui.ui.session import Session
 from memtui.ui.styles import stylesheets
 
+_SHOWN_S = 0.5
 _SETTLED_S = 2.0
 _SUSPEND_WAITS_S = 1.0
 _BREAKPOINTS = [(0, "-narrow"), (90, "-medium"), (110, "-wide")]
@@ -77,7 +78,8 @@ class MemtuiApp(App[None]):
         self.session.start()
 
     def on_ready(self) -> None:
-        """Let the collector of garbage in, once what stays has been made, and have it pass over that."""
+        """Once the screen stands, get ready to act; then let the collector of garbage in."""
+        self.set_timer(_SHOWN_S, self.session.prepare)
         if not gc.isenabled():
             self.set_timer(_SETTLED_S, _collect)
 

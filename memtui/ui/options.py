@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 
 
 @dataclass(frozen=True, slots=True)

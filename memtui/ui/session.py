@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from memtui.host import Host, MachineState, Target, Wanted
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
-from memtui.model.plan import Freeze, Mark, Plan
+from memtui.model.methods import Freeze
+from memtui.model.plan import Mark, Plan
 from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
 from memtui.model.restore import RestorePlan
@@ -78,6 +79,10 @@ class Session:
     @property
     def _threads(self) -> tuple[Sampler | Operator | Watcher | Clerk | Arranger | None, ...]:
         return self.sampler, self.operator, self.watcher, self.clerk, self.searcher, self.arranger
+
+    def prepare(self) -> None:
+        """Have the host get ready to act; once the screen stands."""
+        self.clerk.ask(self.host.prepare)
 
     def stop(self) -> None:
         """Tell the threads to end; waits for none of them, since each may be stuck in the kernel."""

@@ -11,7 +11,8 @@ from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import machine
 from memtui.model.advice import Advice
-from memtui.model.plan import Freeze, Mark
+from memtui.model.methods import Freeze
+from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.text import signed_size, size
 from tests.bench.bench_hold import swap

@@ -16,7 +16,8 @@ from memtui.host import Target, Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import Advice
-from memtui.model.plan import DEFAULT_HOLD_MS, Freeze, Mark, Plan
+from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
+from memtui.model.plan import Mark, Plan
 from memtui.model.report import TargetReport
 
 METHODS = (Freeze.PTRACE, Freeze.SIGSTOP, Freeze.CGROUP)

@@ -19,13 +19,13 @@ from queue import Empty, SimpleQueue
 import pytest
 
 from memtui.freeze.guard import STOPPING_POINTS
-from memtui.freeze.journal import default_journal_dir
 from memtui.freeze.replay import replay
+from memtui.host.local import default_journal_dir
 from memtui.linux.cgroups import group_at, path_of
 from memtui.linux.procfs import read_stat
 from memtui.model.errors import NoSuchProcess
 from memtui.model.holds import ThawOutcome
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 from tests.kernel.children import FreezeTarget, freeze_engine_command, freeze_wait
 from tests.kernel.toolkit import memtui, rows
 
@@ -35,7 +35,7 @@ from memtui.freeze import protocol
 from memtui.freeze.client import FreezeError, Guard
 from memtui.freeze.guard import STOPPING_POINTS
 from memtui.linux.procfs import read_stat
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 from memtui.model.process import ProcessId
 
 

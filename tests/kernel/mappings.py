@@ -13,7 +13,8 @@ from pathlib import Path
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
-from memtui.model.plan import Freeze, Mark
+from memtui.model.methods import Freeze
+from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from tests.kernel.toolkit import HUGE, MIB, PAGE, RESIDUE_BYTES, Child, at, smaps
 

@@ -16,7 +16,8 @@ from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.linux.handle import ProcessHandle
 from memtui.model.advice import Advice
-from memtui.model.plan import Freeze, Mark
+from memtui.model.methods import Freeze
+from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, RangeReport, TargetReport
@@ -373,8 +374,8 @@ def test_a_hold_that_ends_early_is_told(
         if ending == "SIGCONT":
             os.kill(child.pid, signal.SIGCONT)
         elif ending == "guard killed":
-            assert host._guard is not None
-            os.kill(host._guard.pid, signal.SIGKILL)
+            assert host.acting.guard is not None
+            os.kill(host.acting.guard.pid, signal.SIGKILL)
         # The engine is in its call, and does nothing about it.
         wait_until(lambda: _is_free(child.pid), "it runs on by itself", 4)
 

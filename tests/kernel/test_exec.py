@@ -7,7 +7,7 @@ from pathlib import Path
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 from memtui.model.process import Standing
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome

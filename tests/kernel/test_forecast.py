@@ -24,7 +24,8 @@ from memtui.linux.pagemap import PageReader, Source
 from memtui.linux.procfs import parse_maps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
-from memtui.model.plan import Freeze, Mark, PlannedRange
+from memtui.model.methods import Freeze
+from memtui.model.plan import Mark, PlannedRange
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.verdict import Verdict, Will

@@ -20,7 +20,7 @@ from memtui.freeze.client import FreezeError, Guard
 from memtui.freeze.lockout import NAMES, ancestors, refuse_reason
 from memtui.linux import machine
 from memtui.linux.procfs import read_stat
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
 from tests.kernel.children import FreezeTarget, freeze_engine_command, freeze_wait
@@ -622,7 +622,7 @@ import os, sys
 os.environ["PYTHONPATH"] = os.getcwd()
 from memtui.freeze.client import Guard
 from memtui.linux.procfs import read_stat
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 from memtui.model.process import ProcessId
 sys.path = [entry for entry in sys.path if entry not in ("", os.getcwd())]
 pid = int(sys.argv[1])
@@ -660,7 +660,7 @@ if sys.argv[2] == "first":
     os.execv(sys.executable, [*sys.orig_argv[:-1], "second"])
 from memtui.freeze.client import FreezeError, Guard
 from memtui.linux.procfs import read_stat
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 from memtui.model.process import ProcessId
 pid = int(sys.argv[1])
 guard = Guard.start()

@@ -24,7 +24,7 @@ from memtui.linux import machine
 from memtui.linux.cgroups import Group, group_at, mounts, path_of
 from memtui.linux.procfs import read_stat
 from memtui.model.holds import ThawOutcome
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
 from tests.conftest import need

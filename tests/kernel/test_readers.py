@@ -20,8 +20,9 @@ from memtui.linux.processes import ProcessList
 from memtui.linux.procfs import parse_maps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
+from memtui.model.methods import Freeze
 from memtui.model.pages import tally
-from memtui.model.plan import Freeze, Mark
+from memtui.model.plan import Mark
 from memtui.model.process import Process, Standing
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason

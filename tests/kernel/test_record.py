@@ -17,7 +17,8 @@ import pytest
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
-from memtui.model.plan import Freeze, Mark, Plan
+from memtui.model.methods import Freeze
+from memtui.model.plan import Mark, Plan
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, Progress

@@ -17,7 +17,8 @@ from memtui.linux.handle import ProcessHandle
 from memtui.linux.procfs import parse_maps
 from memtui.linux.syscalls import MapQuery
 from memtui.model.advice import Advice
-from memtui.model.plan import Freeze, Mark
+from memtui.model.methods import Freeze
+from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.report import Outcome
 from memtui.model.vma import VmaIdentity

@@ -26,7 +26,8 @@ from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import CATALOGUE, Advice
-from memtui.model.plan import Freeze, Mark
+from memtui.model.methods import Freeze
+from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason, reason_of_errno
 from memtui.model.report import Outcome, TargetReport

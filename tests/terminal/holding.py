@@ -12,7 +12,8 @@ from pathlib import Path
 
 from memtui.advise.engine import Subject
 from memtui.host.local import LocalHost
-from memtui.model.plan import Freeze, TargetPlan
+from memtui.model.methods import Freeze
+from memtui.model.plan import TargetPlan
 from memtui.ui.app import run
 from memtui.ui.options import UiOptions
 

@@ -18,7 +18,8 @@ from memtui.host import Target, Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import Advice
-from memtui.model.plan import Freeze, Mark
+from memtui.model.methods import Freeze
+from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.report import TargetReport
 from tests.witness.target import APART, FIRST, PAGE, PAGES, THREADS

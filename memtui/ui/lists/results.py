@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 
 from memtui.model.advice import Advice
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 from memtui.model.reasons import Reason
 from memtui.model.report import Back, RangeReport, Stayed, TargetReport, stayed
 from memtui.model.restore import RestoreReport

@@ -8,7 +8,8 @@ from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.errors import with_step
 from memtui.model.foretold import forecast_in_words
 from memtui.model.holds import FREEZE_NOTE, FreezeChoice
-from memtui.model.plan import Freeze, Plan, TargetPlan
+from memtui.model.methods import Freeze
+from memtui.model.plan import Plan, TargetPlan
 from memtui.model.report import Back, RangeReport, stayed
 from memtui.model.vma import FLAG_WORDS, MappedVma
 from memtui.text import SafeText, address_range, count, duration, safe, signed_size, size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memtui.host import MachineState
-from memtui.model.plan import Freeze
+from memtui.model.methods import Freeze
 from memtui.model.report import Progress
 from memtui.text import SafeText, count, duration, safe, size
 
