@@ -10,26 +10,29 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
-from memtui.advise.calls import Adviser
 from memtui.advise.garbage import uncollected
 from memtui.advise.ledger import Ledger, now, operator
 from memtui.advise.outcome import Circumstances, outcome_of, settle_all
 from memtui.advise.survey import Survey
 from memtui.advise.transaction import Course, Tools, Transaction
-from memtui.freeze.client import Guard
 from memtui.linux import syscalls
-from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagemap import PageReader
 from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.fate import tell
 from memtui.model.methods import Freeze
-from memtui.model.plan import Plan, TargetPlan
 from memtui.model.ranges import normalise, subtract
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, Progress, RangeReport, TargetReport, outcome_of_refusal
+
+if TYPE_CHECKING:
+    from memtui.advise.calls import Adviser
+    from memtui.freeze.client import Guard
+    from memtui.linux.handle import ProcessHandle
+    from memtui.model.plan import Plan, TargetPlan
 
 OnProgress = Callable[[Progress], None]
 OnTarget = Callable[[TargetReport], None]

@@ -7,17 +7,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from operator import le
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.model.advice import Advice
 from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
 from memtui.model.plan import Mark, PlannedRange
 from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.reasons import Reason
-from memtui.model.select import Filter
 from memtui.model.spans import Spans
 from memtui.model.verdict import LEAST_TASK_LIMIT, MachineFacts, Verdict, WhyBytes, Will
 from memtui.model.vma import AddressSpace, Kind, MappedVma, Vma, VmaDetails, VmaIdentity, kind_with
+
+if TYPE_CHECKING:
+    from memtui.model.select import Filter
 
 Judge = Callable[[MappedVma, Advice], Verdict]
 """The verdict for one VMA, from what a look at the map tells."""

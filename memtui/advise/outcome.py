@@ -6,16 +6,19 @@ import errno
 import os
 from collections.abc import Hashable, Set
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from memtui.advise.tally import RangeTally, Tallies
 from memtui.model.advice import Advice
 from memtui.model.fate import tell_range
-from memtui.model.plan import PlannedRange
 from memtui.model.ranges import PAGE_BYTES
 from memtui.model.reasons import Reason, reason_of_errno
 from memtui.model.report import Alike, Outcome, RangeReport
 from memtui.model.vma import ANONYMOUS_KINDS, CACHED_KINDS, Kind
 from memtui.text import size
+
+if TYPE_CHECKING:
+    from memtui.advise.tally import RangeTally, Tallies
+    from memtui.model.plan import PlannedRange
 
 _BATCH_PAGES = 31
 """Pages that a CPU keeps in a batch before they stand in an LRU list (PAGEVEC_SIZE, Linux 6.10)."""

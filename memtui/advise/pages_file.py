@@ -15,13 +15,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.linux import machine
-from memtui.linux.handle import ProcessHandle
 from memtui.model.process import ProcessId, Standing
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalise
-from memtui.model.report import TargetReport
 from memtui.model.vma import Kind, VmaIdentity
+
+if TYPE_CHECKING:
+    from memtui.linux.handle import ProcessHandle
+    from memtui.model.report import TargetReport
 
 MOST_FILES = 1000
 MOST_BYTES = 64 << 20

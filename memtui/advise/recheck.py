@@ -7,13 +7,16 @@ import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from memtui.advise.pieces import Piece
 from memtui.linux import machine
-from memtui.linux.handle import ProcessHandle
 from memtui.linux.maptable import MapTable, digest_of
 from memtui.linux.syscalls import MapQuery, QueriedVma
 from memtui.model.vma import Vma, VmaIdentity, identity_of
+
+if TYPE_CHECKING:
+    from memtui.linux.handle import ProcessHandle
 
 _Next = Callable[[int], "QueriedVma | Vma | None"]
 

@@ -7,13 +7,12 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
-from memtui.advise.pages_file import MovedPages
 from memtui.advise.pieces import Piece
 from memtui.advise.recheck import Checked, Recheck
 from memtui.linux import machine
 from memtui.linux.filecache import open_mapped
-from memtui.linux.handle import ProcessHandle
 from memtui.linux.memory_file import SharedFile
 from memtui.linux.pagemap import PageReader
 from memtui.linux.procfs import parse_maps
@@ -22,6 +21,10 @@ from memtui.model.pages import RawRun, resident, swapped
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalise, subtract, union
 from memtui.model.reasons import Reason
 from memtui.model.vma import ANONYMOUS_KINDS, Kind, Vma
+
+if TYPE_CHECKING:
+    from memtui.advise.pages_file import MovedPages
+    from memtui.linux.handle import ProcessHandle
 
 _USERFAULTFD_FLAGS = frozenset({"um", "uw", "ui"})
 

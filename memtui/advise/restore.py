@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import TYPE_CHECKING
 
-from memtui.advise.pages_file import MovedPages
 from memtui.advise.remains import Look, PagesByReason, Remains, note
 from memtui.linux import machine
-from memtui.linux.handle import ProcessHandle
 from memtui.linux.memory_file import MemoryFile, SharedFile
 from memtui.linux.memory_limit import MemoryLimits
 from memtui.linux.program import Program, places_of, random_address, random_at
@@ -34,7 +33,11 @@ from memtui.model.ranges import (
 from memtui.model.reasons import Reason, reason_of_call
 from memtui.model.report import Progress
 from memtui.model.restore import LOST, Restored
-from memtui.model.vma import Vma
+
+if TYPE_CHECKING:
+    from memtui.advise.pages_file import MovedPages
+    from memtui.linux.handle import ProcessHandle
+    from memtui.model.vma import Vma
 
 STEP_BYTES = 1 << 20
 """How much is read between two looks at the target, at free memory and at Cancel."""

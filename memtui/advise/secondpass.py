@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.advise.cutting import CALL_BYTES, CALL_ELEMENTS
 from memtui.advise.pieces import Piece, Pieces
 from memtui.linux import machine
-from memtui.linux.pagemap import PageReader
 from memtui.model.pages import resident
-from memtui.model.plan import TargetPlan
 from memtui.model.verdict import Will
+
+if TYPE_CHECKING:
+    from memtui.linux.pagemap import PageReader
+    from memtui.model.plan import TargetPlan
 
 SECOND_PASS_SHARE = 0.25
 """How much of a hold's time is kept for it."""

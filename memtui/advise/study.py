@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from memtui.advise.forecast import LookedUp, Part
 from memtui.linux.filecache import cache_facts
-from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagefacts import PageSurvey
 from memtui.linux.pagemap import Source
 from memtui.model.advice import Advice
@@ -18,6 +17,10 @@ from memtui.model.ranges import inner_aligned
 from memtui.model.reasons import Reason
 from memtui.model.spans import Spans
 from memtui.model.vma import CACHED_KINDS, Kind
+
+if TYPE_CHECKING:
+    from memtui.advise.forecast import LookedUp, Part
+    from memtui.linux.handle import ProcessHandle
 
 _NOT_LOOKED_INTO = (Kind.VSYSCALL, Kind.HUGETLB)
 

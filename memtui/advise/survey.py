@@ -4,25 +4,28 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from memtui.advise.cutting import Grain
 from memtui.advise.outcome import Circumstances
-from memtui.advise.tally import Tallies
 from memtui.advise.wholes import Wholes
 from memtui.linux import machine
 from memtui.linux.filecache import cached_bytes
-from memtui.linux.handle import ProcessHandle
 from memtui.linux.procfs import parse_maps, read_smaps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.fate import SwapKind, swap_kind
-from memtui.model.plan import TargetPlan
 from memtui.model.process import Standing
 from memtui.model.ranges import PAGE_BYTES, Range
-from memtui.model.reasons import Reason
 from memtui.model.report import Alike, Effect, RangeReport, held_total, total_of
 from memtui.model.spans import Spans
 from memtui.model.vma import Kind, Vma, VmaDetails
+
+if TYPE_CHECKING:
+    from memtui.advise.tally import Tallies
+    from memtui.linux.handle import ProcessHandle
+    from memtui.model.plan import TargetPlan
+    from memtui.model.reasons import Reason
 
 _CACHE_RANGES = 256
 _CACHE_BYTES = 8 << 30

@@ -6,15 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import repeat
 from operator import add, sub
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memtui.advise.pieces import Pieces
 from memtui.model.advice import Advice
 from memtui.model.pages import HUGE, PRESENT, SWAPPED, ZERO, RawRun, cut, resident, tally_by_span
-from memtui.model.plan import PlannedRange
 from memtui.model.ranges import Range, RangeSet, intersect, subtract
-from memtui.model.spans import Spans
 from memtui.model.vma import Kind, VmaDetails
+
+if TYPE_CHECKING:
+    from memtui.model.plan import PlannedRange
+    from memtui.model.spans import Spans
 
 
 class WholeLook(NamedTuple):

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import sub
+from typing import TYPE_CHECKING
 
 from memtui.advise.calls import Adviser, CallResult, give
 from memtui.advise.cutting import (
@@ -27,19 +28,21 @@ from memtui.advise.pieces import Piece, Pieces
 from memtui.advise.recheck import Checked, Recheck
 from memtui.advise.secondpass import SECOND_PASS_SHARE, SecondPass
 from memtui.advise.tally import Tallies, add_seen
-from memtui.freeze.client import Guard, Released
 from memtui.linux.capability import reason_of
-from memtui.linux.handle import ProcessHandle
-from memtui.linux.pagemap import PageReader
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.methods import Freeze
 from memtui.model.pages import PRESENT, RawRun, cut
-from memtui.model.plan import TargetPlan
 from memtui.model.ranges import Range, normalise, split
 from memtui.model.reasons import Reason
 from memtui.model.report import Progress
 from memtui.model.spans import Spans
+
+if TYPE_CHECKING:
+    from memtui.freeze.client import Guard, Released
+    from memtui.linux.handle import ProcessHandle
+    from memtui.linux.pagemap import PageReader
+    from memtui.model.plan import TargetPlan
 
 GUARD_DEADLINE_MS = 2000
 """After this the guard lets a target go by itself, whatever we do."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from memtui.advise.pieces import Piece
 from memtui.advise.recheck import Recheck
 from memtui.linux import machine
-from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagemap import PageReader
 from memtui.linux.procfs import read_stat
 from memtui.model.errors import MemtuiError
@@ -15,6 +15,9 @@ from memtui.model.pages import resident
 from memtui.model.process import Standing
 from memtui.model.ranges import Range, intersect, normalise, total_bytes
 from memtui.model.report import Back, TargetReport
+
+if TYPE_CHECKING:
+    from memtui.linux.handle import ProcessHandle
 
 
 class Watch:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from memtui.advise.cutting import CALL_BYTES
 from memtui.advise.tally import Tallies, WholeLook
-from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagemap import PageReader, Source
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import tally_by_span
-from memtui.model.plan import TargetPlan
 from memtui.model.process import Standing
 from memtui.model.spans import Spans
 from memtui.model.vma import Kind
+
+if TYPE_CHECKING:
+    from memtui.linux.handle import ProcessHandle
+    from memtui.model.plan import TargetPlan
 
 _FEW = 4096
 _Residency = dict[int, tuple[int, int]]

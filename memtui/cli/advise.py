@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from memtui.cli import exitcode, targets
 from memtui.cli.output import complain, print_json, print_table, reader_may_leave, short_name, shortlist
 from memtui.cli.signals import Signals
-from memtui.cli.thaw import before_acting
+from memtui.cli.starting import before_acting
 from memtui.cli.watching import Watching
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import Advice
-from memtui.model.report import RangeReport, TargetReport
 from memtui.text import address_range, change, duration, safe, size, size_or_dash
+
+if TYPE_CHECKING:
+    from memtui.model.report import RangeReport, TargetReport
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from memtui.cli.output import complain
-from memtui.cli.thaw import before_acting
+from memtui.cli.starting import before_acting
 from memtui.cli.tui import no_terminal, show
 from memtui.host.local import LocalHost, default_state_dir
 from memtui.linux.capability import CAP_SYS_NICE, has_capability

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from memtui.cli.output import print_json
-from memtui.host import Finding
 from memtui.host.local import LocalHost
 from memtui.model.wire import schema
 from memtui.text import safe
+
+if TYPE_CHECKING:
+    from memtui.host import Finding
 
 _MARKS = {True: "ok  ", False: "NO  ", None: "note"}
 

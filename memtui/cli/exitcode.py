@@ -7,10 +7,13 @@ all for want of permission; 4: nothing was advised, all targets gone or never th
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, TargetReport
+
+if TYPE_CHECKING:
+    from memtui.model.errors import MemtuiError
 
 ALL, PART, USAGE, PERMISSION, GONE, CANCELLED = range(6)
 

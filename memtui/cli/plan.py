@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from memtui.cli import exitcode, targets
 from memtui.cli.output import print_json, print_table, short_name, shortlist
@@ -10,8 +11,10 @@ from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.foretold import forecast_in_words, forecast_size, rest_in_words
-from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.text import address_range, safe, size
+
+if TYPE_CHECKING:
+    from memtui.model.plan import Plan, PlannedRange, TargetPlan
 
 
 def run(arguments: argparse.Namespace) -> int:

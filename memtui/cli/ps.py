@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memtui.cli.output import print_json, print_table
 from memtui.host.local import LocalHost
 from memtui.model import wire
-from memtui.model.process import Process
 from memtui.model.select import parse
 from memtui.text import safe, size_or_dash
+
+if TYPE_CHECKING:
+    from memtui.model.process import Process
 
 _KEYS: dict[str, Callable[[Process], Any]] = {
     "rss": lambda process: -(process.rss_bytes or 0),

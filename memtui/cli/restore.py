@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from memtui.cli import exitcode
 from memtui.cli.output import complain, print_json, reader_may_leave
@@ -13,8 +14,10 @@ from memtui.model import wire
 from memtui.model.errors import MemtuiError, with_step
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
-from memtui.model.restore import RestoreReport
 from memtui.text import safe, size
+
+if TYPE_CHECKING:
+    from memtui.model.restore import RestoreReport
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -7,10 +7,11 @@ import signal
 import threading
 from queue import SimpleQueue
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from memtui.host.local import LocalHost
-from memtui.model.report import Progress
+if TYPE_CHECKING:
+    from memtui.host.local import LocalHost
+    from memtui.model.report import Progress
 
 _HARD_EXIT_S = 2.0
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
 from memtui.cli import exitcode
 from memtui.cli.output import complain
 from memtui.host import Wanted
-from memtui.host.local import LocalHost
 from memtui.model.errors import MemtuiError, with_step
 from memtui.model.plan import Mark, TargetPlan
-from memtui.model.reasons import Reason
 from memtui.model.select import parse
+
+if TYPE_CHECKING:
+    from memtui.host.local import LocalHost
+    from memtui.model.reasons import Reason
 
 
 def check(arguments: argparse.Namespace) -> int | None:

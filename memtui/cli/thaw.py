@@ -8,7 +8,6 @@ from memtui.cli.exitcode import ALL, PART
 from memtui.cli.output import complain, print_json
 from memtui.host.local import LocalHost
 from memtui.model import wire
-from memtui.model.errors import MemtuiError
 from memtui.model.holds import ThawOutcome
 from memtui.text import safe
 
@@ -30,11 +29,3 @@ def run(arguments: argparse.Namespace) -> int:
     for words in (*map(str, failed), *remarks):
         complain(words)
     return PART if failed or remarks else ALL
-
-
-def before_acting(host: LocalHost) -> list[str]:
-    """Release what a crash left held; return a line for each process, raw. Raises nothing."""
-    try:
-        return [*map(str, host.thaw()), *host.thaw_remarks]
-    except MemtuiError as error:
-        return [str(error)]

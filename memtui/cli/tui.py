@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
+from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain
-from memtui.cli.thaw import before_acting
-from memtui.host import Host
+from memtui.cli.starting import before_acting
 from memtui.host.local import LocalHost
+
+if TYPE_CHECKING:
+    from memtui.host import Host
 
 _SWITCH_S = 0.0005
 

@@ -6,17 +6,20 @@ import threading
 import time
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain
-from memtui.cli.signals import Signals
 from memtui.host import KEPT_LOOKS_S, Target
-from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.errors import with_step
 from memtui.model.process import Standing
 from memtui.model.reasons import Reason
 from memtui.model.report import Back, TargetReport, stayed
 from memtui.text import count, safe, size
+
+if TYPE_CHECKING:
+    from memtui.cli.signals import Signals
+    from memtui.host.local import LocalHost
 
 _SIGNAL_S = 0.1
 """How long a signal may go unseen between two looks."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from memtui.freeze.cgroup import suitable_home
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.method import FreezeError
@@ -10,9 +12,11 @@ from memtui.freeze.sigstop import raise_if_unsuited
 from memtui.freeze.threads import named, stop_in_force, thread_stat
 from memtui.model.holds import FreezeChoice
 from memtui.model.methods import Freeze
-from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
 from memtui.text import count
+
+if TYPE_CHECKING:
+    from memtui.model.process import ProcessId
 
 _STAYS = "after a crash it stays so until memtui starts again, or `memtui thaw`"
 

@@ -13,6 +13,7 @@ import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import memtui
 from memtui.freeze import protocol
@@ -21,9 +22,11 @@ from memtui.freeze.method import FreezeError
 from memtui.freeze.replay import Replayed, replay
 from memtui.linux.procfs import decode
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import Freeze
-from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
+
+if TYPE_CHECKING:
+    from memtui.model.methods import Freeze
+    from memtui.model.process import ProcessId
 
 __all__ = ["FreezeError", "Guard", "Hold", "Released"]
 

@@ -6,10 +6,13 @@ import os
 from collections.abc import Iterable
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from memtui.linux.procfs import Stat, parse_colon_lines, read_file, read_stat
 from memtui.model.errors import MemtuiError, NoSuchProcess
-from memtui.model.process import ProcessId
+
+if TYPE_CHECKING:
+    from memtui.model.process import ProcessId
 
 NAMES = (
     "sshd*",

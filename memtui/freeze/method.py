@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from memtui.model.errors import MemtuiError
-from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
     from memtui.freeze.journal import Journal
+    from memtui.model.reasons import Reason
 
 
 class FreezeError(MemtuiError):

@@ -5,19 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from memtui.model import wire
 from memtui.model.advice import Advice
-from memtui.model.holds import FreezeChoice, Thawed
 from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
-from memtui.model.plan import Mark, Plan
-from memtui.model.process import Process, ProcessId, Standing
 from memtui.model.report import WATCHED_S, Back, Progress, TargetReport
-from memtui.model.restore import Mappers, RestorePlan, RestoreReport
-from memtui.model.select import Filter
-from memtui.model.verdict import MachineFacts, Verdict
-from memtui.model.vma import AddressSpace, MappedVma
+
+if TYPE_CHECKING:
+    from memtui.model.holds import FreezeChoice, Thawed
+    from memtui.model.plan import Mark, Plan
+    from memtui.model.process import Process, ProcessId, Standing
+    from memtui.model.restore import Mappers, RestorePlan, RestoreReport
+    from memtui.model.select import Filter
+    from memtui.model.verdict import MachineFacts, Verdict
+    from memtui.model.vma import AddressSpace, MappedVma
 
 CHEAP_SMAPS_MS = 100.0
 """Where reading smaps takes longer it is read for a plan only: it stalls the target meanwhile."""

@@ -11,32 +11,35 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from memtui.advise.calls import Adviser
 from memtui.advise.engine import Engine, Subject
 from memtui.advise.forecast import SwapPurse
 from memtui.advise.ledger import Ledger
 from memtui.freeze.choices import choices, why_not
 from memtui.freeze.client import Guard
-from memtui.host import Finding, History, HistoryEntry, Target, Wanted
 from memtui.host.aftermath import Aftermath
 from memtui.host.doctor import examine
 from memtui.host.history import entry_of, history_of
-from memtui.host.opened import Opened
 from memtui.host.planning import Forecast, forecast_of
 from memtui.host.target import LocalTarget
 from memtui.linux import machine
 from memtui.linux.capability import probe
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess
-from memtui.model.holds import FreezeChoice
 from memtui.model.methods import Freeze
 from memtui.model.plan import Plan, TargetPlan
 from memtui.model.process import Standing
 from memtui.model.reasons import Reason
-from memtui.model.report import Progress, TargetReport
-from memtui.model.restore import RestorePlan, RestoreReport
 from memtui.practice.link import PracticeError, PracticeLink
+
+if TYPE_CHECKING:
+    from memtui.advise.calls import Adviser
+    from memtui.host import Finding, History, HistoryEntry, Target, Wanted
+    from memtui.host.opened import Opened
+    from memtui.model.holds import FreezeChoice
+    from memtui.model.report import Progress, TargetReport
+    from memtui.model.restore import RestorePlan, RestoreReport
 
 
 class Acting:

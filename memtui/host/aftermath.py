@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from memtui.advise.ledger import Action, Ledger, actions, now, operator
-from memtui.advise.pages_file import MovedPages
 from memtui.advise.restore import Restorer
 from memtui.advise.watch import Watch
-from memtui.host.target import LocalTarget
 from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.memory_file import MemoryFile
@@ -23,6 +22,10 @@ from memtui.model.ranges import total_bytes
 from memtui.model.reasons import Reason
 from memtui.model.report import WATCHED_S, Back, Outcome, Progress, TargetReport, outcome_of_refusal
 from memtui.model.restore import RestorePlan, RestoreReport, outcome_of, told_of
+
+if TYPE_CHECKING:
+    from memtui.advise.pages_file import MovedPages
+    from memtui.host.target import LocalTarget
 
 # A report is watched up to twice as long as WATCHED_S, until a look after that time is on record.
 _GRACE_S = 5.0

@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.host.target import LocalTarget
 from memtui.model.process import Standing
-from memtui.model.verdict import MachineFacts
+
+if TYPE_CHECKING:
+    from memtui.model.verdict import MachineFacts
 
 
 class Opened:

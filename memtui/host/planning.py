@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.advise.forecast import Part, SwapPurse, choose_marks, choose_rows, forecast
 from memtui.advise.garbage import uncollected
 from memtui.advise.study import Study
-from memtui.host.target import LocalTarget
 from memtui.linux import machine
 from memtui.linux.cgroups import swap_rooms
 from memtui.linux.maptable import MapTable
 from memtui.model.advice import Advice
 from memtui.model.plan import Mark, PlannedRange
-from memtui.model.select import Filter
 from memtui.model.verdict import judge
+
+if TYPE_CHECKING:
+    from memtui.host.target import LocalTarget
+    from memtui.model.select import Filter
 
 
 class Forecast(NamedTuple):

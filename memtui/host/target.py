@@ -7,23 +7,26 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.host import CHEAP_SMAPS_MS
 from memtui.linux import machine
 from memtui.linux.capability import FileRights
 from memtui.linux.handle import ProcessHandle
-from memtui.linux.live import LiveResidency
 from memtui.linux.maptable import MapTable
 from memtui.linux.packed import Packed
 from memtui.linux.pagemap import PageReader, Source, residency_of_details
-from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import Residency, tally
 from memtui.model.process import ProcessId, Standing
-from memtui.model.ranges import Range
 from memtui.model.verdict import MachineFacts, Verdict, judge
 from memtui.model.vma import AddressSpace, MappedVma, VmaDetails
 from memtui.practice.labels import labels_of
+
+if TYPE_CHECKING:
+    from memtui.linux.live import LiveResidency
+    from memtui.model.advice import Advice
+    from memtui.model.ranges import Range
 
 _FACTS_AGE_S = 1.0
 _MANY = 10_000

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
+from typing import TYPE_CHECKING
 
 from memtui.linux import syscalls
-from memtui.linux.handle import ProcessHandle
 from memtui.linux.procfs import parse_colon_lines, read_file
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.process import Standing
 from memtui.model.reasons import Reason, reason_of_call
-from memtui.model.vma import MappedVma
+
+if TYPE_CHECKING:
+    from memtui.linux.handle import ProcessHandle
+    from memtui.model.vma import MappedVma
 
 CAP_DAC_READ_SEARCH = 2
 CAP_FOWNER = 3

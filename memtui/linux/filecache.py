@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from typing import TYPE_CHECKING
 
 from memtui.linux import syscalls
 from memtui.model.pages import CacheFacts
 from memtui.model.ranges import PAGE_BYTES, Range
-from memtui.model.vma import Vma
+
+if TYPE_CHECKING:
+    from memtui.model.vma import Vma
 
 
 def cached_bytes(pid: int, vma: Vma, part: Range) -> int | None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import struct
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from memtui.linux.maptable import MapTable
 from memtui.model.pages import PRESENT, SWAPPED, ZERO
+
+if TYPE_CHECKING:
+    from memtui.linux.maptable import MapTable
 
 _WINDOW_VMAS = 256
 _IN_RSS = PRESENT | ZERO

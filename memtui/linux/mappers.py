@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
+from typing import TYPE_CHECKING
 
 from memtui.linux.procfs import read_process_file, read_stat
 from memtui.model.errors import MemtuiError, NotPermitted
 from memtui.model.reasons import Reason
 from memtui.model.restore import Mapper, Mappers
-from memtui.model.vma import Vma
+
+if TYPE_CHECKING:
+    from memtui.model.vma import Vma
 
 
 def mappers_of(vma: Vma, but: int, cancelled: threading.Event | None = None) -> Mappers:

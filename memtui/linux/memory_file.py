@@ -10,13 +10,16 @@ import errno
 import os
 from collections.abc import Iterable, Iterator
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from memtui.linux.filecache import open_mapped
 from memtui.linux.procfs import error_of
 from memtui.model.errors import NotPermitted
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalise, total_bytes
 from memtui.model.reasons import Reason
-from memtui.model.vma import Vma
+
+if TYPE_CHECKING:
+    from memtui.model.vma import Vma
 
 _FEW_BYTES = 4 << 20
 """Up to this much SEEK_DATA is asked page by page: SEEK_HOLE walks on to wherever the next hole is."""

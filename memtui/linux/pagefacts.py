@@ -15,14 +15,17 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from operator import sub
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from memtui.linux import folios
-from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagemap import PageReader, Source
 from memtui.linux.procfs import error_of
 from memtui.model.pages import HUGE, ZERO, PageFacts, RawRun
 from memtui.model.ranges import PAGE_BYTES
-from memtui.model.spans import Span, Spans
+
+if TYPE_CHECKING:
+    from memtui.linux.handle import ProcessHandle
+    from memtui.model.spans import Span, Spans
 
 _ENTRY_BYTES = 8
 _STRETCH_BYTES = 256 << 20

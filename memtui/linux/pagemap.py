@@ -15,17 +15,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import chain, groupby
 from operator import sub
+from typing import TYPE_CHECKING
 
-from memtui.linux.handle import ProcessHandle
 from memtui.linux.live import LiveResidency
-from memtui.linux.maptable import MapTable
 from memtui.linux.procfs import error_of, read_smaps
 from memtui.linux.syscalls import PageScanner
-from memtui.model.errors import MemtuiError
 from memtui.model.pages import FILE, PRESENT, SWAPPED, RawRun, Residency, cut, tally_by_span
 from memtui.model.ranges import PAGE_BYTES, RangeSet
 from memtui.model.spans import Span, Spans
 from memtui.model.vma import Kind, Vma, VmaDetails
+
+if TYPE_CHECKING:
+    from memtui.linux.handle import ProcessHandle
+    from memtui.linux.maptable import MapTable
+    from memtui.model.errors import MemtuiError
 
 WINDOW_PAGES = (256 << 20) // PAGE_BYTES
 """Populated pages a scan visits under one hold of the target's mmap lock: 256 MiB (KERNEL.md 4.7)."""

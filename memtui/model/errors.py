@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from memtui.model.reasons import Reason
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from memtui.model.reasons import Reason
 
 
 def with_step(words: str, reason: Reason) -> str:

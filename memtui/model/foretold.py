@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from memtui.model.advice import Advice
 from memtui.model.plan import Plan, TargetPlan
 from memtui.model.reasons import Reason
-from memtui.model.verdict import Verdict, WhyBytes
 from memtui.text import SafeText, size
+
+if TYPE_CHECKING:
+    from memtui.model.verdict import Verdict, WhyBytes
 
 FORECAST_MEANS = {
     Advice.PAGEOUT: "will leave RSS",

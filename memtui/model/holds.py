@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
 
-from memtui.model.methods import Freeze
+if TYPE_CHECKING:
+    from memtui.model.methods import Freeze
 
 FREEZE_NOTE = (
     "After a hold by any method epoll_wait and a few other calls of the target return EINTR (signal(7))."

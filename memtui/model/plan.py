@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from memtui.model.advice import Advice
 from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
-from memtui.model.process import ProcessId
-from memtui.model.ranges import Range
-from memtui.model.reasons import Reason
 from memtui.model.verdict import Verdict, WhyBytes
 from memtui.model.vma import Kind, VmaIdentity
+
+if TYPE_CHECKING:
+    from memtui.model.advice import Advice
+    from memtui.model.process import ProcessId
+    from memtui.model.ranges import Range
+    from memtui.model.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)

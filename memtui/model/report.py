@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.model.advice import Advice
-from memtui.model.methods import Freeze
-from memtui.model.plan import PlannedRange, TargetPlan
-from memtui.model.ranges import RangeSet
 from memtui.model.reasons import Reason
+
+if TYPE_CHECKING:
+    from memtui.model.methods import Freeze
+    from memtui.model.plan import PlannedRange, TargetPlan
+    from memtui.model.ranges import RangeSet
 
 
 class Outcome(str, Enum):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from memtui.model.errors import with_step
-from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
 from memtui.text import size
+
+if TYPE_CHECKING:
+    from memtui.model.process import ProcessId
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
-from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
-from memtui.model.process import ProcessId
 from memtui.model.ranges import Range
+
+if TYPE_CHECKING:
+    from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
+    from memtui.model.process import ProcessId
 
 
 class Kind(str, Enum):

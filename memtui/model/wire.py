@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from memtui.model.advice import Advice
-from memtui.model.holds import Thawed
-from memtui.model.plan import Plan, PlannedRange, TargetPlan
-from memtui.model.process import Process, ProcessId
-from memtui.model.reasons import Reason
 from memtui.model.report import Back, RangeReport, TargetReport, score_of
-from memtui.model.restore import RestoreReport
-from memtui.model.verdict import Verdict
-from memtui.model.vma import MappedVma
+
+if TYPE_CHECKING:
+    from memtui.model.advice import Advice
+    from memtui.model.holds import Thawed
+    from memtui.model.plan import Plan, PlannedRange, TargetPlan
+    from memtui.model.process import Process, ProcessId
+    from memtui.model.reasons import Reason
+    from memtui.model.restore import RestoreReport
+    from memtui.model.verdict import Verdict
+    from memtui.model.vma import MappedVma
 
 Json = dict[str, object]
 

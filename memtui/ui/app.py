@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
@@ -14,16 +14,18 @@ from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
-from memtui.host import Host
 from memtui.text import safe
 from memtui.ui.ascii import AsciiFilter
 from memtui.ui.commands import APP_BINDINGS, is_acting
+from memtui.ui.dialogs import help_screen
 from memtui.ui.lifeline import Lifeline
-from memtui.ui.options import UiOptions
-from memtui.ui.screens.help import HelpScreen
 from memtui.ui.screens.main import MainScreen
 from memtui.ui.session import Session
 from memtui.ui.styles import stylesheets
+
+if TYPE_CHECKING:
+    from memtui.host import Host
+    from memtui.ui.options import UiOptions
 
 _SHOWN_S = 0.5
 _SETTLED_S = 2.0
@@ -98,7 +100,7 @@ class MemtuiApp(App[None]):
 
     def action_help(self) -> None:
         """Show the help."""
-        self.push_screen(HelpScreen(self.options))
+        self.push_screen(help_screen(self.options))
 
     def action_help_quit(self) -> None:
         """Say how to quit, to who presses Ctrl+C."""

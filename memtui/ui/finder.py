@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from memtui.host import Target
-from memtui.model.select import Filter
-from memtui.model.verdict import MachineFacts
-from memtui.ui.arranger import Arranger
 from memtui.ui.lists.order import Arrangement, Stale, arrange, is_live, matching
 from memtui.ui.lists.picture import frame_of
 from memtui.ui.marking import eligible
-from memtui.ui.marks import Shelf
 from memtui.ui.messages import MapArranged, MapView, MatchesFound, PictureFramed, Post, RuleMatched
+
+if TYPE_CHECKING:
+    from memtui.host import Target
+    from memtui.model.select import Filter
+    from memtui.model.verdict import MachineFacts
+    from memtui.ui.arranger import Arranger
+    from memtui.ui.marks import Shelf
 
 _ORDER, _MATCHES, _RULE, _FRAME = "order", "matches", "rule", "frame"
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from memtui.host import Target
 from memtui.model.advice import Advice
 from memtui.model.verdict import MachineFacts, judge
-from memtui.model.vma import AddressSpace, Vma
 from memtui.text import count
 from memtui.ui.lists.order import row_at
 from memtui.ui.marks import WHOLE, MarkBook
+
+if TYPE_CHECKING:
+    from memtui.host import Target
+    from memtui.model.vma import AddressSpace, Vma
 
 _LEFT_OUT = "left out, since the kernel refuses them (locked, device, hugetlb memory)"
 

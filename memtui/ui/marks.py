@@ -6,12 +6,15 @@ import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from memtui.host import Target, Wanted
 from memtui.model.plan import Mark
-from memtui.model.process import ProcessId
 from memtui.model.ranges import Range, subtract
-from memtui.model.vma import AddressSpace, Vma
+
+if TYPE_CHECKING:
+    from memtui.model.process import ProcessId
+    from memtui.model.vma import AddressSpace, Vma
 
 WHOLE, PART, OTHER = "*", "~", "!"
 """A VMA is marked; a part of it is; a mark lies here whose VMA is no longer this one."""

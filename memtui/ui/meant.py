@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from memtui.host import Wanted
 from memtui.model.plan import Mark
-from memtui.model.process import Process
 from memtui.text import SafeText, count, safe, size
 from memtui.ui.lists.sentences import describe_vma
-from memtui.ui.marks import MarkBook
-from memtui.ui.widgets.map_pane import MapPane
+
+if TYPE_CHECKING:
+    from memtui.model.process import Process
+    from memtui.ui.marks import MarkBook
+    from memtui.ui.widgets.map_pane import MapPane
 
 
 def what_is_meant(marks: MarkBook, shown: MapPane, process: Process | None) -> tuple[list[Wanted], SafeText]:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from memtui.host import History, MachineState, Target
-from memtui.model.advice import Advice
-from memtui.model.holds import FreezeChoice
-from memtui.model.plan import Mark, Plan
-from memtui.model.process import Process, ProcessId
-from memtui.model.report import Back, Progress, TargetReport
-from memtui.model.restore import Mappers, RestorePlan, RestoreReport
-from memtui.model.verdict import MachineFacts, Verdict
-from memtui.model.vma import AddressSpace, Vma
-from memtui.ui.lists.order import Arrangement
-from memtui.ui.lists.picture import Frame
+if TYPE_CHECKING:
+    from memtui.host import History, MachineState, Target
+    from memtui.model.advice import Advice
+    from memtui.model.holds import FreezeChoice
+    from memtui.model.plan import Mark, Plan
+    from memtui.model.process import Process, ProcessId
+    from memtui.model.report import Back, Progress, TargetReport
+    from memtui.model.restore import Mappers, RestorePlan, RestoreReport
+    from memtui.model.verdict import MachineFacts, Verdict
+    from memtui.model.vma import AddressSpace, Vma
+    from memtui.ui.lists.order import Arrangement
+    from memtui.ui.lists.picture import Frame
 
 Post = Callable[[Message], object]
 """How a thread hands over a message."""

@@ -6,12 +6,9 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from memtui.host import Host, Target
 from memtui.model.plan import Plan
-from memtui.model.report import Progress, TargetReport
-from memtui.model.restore import RestorePlan, RestoreReport
-from memtui.ui.marks import Shelf
 from memtui.ui.messages import (
     Post,
     RestoreDone,
@@ -22,7 +19,13 @@ from memtui.ui.messages import (
     TargetDone,
 )
 from memtui.ui.sampler import words_of
-from memtui.ui.watcher import Watcher
+
+if TYPE_CHECKING:
+    from memtui.host import Host, Target
+    from memtui.model.report import Progress, TargetReport
+    from memtui.model.restore import RestorePlan, RestoreReport
+    from memtui.ui.marks import Shelf
+    from memtui.ui.watcher import Watcher
 
 
 @dataclass(slots=True)

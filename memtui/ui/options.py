@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from memtui.model.methods import Freeze
+if TYPE_CHECKING:
+    from memtui.model.methods import Freeze
 
 
 @dataclass(frozen=True, slots=True)

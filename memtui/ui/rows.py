@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from memtui.text import SafeText
+if TYPE_CHECKING:
+    from memtui.text import SafeText
 
 
 class Cell(NamedTuple):

@@ -11,13 +11,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from memtui.host import CHEAP_SMAPS_MS, Host, Target
 from memtui.model.errors import MemtuiError
-from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
-from memtui.model.vma import AddressSpace
-from memtui.ui.marks import Shelf
 from memtui.ui.messages import (
     MachineRead,
     MapLost,
@@ -28,6 +26,11 @@ from memtui.ui.messages import (
     ProcessesRead,
     SamplerTrouble,
 )
+
+if TYPE_CHECKING:
+    from memtui.model.process import ProcessId
+    from memtui.model.vma import AddressSpace
+    from memtui.ui.marks import Shelf
 
 DETAILS_EVERY_S = 10.0
 """smaps is read at most this often."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from memtui.host import Host, MachineState, Target, Wanted
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.methods import Freeze
 from memtui.model.plan import Mark, Plan
-from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
-from memtui.model.restore import RestorePlan
 from memtui.model.verdict import MachineFacts, Verdict
-from memtui.model.vma import MappedVma
 from memtui.ui.arranger import Arranger
 from memtui.ui.finder import Finder
 from memtui.ui.marking import eligible
@@ -30,9 +28,14 @@ from memtui.ui.messages import (
     Said,
 )
 from memtui.ui.operator import Clerk, Operator
-from memtui.ui.options import UiOptions
 from memtui.ui.sampler import Sampler, words_of
 from memtui.ui.watcher import Watcher
+
+if TYPE_CHECKING:
+    from memtui.model.process import ProcessId
+    from memtui.model.restore import RestorePlan
+    from memtui.model.vma import MappedVma
+    from memtui.ui.options import UiOptions
 
 FREEZE_CHOICES: tuple[Freeze | None, ...] = (
     None,

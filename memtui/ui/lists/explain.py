@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from memtui.model.advice import Advice
 from memtui.model.errors import with_step
 from memtui.model.foretold import FORECAST_MEANS, forecast_size
 from memtui.model.plan import sum_reasons
-from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, RangeReport
-from memtui.model.restore import Mappers
-from memtui.model.verdict import Verdict
 from memtui.model.vma import FLAG_WORDS, MappedVma
 from memtui.text import SafeText, address_range, count, safe, size
 from memtui.ui.lists.map import name_of
-from memtui.ui.lists.results import Result
 from memtui.ui.lists.sentences import describe_report
 from memtui.ui.lists.words import will_glyph
+
+if TYPE_CHECKING:
+    from memtui.model.advice import Advice
+    from memtui.model.reasons import Reason
+    from memtui.model.restore import Mappers
+    from memtui.model.verdict import Verdict
+    from memtui.ui.lists.results import Result
 
 _MAPPERS_TOLD = 40
 

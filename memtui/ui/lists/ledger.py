@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
 
-from memtui.host import History, HistoryEntry
 from memtui.model import wire
 from memtui.model.report import Outcome
 from memtui.text import SafeText, safe, size, size_or_dash
 from memtui.ui.lists.words import outcome_cell, outcome_glyph
 from memtui.ui.rows import Cell, Column, Line
+
+if TYPE_CHECKING:
+    from memtui.host import History, HistoryEntry
 
 _COLUMNS = (
     Column("TIME UTC", 16, from_width=96),

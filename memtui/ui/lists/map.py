@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
 
-from memtui.model.vma import AddressSpace, MappedVma, Vma
 from memtui.text import SafeText, address, address_range, safe, size
 from memtui.ui.lists.order import row_at
-from memtui.ui.marks import MarkSet
 from memtui.ui.rows import Cell, Column, Line
+
+if TYPE_CHECKING:
+    from memtui.model.vma import AddressSpace, MappedVma, Vma
+    from memtui.ui.marks import MarkSet
 
 BAR_CELLS = 5
 

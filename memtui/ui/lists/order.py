@@ -6,13 +6,15 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memtui.model.advice import Advice
-from memtui.model.process import Process
-from memtui.model.select import Filter
 from memtui.model.verdict import Verdict
 from memtui.model.vma import AddressSpace, MappedVma
+
+if TYPE_CHECKING:
+    from memtui.model.process import Process
+    from memtui.model.select import Filter
 
 ADDRESS = "address"
 """The order of a map as the kernel writes it."""

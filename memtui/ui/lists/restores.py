@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from memtui.host import MachineState
 from memtui.model.errors import with_step
-from memtui.model.restore import RestorePlan, RestoreReport
 from memtui.text import SafeText, safe, size
 from memtui.ui.lists.results import time_of_day, why
+
+if TYPE_CHECKING:
+    from memtui.host import MachineState
+    from memtui.model.restore import RestorePlan, RestoreReport
 
 
 def wanted_of(plans: Sequence[RestorePlan]) -> tuple[RestorePlan, ...]:

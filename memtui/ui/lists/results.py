@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from memtui.model.advice import Advice
 from memtui.model.methods import Freeze
-from memtui.model.reasons import Reason
 from memtui.model.report import Back, RangeReport, Stayed, TargetReport, stayed
-from memtui.model.restore import RestoreReport
 from memtui.text import DOES_NOT_APPLY, SafeText, address_range, duration, safe, size, size_or_dash
 from memtui.ui.lists.words import change, outcome_cell, outcome_glyph
 from memtui.ui.rows import Cell, Column, Line
+
+if TYPE_CHECKING:
+    from memtui.model.advice import Advice
+    from memtui.model.reasons import Reason
+    from memtui.model.restore import RestoreReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.errors import with_step
 from memtui.model.foretold import forecast_in_words
 from memtui.model.holds import FREEZE_NOTE, FreezeChoice
 from memtui.model.methods import Freeze
-from memtui.model.plan import Plan, TargetPlan
 from memtui.model.report import Back, RangeReport, stayed
 from memtui.model.vma import FLAG_WORDS, MappedVma
 from memtui.text import SafeText, address_range, count, duration, safe, signed_size, size
 from memtui.ui.lists.map import NOTABLE_FLAGS, name_of
 from memtui.ui.lists.results import Result, forecast_of, time_of_day, why
+
+if TYPE_CHECKING:
+    from memtui.model.plan import Plan, TargetPlan
 
 _MOVED_MEANS = {
     Advice.PAGEOUT: "left RSS",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING
 
 from memtui.model.foretold import forecast_size
-from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.text import SafeText, address, safe, size
 from memtui.ui.lists.words import reasons_in_words, will_cell, will_glyph
 from memtui.ui.rows import Cell, Column, Line
+
+if TYPE_CHECKING:
+    from memtui.model.plan import Plan, PlannedRange, TargetPlan
 
 _COLUMNS = (
     Column("FORECAST", 8, right=True),

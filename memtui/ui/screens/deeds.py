@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING
 
-from memtui.model.plan import Plan
-from memtui.model.process import Process
-from memtui.model.restore import RestorePlan
 from memtui.text import SafeText, safe, size
-from memtui.ui import messages as told
 from memtui.ui.commands import is_acting
-from memtui.ui.lists.explain import explain_result
-from memtui.ui.lists.restores import describe_restore_report, describe_restored
+from memtui.ui.dialogs import (
+    Asks,
+    explain_screen,
+    ledger_screen,
+    lines_screen,
+    plan_screen,
+    restore_screen,
+    result_screen,
+)
 from memtui.ui.lists.results import RestoreResult, Result
-from memtui.ui.lists.sentences import describe_result
 from memtui.ui.meant import what_is_meant
 from memtui.ui.screens.layout import ThreePanes
-from memtui.ui.screens.ledger import LedgerScreen
-from memtui.ui.screens.lines import ExplainScreen, LinesScreen
-from memtui.ui.screens.plan import PlanScreen
-from memtui.ui.screens.restore import RestoreScreen
-from memtui.ui.screens.result import ResultScreen
-from memtui.ui.session import Session
 from memtui.ui.widgets.finding import FindingPane
 from memtui.ui.widgets.status import freeze_word, marks_words
 
-_Kind = TypeVar("_Kind")
+if TYPE_CHECKING:
+    from memtui.model.plan import Plan
+    from memtui.model.process import Process
+    from memtui.model.restore import RestorePlan
+    from memtui.ui import messages as told
+    from memtui.ui.session import Session
 
 
 class DeedsScreen(ThreePanes):
@@ -40,9 +41,11 @@ class DeedsScreen(ThreePanes):
         """Hide what leads to a change where the session only reads."""
         return not (self.session.options.read_only and is_acting(action, parameters))
 
-    def _open(self, kind: type[_Kind]) -> list[_Kind]:
-        """Return the screens of a kind that are open, whichever lies over them."""
-        return [screen for screen in self.app.screen_stack if isinstance(screen, kind)]
+    def _hand_out(self, answer: object) -> None:
+        """Hand an answer to the screens that are open, whichever lies over them."""
+        for screen in self.app.screen_stack:
+            if isinstance(screen, Asks):
+                screen.take(answer)
 
     def action_back(self) -> None:
         """Drop the range in the making, or cancel what runs, or end the filter, or go back a pane."""
@@ -111,7 +114,7 @@ class DeedsScreen(ThreePanes):
                 self.session.submit(plan, targets)
                 self.bottom.plan_waits()
 
-        self.app.push_screen(PlanScreen(self.session, wanted, words), answered)
+        self.app.push_screen(plan_screen(self.session, wanted, words), answered)
 
     def on_planned(self, message: told.Planned) -> None:
         """Hand a plan to the dialog that asked for it, and keep its forecast while it holds."""
@@ -119,8 +122,7 @@ class DeedsScreen(ThreePanes):
         if plan is not None and self.session.marks.counts:
             words = f"{plan.advice.value} forecast {size(plan.forecast_bytes)}"
             self._forecast = (self.session.marks.version, words)
-        for screen in self._open(PlanScreen):
-            screen.show_answer(message)
+        self._hand_out(message)
 
     @property
     def _process_under_cursor(self) -> Process | None:
@@ -150,12 +152,11 @@ class DeedsScreen(ThreePanes):
                 self.bottom.plan_waits()
 
         self._turn += 1
-        self.app.push_screen(RestoreScreen(self.session, self._turn, action), answered)
+        self.app.push_screen(restore_screen(self.session, self._turn, action), answered)
 
     def on_restore_planned(self, message: told.RestorePlanned) -> None:
         """Hand it to the dialog that asked."""
-        for screen in self._open(RestoreScreen):
-            screen.show_answer(message)
+        self._hand_out(message)
 
     # To read
 
@@ -163,16 +164,20 @@ class DeedsScreen(ThreePanes):
         """Show the result under the cursor, range by range; of a restore there are only the totals."""
         result = self.results.under_cursor
         if isinstance(result, Result):
-            self.app.push_screen(ResultScreen(result))
+            self.app.push_screen(result_screen(result))
         elif result is not None:
-            self.app.push_screen(LinesScreen(describe_restore_report(result.report)))
+            from memtui.ui.lists.restores import describe_restore_report
+
+            self.app.push_screen(lines_screen(describe_restore_report(result.report)))
 
     def action_explain(self) -> None:
         """Explain what is under the cursor."""
         if self.current is self.results:
             result = self.results.under_cursor
             if isinstance(result, Result):
-                self.app.push_screen(LinesScreen(explain_result(result)))
+                from memtui.ui.lists.explain import explain_result
+
+                self.app.push_screen(lines_screen(explain_result(result)))
             else:
                 self.show_result()
         elif self.current is self.map and self.map.view is not None and self.map.cursor_row is not None:
@@ -189,7 +194,7 @@ class DeedsScreen(ThreePanes):
             return
         self._turn += 1
         whose = safe(f"VMA of {view.target.process.pid} {view.target.name}")
-        screen = ExplainScreen(self._turn, row, whose)
+        screen = explain_screen(self._turn, row, whose)
         self.app.push_screen(screen)
         self.session.ask_verdicts(
             self._turn, view.target, row, others=screen.has_file, cancelled=screen.cancelled
@@ -197,22 +202,19 @@ class DeedsScreen(ThreePanes):
 
     def on_judged(self, message: told.Judged) -> None:
         """Hand the verdicts to the explanation that asked."""
-        for screen in self._open(ExplainScreen):
-            screen.show_judged(message)
+        self._hand_out(message)
 
     def on_mappers_found(self, message: told.MappersFound) -> None:
         """Hand it to the explanation that asked."""
-        for screen in self._open(ExplainScreen):
-            screen.show_mappers(message)
+        self._hand_out(message)
 
     def action_ledger(self) -> None:
         """Show the ledger."""
-        self.app.push_screen(LedgerScreen(self.session))
+        self.app.push_screen(ledger_screen(self.session))
 
     def on_ledger_read(self, message: told.LedgerRead) -> None:
         """Hand it to the screen that asked."""
-        for screen in self._open(LedgerScreen):
-            screen.show_answer(message)
+        self._hand_out(message)
 
     # What the operator thread and the watcher do
 
@@ -242,8 +244,7 @@ class DeedsScreen(ThreePanes):
         """Count what came back, wherever the result is shown."""
         result = self.results.looked_back(message)
         if result is not None:
-            for screen in self._open(ResultScreen):
-                screen.show_result(result)
+            self._hand_out(result)
 
     def on_run_ended(self, message: told.RunEnded) -> None:
         """It is done; what was forecast before it is old."""
@@ -254,6 +255,10 @@ class DeedsScreen(ThreePanes):
         if message.words:
             self.bottom.say(message.words, bad=True, stays=True)
         elif isinstance(result, Result):
+            from memtui.ui.lists.sentences import describe_result
+
             self.bottom.say(describe_result(result), stays=True)
         elif result is not None:
+            from memtui.ui.lists.restores import describe_restored
+
             self.bottom.say(describe_restored(result.report), stays=True)

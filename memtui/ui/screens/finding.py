@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual import on
 from textual.widgets import Input
 
 from memtui.model.errors import FilterError
 from memtui.model.select import Filter, parse
 from memtui.text import count
-from memtui.ui import messages as told
 from memtui.ui.marking import Shown
 from memtui.ui.screens.deeds import DeedsScreen
-from memtui.ui.session import Session
 from memtui.ui.widgets.finding import FindingPane
-from memtui.ui.widgets.prompt import Prompt
+
+if TYPE_CHECKING:
+    from memtui.ui import messages as told
+    from memtui.ui.session import Session
+    from memtui.ui.widgets.prompt import Prompt
 
 _RULES = ("mark", "unmark")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -25,8 +25,10 @@ from memtui.ui.commands import (
     TABLE_BINDINGS,
     is_acting,
 )
-from memtui.ui.options import UiOptions
 from memtui.ui.widgets.keys import KeyLine
+
+if TYPE_CHECKING:
+    from memtui.ui.options import UiOptions
 
 _GLYPHS = (
     ("*", "marked; ~ a part of it is; ! a mark lies here, but its VMA was replaced; > would be marked"),

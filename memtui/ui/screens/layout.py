@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.screen import Screen
 
 from memtui.ui.commands import LESSER
 from memtui.ui.marking import Marking
-from memtui.ui.session import Session
 from memtui.ui.widgets.bottom import Bottom
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.map_pane import MapPane
-from memtui.ui.widgets.pane import Pane
 from memtui.ui.widgets.process_pane import ProcessPane
 from memtui.ui.widgets.result_pane import ResultPane
+
+if TYPE_CHECKING:
+    from memtui.ui.session import Session
+    from memtui.ui.widgets.pane import Pane
 
 
 class ThreePanes(Screen[None]):

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
 
-from memtui.host import HistoryEntry
 from memtui.text import SafeText, count, safe
 from memtui.ui import messages as told
 from memtui.ui.commands import CLOSE_BINDINGS, LEDGER_BINDINGS
+from memtui.ui.dialogs import Asks
 from memtui.ui.lists.ledger import LedgerRows
 from memtui.ui.screens.lines import EntryScreen
-from memtui.ui.session import Session
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.pane import Pane
-from memtui.ui.widgets.table import VirtualTable
+
+if TYPE_CHECKING:
+    from memtui.host import HistoryEntry
+    from memtui.ui.session import Session
+    from memtui.ui.widgets.table import VirtualTable
 
 
-class LedgerScreen(Screen[None]):
+class LedgerScreen(Asks, Screen[None]):
     """The last entries of the ledger, the newest first."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*LEDGER_BINDINGS, *CLOSE_BINDINGS]
@@ -40,6 +43,11 @@ class LedgerScreen(Screen[None]):
         self._entries.table.show_words(SafeText("reading ..."))
         self._entries.table.focus()
         self._session.ask_ledger()
+
+    def take(self, answer: object) -> None:
+        """Show what was read."""
+        if isinstance(answer, told.LedgerRead):
+            self.show_answer(answer)
 
     def show_answer(self, message: told.LedgerRead) -> None:
         """Show the ledger, or why it cannot be shown."""

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 
-from memtui.host import HistoryEntry
 from memtui.model.vma import Kind, MappedVma
-from memtui.text import SafeText
 from memtui.ui import messages as told
 from memtui.ui.commands import CLOSE_BINDINGS, LEDGER_BINDINGS
+from memtui.ui.dialogs import Asks
 from memtui.ui.lists.explain import explain_flags, explain_mappers, explain_verdicts, explain_vma
 from memtui.ui.lists.ledger import describe_entry
-from memtui.ui.session import Session
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.text_lines import TextLines
+
+if TYPE_CHECKING:
+    from memtui.host import HistoryEntry
+    from memtui.text import SafeText
+    from memtui.ui.session import Session
 
 _WITH_FILE = frozenset({Kind.FILE, Kind.SHMEM})
 
@@ -57,7 +60,7 @@ class LinesScreen(Screen[None]):
         self.dismiss(None)
 
 
-class ExplainScreen(LinesScreen):
+class ExplainScreen(Asks, LinesScreen):
     """A VMA: what it is at once; what each advice would do, and who else maps it, when that is known."""
 
     def __init__(self, turn: int, row: MappedVma, whose: SafeText) -> None:
@@ -77,6 +80,13 @@ class ExplainScreen(LinesScreen):
     def _all(self) -> list[SafeText]:
         # What takes long to find stands last, so that nothing moves away under the reader.
         return [*self._about, *self._verdicts, *self._flags, *self._mappers]
+
+    def take(self, answer: object) -> None:
+        """Show what was found out."""
+        if isinstance(answer, told.Judged):
+            self.show_judged(answer)
+        elif isinstance(answer, told.MappersFound):
+            self.show_mappers(answer)
 
     def show_judged(self, message: told.Judged) -> None:
         """Show the verdicts, if they are of this VMA."""

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import BindingType
 from textual.timer import Timer
 
-from memtui.model.process import Process, ProcessId
 from memtui.text import count
-from memtui.ui import messages as told
 from memtui.ui.commands import MAIN_BINDINGS
 from memtui.ui.lists.sentences import describe_vma
 from memtui.ui.messages import MapView
 from memtui.ui.screens.finding import FindingScreen
-from memtui.ui.session import Session
 from memtui.ui.widgets.status import system_words
-from memtui.ui.widgets.table import VirtualTable
+
+if TYPE_CHECKING:
+    from memtui.model.process import Process, ProcessId
+    from memtui.ui import messages as told
+    from memtui.ui.session import Session
+    from memtui.ui.widgets.table import VirtualTable
 
 _MANY = 2000
 """So many VMAs are judged while the operator waits; more are judged by a thread."""

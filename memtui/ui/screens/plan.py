@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -13,11 +13,10 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button
 
-from memtui.host import Wanted
 from memtui.model.advice import CATALOGUE, Advice
-from memtui.model.plan import Plan
 from memtui.text import SafeText, safe
 from memtui.ui.commands import DIALOG_BINDINGS, PLAN_BINDINGS
+from memtui.ui.dialogs import Asks
 from memtui.ui.lists.sentences import (
     describe_choices,
     describe_forecast,
@@ -34,14 +33,18 @@ from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.pane import Pane
 from memtui.ui.widgets.status import freeze_word
-from memtui.ui.widgets.table import VirtualTable
 from memtui.ui.widgets.text_lines import TextLines
+
+if TYPE_CHECKING:
+    from memtui.host import Wanted
+    from memtui.model.plan import Plan
+    from memtui.ui.widgets.table import VirtualTable
 
 _ADVICES = tuple(Advice)
 _TARGETS_TOLD = 3
 
 
-class PlanScreen(ModalScreen["Plan | None"]):
+class PlanScreen(Asks, ModalScreen["Plan | None"]):
     """Answers with the plan as it was shown, or with None."""
 
     AUTO_FOCUS = "#cancel"
@@ -117,6 +120,11 @@ class PlanScreen(ModalScreen["Plan | None"]):
         self._session.ask_plan(
             self._turn, self._advice, self._wanted, freeze, thorough=thorough, cancelled=self._cancelled
         )
+
+    def take(self, answer: object) -> None:
+        """Show a plan."""
+        if isinstance(answer, Planned):
+            self.show_answer(answer)
 
     def show_answer(self, message: Planned) -> None:
         """Show a plan, if it answers the last question."""

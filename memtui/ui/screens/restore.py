@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -12,18 +12,21 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button
 
-from memtui.model.restore import RestorePlan
 from memtui.text import SafeText, safe
 from memtui.ui.commands import DIALOG_BINDINGS, RESTORE_BINDINGS
+from memtui.ui.dialogs import Asks
 from memtui.ui.lists.restores import describe_restore, describe_restore_needs, wanted_of
 from memtui.ui.messages import RestorePlanned
-from memtui.ui.session import Session
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.text_lines import TextLines
 
+if TYPE_CHECKING:
+    from memtui.model.restore import RestorePlan
+    from memtui.ui.session import Session
 
-class RestoreScreen(ModalScreen["tuple[RestorePlan, ...] | None"]):
+
+class RestoreScreen(Asks, ModalScreen["tuple[RestorePlan, ...] | None"]):
     """Answers with what is to be put back, as it was shown, or with None."""
 
     AUTO_FOCUS = "#cancel"
@@ -61,6 +64,11 @@ class RestoreScreen(ModalScreen["tuple[RestorePlan, ...] | None"]):
     def on_unmount(self) -> None:
         """Want no more answers."""
         self._cancelled.set()
+
+    def take(self, answer: object) -> None:
+        """Show what could be put back."""
+        if isinstance(answer, RestorePlanned):
+            self.show_answer(answer)
 
     def show_answer(self, message: RestorePlanned) -> None:
         """Show what could be put back, if it was asked for here."""

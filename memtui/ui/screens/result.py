@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -11,15 +11,18 @@ from textual.screen import Screen
 
 from memtui.text import SafeText, count
 from memtui.ui.commands import CLOSE_BINDINGS
+from memtui.ui.dialogs import Asks
 from memtui.ui.lists.results import RangeRows, Result
 from memtui.ui.lists.sentences import describe_range, describe_report
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.pane import Pane
-from memtui.ui.widgets.table import VirtualTable
 from memtui.ui.widgets.text_lines import TextLines
 
+if TYPE_CHECKING:
+    from memtui.ui.widgets.table import VirtualTable
 
-class ResultScreen(Screen[None]):
+
+class ResultScreen(Asks, Screen[None]):
     """The ranges of one result, with the line under the cursor in words."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*CLOSE_BINDINGS]
@@ -47,6 +50,11 @@ class ResultScreen(Screen[None]):
         self._ranges.table.show_words(SafeText("no range of this target was planned"))
         self._ranges.table.show(rows)
         self._ranges.table.focus()
+
+    def take(self, answer: object) -> None:
+        """Show the result anew."""
+        if isinstance(answer, Result):
+            self.show_result(answer)
 
     def show_result(self, result: Result) -> None:
         """Show how much has come back meanwhile."""

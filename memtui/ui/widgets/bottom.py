@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
-from memtui.model.report import Progress
 from memtui.text import SafeText, safe
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.prompt import End, Prompt
 from memtui.ui.widgets.status import progress_words
+
+if TYPE_CHECKING:
+    from memtui.model.report import Progress
 
 _MESSAGE_STAYS_S = 10.0
 _HELD_TICK_S = 0.2

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.message import Message
 
-from memtui.model.select import Filter, Subject
 from memtui.text import SafeText
-from memtui.ui.lists.order import Sorting
 from memtui.ui.widgets.pane import Pane
+
+if TYPE_CHECKING:
+    from memtui.model.select import Filter, Subject
+    from memtui.ui.lists.order import Sorting
 
 _DOWN, _UP = "↓", "↑"
 _FILTER_CELLS = 30

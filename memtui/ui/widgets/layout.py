@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
-from memtui.text import SafeText
-from memtui.ui.rows import Column, Line
+if TYPE_CHECKING:
+    from memtui.text import SafeText
+    from memtui.ui.rows import Column, Line
 
 _ELLIPSIS = "…"
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
-from memtui.model.process import ProcessId
-from memtui.model.select import Filter, Subject
 from memtui.model.vma import MappedVma, Vma, total
 from memtui.text import SafeText, count, safe, size
-from memtui.ui.finder import Finder
 from memtui.ui.lists.map import MapRows
 from memtui.ui.lists.order import ADDRESS, Arrangement, Sorting, next_of
 from memtui.ui.marking import Marking, Shown
@@ -19,6 +17,11 @@ from memtui.ui.messages import MapArranged, MapView, MatchesFound
 from memtui.ui.rows import NoRows
 from memtui.ui.widgets.finding import FindingPane
 from memtui.ui.widgets.picture import Picture
+
+if TYPE_CHECKING:
+    from memtui.model.process import ProcessId
+    from memtui.model.select import Filter, Subject
+    from memtui.ui.finder import Finder
 
 _SHARE_OF_TIME = 10
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from itertools import groupby
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual.app import ComposeResult
@@ -16,9 +16,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from memtui.model.vma import Kind
-from memtui.ui.finder import Finder
 from memtui.ui.lists.picture import Cell, Frame, picture
-from memtui.ui.messages import MapView, PictureFramed
+
+if TYPE_CHECKING:
+    from memtui.ui.finder import Finder
+    from memtui.ui.messages import MapView, PictureFramed
 
 _SHARE_OF_TIME = 10
 _PLACE = "▲"

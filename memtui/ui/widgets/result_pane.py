@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from memtui.text import SafeText, duration, safe
 from memtui.ui.lists.results import RestoreResult, Result, ResultRows, why
 from memtui.ui.lists.sentences import describe_back
-from memtui.ui.messages import LookedBack
 from memtui.ui.widgets.pane import Pane
+
+if TYPE_CHECKING:
+    from memtui.ui.messages import LookedBack
 
 
 class ResultPane(Pane):

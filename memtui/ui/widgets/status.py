@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from memtui.host import MachineState
-from memtui.model.methods import Freeze
-from memtui.model.report import Progress
+from typing import TYPE_CHECKING
+
 from memtui.text import SafeText, count, duration, safe, size
+
+if TYPE_CHECKING:
+    from memtui.host import MachineState
+    from memtui.model.methods import Freeze
+    from memtui.model.report import Progress
 
 _BAR_CELLS = 16
 

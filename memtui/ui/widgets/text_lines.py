@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.content import Content
 from textual.reactive import reactive
 from textual.widgets import Static
 
-from memtui.text import SafeText
+if TYPE_CHECKING:
+    from memtui.text import SafeText
 
 
 class TextLines(Static):
