@@ -568,7 +568,7 @@ class FakeHost:
             if done == wanted and page.vma.range == moved.planned.range:
                 page.rss_bytes, page.swap_bytes = moved.rss_before_bytes, moved.swap_before_bytes
         self.entries = [
-            replace(entry, restored_bytes=done) if entry.id == plan.id else entry for entry in self.entries
+            entry._replace(restored_bytes=done) if entry.id == plan.id else entry for entry in self.entries
         ]
         return RestoreReport(
             planned=plan,

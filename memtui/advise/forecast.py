@@ -71,7 +71,7 @@ class SwapPurse:
     """
 
     def __init__(self, machine: MachineFacts) -> None:
-        self._machine = replace(machine, swap_room_bytes=None)
+        self._machine = machine._replace(swap_room_bytes=None)
         self._rooms: dict[str, int] = {}
 
     def facts(self, groups: Mapping[str, int] | None = None) -> MachineFacts:
@@ -83,7 +83,7 @@ class SwapPurse:
         if not groups:
             return self._machine
         rooms = [self._rooms.get(folder, room) for folder, room in groups.items()]
-        return replace(self._machine, swap_room_bytes=min(rooms))
+        return self._machine._replace(swap_room_bytes=min(rooms))
 
     def spend(self, count_bytes: int, groups: Mapping[str, int] | None = None) -> None:
         """Take out what a range will use."""
@@ -91,7 +91,7 @@ class SwapPurse:
             return
         free = self._machine.swap_free_bytes
         if free is not None:
-            self._machine = replace(self._machine, swap_free_bytes=max(0, free - count_bytes))
+            self._machine = self._machine._replace(swap_free_bytes=max(0, free - count_bytes))
         for folder, room in (groups or {}).items():
             self._rooms[folder] = max(0, self._rooms.get(folder, room) - count_bytes)
 
@@ -248,8 +248,7 @@ def _part_of(row: MappedVma, part: Range, measure: Measure) -> MappedVma:
     details = row.details
     if details is not None and rss is not None and details.rss_bytes:
         share = min(1.0, rss / details.rss_bytes)
-        details = replace(
-            details,
+        details = details._replace(
             rss_bytes=rss,
             shared_bytes=_pages(details.shared_bytes * share),
             anonymous_bytes=_pages(details.anonymous_bytes * share),

@@ -19,6 +19,7 @@ from memtui.advise.pages_file import PageRecords
 from memtui.model import wire
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
+from memtui.model.values import number
 
 _FILE = "ledger.jsonl"
 _BLOCK_BYTES = 1 << 18
@@ -73,7 +74,7 @@ class Event:
 
     def number(self, name: str) -> int | None:
         """Return a field that must be a number of bytes; None if it is not."""
-        return wire.number(self.fields.get(name))
+        return number(self.fields.get(name))
 
     def mapping(self, name: str) -> dict[str, object]:
         """Return a field that must be an object; empty if it is not."""

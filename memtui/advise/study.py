@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from memtui.linux.filecache import cache_facts
@@ -115,13 +114,12 @@ class Study:
             return pages
         if not sees_zero:
             zero = min(max(0, pages.resident_bytes - details.rss_bytes), pages.shared_bytes)
-            pages = replace(pages, shared_bytes=pages.shared_bytes - zero, zero_bytes=zero)
+            pages = pages._replace(shared_bytes=pages.shared_bytes - zero, zero_bytes=zero)
         hidden = min(details.shared_bytes - pages.shared_bytes, details.huge_bytes)
         if hidden <= 0 or size is None:
             return pages
         stays = min(-(-hidden // size) * size, pages.own_anonymous_bytes)
-        return replace(
-            pages,
+        return pages._replace(
             own_anonymous_bytes=pages.own_anonymous_bytes - stays,
             shared_bytes=pages.shared_bytes + stays,
         )

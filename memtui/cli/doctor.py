@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from memtui.cli.output import print_json
@@ -22,7 +21,7 @@ def run(arguments: argparse.Namespace) -> int:
     with LocalHost(arguments.state_dir) as host:
         findings = host.doctor(arguments.pid)
     if arguments.json:
-        print_json({"schema": schema("doctor"), **asdict(finding)} for finding in findings)
+        print_json({"schema": schema("doctor"), **finding._asdict()} for finding in findings)
     else:
         for finding in findings:
             _print(finding)

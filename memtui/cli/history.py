@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import fields
 
 from memtui.cli.output import complain, print_json, print_table
 from memtui.host import HistoryEntry
@@ -11,7 +10,7 @@ from memtui.host.local import LocalHost
 from memtui.model.wire import Json, schema
 from memtui.text import count, safe, size, size_or_dash
 
-_KEYS = tuple(field.name for field in fields(HistoryEntry))
+_KEYS = HistoryEntry._fields
 
 
 def run(arguments: argparse.Namespace) -> int:

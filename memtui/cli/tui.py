@@ -14,7 +14,7 @@ from memtui.host.local import LocalHost
 if TYPE_CHECKING:
     from memtui.host import Host
 
-_SWITCH_S = 0.0005
+_SWITCH_S = 0.0001
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,7 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _begin() -> None:
     """Start quickly: of what is made now nothing is garbage soon. The app lets the collector in again.
 
-    And no thread that computes keeps another waiting for long.
+    And no thread that computes keeps another waiting for long: one that reads a large map asks for the
+    interpreter after each of some hundred calls.
     """
     gc.disable()
     sys.setswitchinterval(_SWITCH_S)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from memtui.model import wire
 from memtui.model.advice import Advice
-from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
-from memtui.model.report import WATCHED_S, Back, Progress, TargetReport
+from memtui.model.methods import DEFAULT_HOLD_MS, WATCHED_S, Freeze
+from memtui.model.values import number
 
 if TYPE_CHECKING:
     from memtui.model.holds import FreezeChoice, Thawed
     from memtui.model.plan import Mark, Plan
     from memtui.model.process import Process, ProcessId, Standing
+    from memtui.model.report import Back, Progress, TargetReport
     from memtui.model.restore import Mappers, RestorePlan, RestoreReport
     from memtui.model.select import Filter
     from memtui.model.verdict import MachineFacts, Verdict
@@ -62,8 +61,7 @@ class Target(Protocol):
         """Let go of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What is wanted of one target: its marks, or else all VMAs that ``select`` takes, or else all."""
 
     target: Target
@@ -71,8 +69,7 @@ class Wanted:
     select: Filter | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class MachineState:
+class MachineState(NamedTuple):
     """The system line; bytes, None where not known. ``psi_some_avg10`` is in percent."""
 
     mem_total_bytes: int | None
@@ -87,8 +84,7 @@ class MachineState:
 _ADVICES = {advice.value: advice for advice in Advice}
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
+class HistoryEntry(NamedTuple):
     """One target of one action, as the ledger has it. ``outcome`` may be ``interrupted``."""
 
     id: str
@@ -109,7 +105,7 @@ class HistoryEntry:
     @property
     def last_back_bytes(self) -> int | None:
         """What the last look back that saw anything saw; None where none did."""
-        seen = (wire.number(look.get("back_bytes")) for look in reversed(self.back))
+        seen = (number(look.get("back_bytes")) for look in reversed(self.back))
         return next((count for count in seen if count is not None), None)
 
     @property
@@ -119,8 +115,7 @@ class HistoryEntry:
         return advice is None or advice.can_have_moved(self.advised_bytes, self.moved_bytes)
 
 
-@dataclass(frozen=True, slots=True)
-class History:
+class History(NamedTuple):
     """The ledger, oldest first; ``torn_lines`` is how many of its lines could not be read.
 
     ``is_whole`` is False where older entries were left out.
@@ -131,8 +126,7 @@ class History:
     is_whole: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One finding of the doctor. ``remedy`` is one tried command, or empty."""
 
     check: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from memtui.advise.ledger import Action, Ledger, actions, now, operator
@@ -17,10 +17,11 @@ from memtui.linux.program import Program
 from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
+from memtui.model.methods import WATCHED_S
 from memtui.model.process import ProcessId
 from memtui.model.ranges import total_bytes
 from memtui.model.reasons import Reason
-from memtui.model.report import WATCHED_S, Back, Outcome, Progress, TargetReport, outcome_of_refusal
+from memtui.model.report import Back, Outcome, Progress, TargetReport, outcome_of_refusal
 from memtui.model.restore import RestorePlan, RestoreReport, outcome_of, told_of
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Aftermath:
             is_of_the_advice = self._end_look(report_id, watched, back if record else None)
         if back is None or not is_of_the_advice:
             return None
-        return replace(back, warning=self._record("back", report_id, wire.back(back))) if record else back
+        return back._replace(warning=self._record("back", report_id, wire.back(back))) if record else back
 
     def _was_restored(self, report_id: str, watched: _Watched) -> bool:
         """Whether the ledger has a restore of it. It is read only where it has grown since the last time."""
@@ -300,7 +301,7 @@ class Aftermath:
             told=told_of(seen),
         )
         fields = {"operator": operator(), **wire.restore_totals(report)}
-        return replace(report, warning=self._record("restored", planned.id, fields))
+        return report._replace(warning=self._record("restored", planned.id, fields))
 
 
 def _require_process(process: ProcessId) -> ProcessHandle:

@@ -6,15 +6,14 @@ import gzip
 import os
 import resource
 import zlib
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from memtui.linux.procfs import decode, kib_to_bytes, parse_colon_lines, read_file
 from memtui.model.verdict import MachineFacts
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
+class Memory(NamedTuple):
     """What memtui needs of /proc/meminfo and /proc/vmstat; None where the kernel does not say.
 
     ``swapped_in_bytes`` counts since boot.
@@ -29,8 +28,7 @@ class Memory:
     swapped_in_bytes: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Swap:
+class Swap(NamedTuple):
     """A line of /proc/swaps."""
 
     path: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted
 from memtui.model.reasons import Reason, reason_of_call
@@ -190,8 +190,7 @@ def read_smaps(pid: int) -> dict[int, VmaDetails]:
     return reader.details
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(NamedTuple):
     """What memtui needs of /proc/PID/stat (proc_pid_stat(5)); ``name`` is raw."""
 
     name: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from memtui.linux.memory_file import MemoryFile
 from memtui.linux.procfs import read_process_file
@@ -22,8 +22,7 @@ _HIDDEN = "1 0 0"
 """What stat shows to those who may not see these fields (do_task_stat(), fs/proc/array.c)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
+class Program(NamedTuple):
     """What tells a program from the next; None is what could not be seen.
 
     ``places`` is where its code, stack and heap begin (fields 26, 28 and 47 of /proc/PID/stat), which

@@ -7,8 +7,8 @@ import os
 import struct
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from operator import sub
+from typing import NamedTuple
 
 from memtui.linux import abi
 from memtui.linux.abi import ffi, libc
@@ -134,8 +134,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 _REGION = struct.Struct("=QQQ")
 
 
-@dataclass(frozen=True, slots=True)
-class QueriedVma:
+class QueriedVma(NamedTuple):
     """What PROCMAP_QUERY tells of a VMA; ``perms``, ``device`` and ``name`` as /proc/PID/maps has them."""
 
     start: int

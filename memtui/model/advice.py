@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Advice(str, Enum):
@@ -24,8 +24,7 @@ class Advice(str, Enum):
         return moved_bytes is not None or (self.moves and advised_bytes != 0)
 
 
-@dataclass(frozen=True, slots=True)
-class AdviceFacts:
+class AdviceFacts(NamedTuple):
     """What is known of an advice.
 
     ``number`` is its MADV_ number (include/uapi/asm-generic/mman-common.h); ``since`` the first

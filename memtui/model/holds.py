@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from memtui.model.methods import Freeze
@@ -15,8 +14,7 @@ FREEZE_NOTE = (
 """What no method can hide from the target."""
 
 
-@dataclass(frozen=True, slots=True)
-class FreezeChoice:
+class FreezeChoice(NamedTuple):
     """What a method would do to a target, in one line: whom it stops, who notices, what a crash leaves.
 
     If it is not ``available`` the line says why. It is raw.
@@ -34,8 +32,7 @@ class ThawOutcome(str, Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True)
-class Thawed:
+class Thawed(NamedTuple):
     """A process that a dead guard had left held. ``words`` say why, if it could not be released.
 
     ``name`` is raw, and empty where the process is gone and only its cgroup was left.

@@ -1,4 +1,4 @@
-"""How a target is held still."""
+"""How a target is held still, and how long it is looked at afterwards."""
 
 from __future__ import annotations
 
@@ -16,3 +16,6 @@ class Freeze(str, Enum):
 
 DEFAULT_HOLD_MS = 250
 """How long a target is held at most in one go, unless the operator says otherwise."""
+
+WATCHED_S = 60.0
+"""How long an action is watched: what is still out then stayed out."""

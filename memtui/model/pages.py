@@ -7,7 +7,6 @@ the kernel to the model without translation.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from memtui.model.ranges import Range, RangeSet, inner_aligned, normalise
@@ -59,8 +58,7 @@ def tally(runs: Iterable[RawRun]) -> Tally:
     return Tally(rss, swap, huge)
 
 
-@dataclass(frozen=True, slots=True)
-class Residency:
+class Residency(NamedTuple):
     """RSS and swap of many VMAs: two lists, in the order of the VMAs, in bytes; None is unknown."""
 
     rss_bytes: Sequence[int | None]
@@ -124,8 +122,7 @@ def swapped(runs: Iterable[RawRun]) -> RangeSet:
     return normalise(Range(start, end) for start, end, state in runs if state & SWAPPED)
 
 
-@dataclass(frozen=True, slots=True)
-class PageFacts:
+class PageFacts(NamedTuple):
     """What the page table says of a range, page by page added up; bytes.
 
     The first three are resident. ``own_file_bytes`` are pages of a file or of shared memory,
@@ -149,8 +146,7 @@ class PageFacts:
         return self.own_anonymous_bytes + self.own_file_bytes + self.shared_bytes + self.stuck_bytes
 
 
-@dataclass(frozen=True, slots=True)
-class HugeFacts:
+class HugeFacts(NamedTuple):
     """The whole, aligned huge pages of a range, by what stands in them; bytes.
 
     ``fillable_bytes`` are huge pages that hold something and are not huge yet, of which
@@ -166,8 +162,7 @@ class HugeFacts:
     copied_bytes: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class CacheFacts:
+class CacheFacts(NamedTuple):
     """Of a part of a file: the bytes that lie in the file at all, and those in the page cache."""
 
     in_file_bytes: int

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from memtui.model.reasons import Reason
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A range that the operator marked, and what stood there then.
 
     ``identity`` is None for a range given by address alone: whatever stands there when the plan is
@@ -111,8 +110,7 @@ class TargetPlan:
         return sum_reasons(self.ranges)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """What is about to be done."""
 
     advice: Advice

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class ProcessId:
+class ProcessId(NamedTuple):
     """The identity of a process: a pid alone is reused, these three together are not.
 
     ``start_time`` is field 22 of /proc/PID/stat, in clock ticks since boot (proc_pid_stat(5)).
@@ -28,8 +27,7 @@ class Standing(str, Enum):
     EXITED = "exited"
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(NamedTuple):
     """One row of the process list. All text is raw; None is what could not be known.
 
     ``state`` is the letter of /proc/PID/stat. ``user`` is a name, or the uid in digits.

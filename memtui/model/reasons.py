@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from memtui.model.advice import Advice
 
@@ -129,8 +129,7 @@ class Reason(str, Enum):
         return self in _REFUSALS
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
+class _Words(NamedTuple):
     words: str
     next_step: str = ""
 

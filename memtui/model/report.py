@@ -8,6 +8,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.model.advice import Advice
+from memtui.model.methods import WATCHED_S
 from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
@@ -94,8 +95,7 @@ class Alike(NamedTuple):
     times: int
 
 
-@dataclass(slots=True)
-class Effect:
+class Effect(NamedTuple):
     """What changed while a target was worked on; bytes, None where not known.
 
     ``mem_free_delta_bytes``, ``swap_cached_delta_bytes`` and ``swapped_in_bytes`` (pswpin) are of the
@@ -112,8 +112,7 @@ class Effect:
     cache_delta_bytes: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Back:
+class Back(NamedTuple):
     """How much of what was moved had come back ``after_s`` seconds later; None is not known.
 
     ``major_faults`` are the target's since the action, ``psi_some_avg10`` is the machine's, in percent.
@@ -125,10 +124,6 @@ class Back:
     major_faults: int | None
     psi_some_avg10: float | None = None
     warning: str | None = None
-
-
-WATCHED_S = 60.0
-"""How long an action is watched: what is still out then stayed out."""
 
 
 class Stayed(str, Enum):
@@ -227,8 +222,7 @@ def total_of(sorts: Iterable[Alike], name: str) -> int | None:
     return sum(seen) if seen else None
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
+class Score(NamedTuple):
     """A forecast against what was seen, over the ranges of which both are known; bytes.
 
     ``wrong_ranges`` of ``judged_ranges`` were forecast to do something and did nothing, or the other
@@ -265,8 +259,7 @@ def score_of(report: TargetReport, advice: Advice) -> Score:
     return Score(forecast, effect, off_by, judged, wrong)
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far a plan has come: bytes of its ranges dealt with, of all."""
 
     target: str

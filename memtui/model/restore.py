@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.model.errors import with_step
 from memtui.model.reasons import Reason
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from memtui.model.process import ProcessId
 
 
-@dataclass(frozen=True, slots=True)
-class RestorePlan:
+class RestorePlan(NamedTuple):
     """What a restore of one target of an action would do; bytes.
 
     ``id`` is that of the target in the action, ``time`` when it was moved. ``wanted_bytes`` were moved
@@ -35,8 +33,7 @@ class RestorePlan:
     blocked_text: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreReport:
+class RestoreReport(NamedTuple):
     """What came of it; bytes, None where it could not be seen.
 
     ``also_back_bytes`` came along: pages of the action's ranges that were not asked for.
@@ -57,16 +54,14 @@ class RestoreReport:
     warning: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Mapper:
+class Mapper(NamedTuple):
     """A process that maps a file too."""
 
     pid: int
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Mappers:
+class Mappers(NamedTuple):
     """Which other processes map a file, and how many could not be looked at."""
 
     found: tuple[Mapper, ...]
@@ -83,8 +78,7 @@ _LOST_WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Restored:
+class Restored(NamedTuple):
     """What was seen of a restore; bytes.
 
     ``already_back_bytes`` were in RAM again before it began. ``lost`` are moved pages that exist no

@@ -13,7 +13,7 @@ import operator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from memtui.model.advice import Advice
 from memtui.model.errors import FilterError
@@ -38,8 +38,7 @@ _TERMS: dict[Subject, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Term:
+class _Term(NamedTuple):
     key: str
     negated: bool
     vma: _VmaTest | None
@@ -107,8 +106,7 @@ def quoted(word: str) -> str:
     return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(NamedTuple):
     """A term's text, from ``column``; ``chars`` are its characters with whether they were quoted."""
 
     column: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 from memtui.model.advice import Advice
 from memtui.model.pages import PageFacts
@@ -21,8 +22,7 @@ class Will(str, Enum):
     NO = "no"
 
 
-@dataclass(frozen=True, slots=True)
-class WhyBytes:
+class WhyBytes(NamedTuple):
     """A reason, with the bytes that it concerns; None where that is not known."""
 
     reason: Reason
@@ -61,8 +61,7 @@ LEAST_TASK_LIMIT = 0x7FFFFFFFF000
 """TASK_SIZE of x86-64 with four levels of page tables."""
 
 
-@dataclass(frozen=True, slots=True)
-class MachineFacts:
+class MachineFacts(NamedTuple):
     """What a verdict must know of the machine; None is unknown.
 
     ``swap_room_bytes`` is what the cgroups of the target let it swap still; None also for no limit.

@@ -188,8 +188,7 @@ def _kind_in_brackets(name: str) -> Kind:
     return Kind.STACK if name.startswith("[stack") else Kind.OTHER
 
 
-@dataclass(frozen=True, slots=True)
-class VmaDetails:
+class VmaDetails(NamedTuple):
     """What only smaps tells of a VMA; bytes.
 
     ``shared_bytes`` are resident pages that another mapping maps as well (Shared_Clean plus

@@ -32,11 +32,6 @@ def line(value: Mapping[str, object]) -> str:
     return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
 
 
-def number(value: object) -> int | None:
-    """Return what must be a number of something, as it was read back; None if it is not."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 def schema(kind: str) -> str:
     """Return the name of a kind of object, with its version."""
     return f"memtui.{kind}/{SCHEMA_VERSION}"

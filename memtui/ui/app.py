@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App, SystemCommand
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from memtui.host import Host
     from memtui.ui.options import UiOptions
 
+_FIRST_LOOK_S = 0.05
 _SHOWN_S = 0.5
 _SETTLED_S = 2.0
 _SUSPEND_WAITS_S = 1.0
@@ -51,9 +53,12 @@ class MemtuiApp(App[None]):
         self._ascii = AsciiFilter()
         self.session = Session(host, options, self.post_to_main, sampling=sampling)
         self.main = MainScreen(self.session)
+        self.main.add_class(*_classes_of(get_terminal_size()))
 
     def post_to_main(self, message: Message) -> bool:
         """Hand a message to the main screen, from any thread; False if nobody listens any more."""
+        if self.main.early.keep(message):
+            return True
         try:
             return self.main.post_message(message)
         except RuntimeError:
@@ -78,6 +83,10 @@ class MemtuiApp(App[None]):
             self.theme = "ansi-dark"
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         self.session.start()
+        if self.session.sampler is not None:
+            # While this thread makes the screen, one that reads gets on but slowly (it asks for the
+            # interpreter after each call), and the screen would stand empty at first.
+            self.main.early.wait(_FIRST_LOOK_S)
 
     def on_ready(self) -> None:
         """Once the screen stands, get ready to act; then let the collector of garbage in."""
@@ -125,6 +134,14 @@ class MemtuiApp(App[None]):
                     await self.run_action(action, node)  # type: ignore[arg-type]
 
                 yield SystemCommand(binding.description, binding.tooltip, run)
+
+
+def _classes_of(size: tuple[int, int]) -> list[str]:
+    """Return the classes that a size will give a screen: known beforehand, they are not a change of style."""
+    return [
+        [name for least, name in breakpoints if least <= length][-1]
+        for length, breakpoints in zip(size, (_BREAKPOINTS, _HEIGHTS), strict=True)
+    ]
 
 
 def _collect() -> None:

@@ -1,4 +1,4 @@
-"""The screens that lie over the main one, each imported when it is first opened: the main one stands sooner."""
+"""The screens that lie over the main one, each imported when it is opened first: that one stands sooner."""
 
 from __future__ import annotations
 

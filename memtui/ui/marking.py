@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.model.advice import Advice
 from memtui.model.verdict import MachineFacts, judge
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 _LEFT_OUT = "left out, since the kernel refuses them (locked, device, hugetlb memory)"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """The map that is on the screen: what can be marked now. ``order`` as of MapRows."""
 
     target: Target

@@ -141,7 +141,7 @@ class Sampler(threading.Thread):
             self._wake.notify()
 
     def find(self, pid: int) -> None:
-        """Look up the process of a bare pid, and say who it is with a PidFound."""
+        """Look up the process of a bare pid, say who it is with a PidFound, and look at it from now on."""
         with self._wake:
             self._pid_asked = pid
             self._wake.notify()
@@ -178,6 +178,7 @@ class Sampler(threading.Thread):
             pid, anew, map_now = self._take_requests()
             if pid is not None:
                 self._guarded(lambda pid=pid: self._find(pid))  # type: ignore[misc]
+                anew = anew or self._asked is not None
             if anew:
                 self._guarded(self._open)
             paused = self._paused
@@ -234,6 +235,8 @@ class Sampler(threading.Thread):
             self._post(PidFound(pid, None, "", words_of(error)))
             return
         self._post(PidFound(pid, target.process, target.name, ""))
+        with self._wake:
+            self._asked = target.process
         target.close()
 
     def _open(self) -> None:

@@ -74,7 +74,9 @@ class Session:
         self.finder = Finder(self.arranger, self.shelf, post)
 
     def start(self) -> None:
-        """Start the threads."""
+        """Start the threads; with a process that was named, the sampler begins with that."""
+        if self.sampler is not None and self.options.pid is not None:
+            self.sampler.find(self.options.pid)
         for thread in self._threads:
             if thread is not None:
                 thread.start()

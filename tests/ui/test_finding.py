@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -221,7 +220,7 @@ async def test_processes_sort_with_the_unknown_last_both_ways(make_app: MakeApp)
 @pytest.mark.parametrize("key", ["t", "f5"])
 async def test_the_tree_puts_processes_below_their_parents(make_app: MakeApp, key: str) -> None:
     parents = {811: 1, 903: 1, 1204: 811, 5100: 1204, 7000: 7001, 7001: 7000}
-    processes = tuple(replace(item, parent_pid=parents.get(item.pid, 0)) for item in PROCESSES)
+    processes = tuple(item._replace(parent_pid=parents.get(item.pid, 0)) for item in PROCESSES)
     app = make_app(FakeHost(processes_now=processes))
     async with app.run_test(size=WIDE) as pilot:
         await read_machine(app, pilot)
@@ -254,7 +253,7 @@ async def test_follow_is_switched_off_and_on(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
         await read_machine(app, pilot)
-        grown = tuple(replace(item, rss_bytes=9 << 30) if item.pid == 4242 else item for item in PROCESSES)
+        grown = tuple(item._replace(rss_bytes=9 << 30) if item.pid == 4242 else item for item in PROCESSES)
         await pilot.press("F")
         assert "stays on its line" in screen_text(app)
         await read_machine(app, pilot, grown)

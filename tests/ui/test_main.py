@@ -197,7 +197,7 @@ async def test_a_reused_pid_is_another_process(make_app: MakeApp) -> None:
         await start(app, pilot)
         await mark_regions(app, pilot, "cold region")
         other = process(4242, "python3", 1 << 20)
-        object.__setattr__(other, "id", ProcessId(4242, 999_999, other.id.boot_id))
+        other = other._replace(id=ProcessId(4242, 999_999, other.id.boot_id))
         rest = tuple(item for item in PROCESSES if item.pid != 4242)
         await read_machine(app, pilot, (*rest, other))
         assert app.session.marks.counts == {}

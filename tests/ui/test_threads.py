@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -421,7 +420,7 @@ def test_the_looks_go_on_until_something_was_put_back(
     inbox.wait(lambda: len(inbox.of(RunEnded)) == 1)
     (plan,) = host.plan_restore("1-0")
     for number, blocked in enumerate((Reason.NO_ATTACH, None), 2):
-        operator.submit_restore((replace(plan, blocked=blocked),))
+        operator.submit_restore((plan._replace(blocked=blocked),))
         inbox.wait(lambda count=number: len(inbox.of(RunEnded)) == count)
         clock.now += 1
         watcher.look_at_due()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -331,7 +329,7 @@ def test_what_collapse_refuses(of: MappedVma, reason: Reason | None) -> None:
     ],
 )
 def test_of_what_the_kernel_makes_huge_pages(of: Vma, knows: dict[str, bool], reason: Reason | None) -> None:
-    machine = replace(MACHINE, **knows)  # type: ignore[arg-type]
+    machine = MACHINE._replace(**knows)  # type: ignore[arg-type]
     assert refusal(judge(row(of, rss=HUGE), Advice.COLLAPSE, machine)) is reason
 
 
@@ -339,7 +337,7 @@ def test_of_what_the_kernel_makes_huge_pages(of: Vma, knows: dict[str, bool], re
 def test_how_much_of_a_file_becomes_huge_is_not_known(blocks: HugeFacts | None) -> None:
     of = row(vma(Kind.FILE, size=HUGE, name="/x", inode=7), HUGE, 0, details(rss=HUGE), blocks=blocks)
     for known in (None, True):
-        verdict = judge(of, Advice.COLLAPSE, replace(MACHINE, file_huge_pages=known))
+        verdict = judge(of, Advice.COLLAPSE, MACHINE._replace(file_huge_pages=known))
         assert verdict == Verdict(Will.PARTLY, None, (WhyBytes(Reason.FILE_HUGE_UNKNOWN, HUGE),))
         assert verdict.is_estimate
         item = PlannedRange(of.vma.range, "/x", of.vma.identity, Kind.FILE, verdict)
@@ -367,7 +365,7 @@ def test_copies_of_shared_memory_become_no_huge_page() -> None:
 
 def test_what_may_be_in_the_swap_cache_makes_an_estimate() -> None:
     of = row(rss=0, swap=MIB)
-    verdict = judge(of, Advice.WILLNEED, replace(MACHINE, swap_cached_bytes=4096))
+    verdict = judge(of, Advice.WILLNEED, MACHINE._replace(swap_cached_bytes=4096))
     assert verdict == Verdict(Will.YES, MIB, (WhyBytes(Reason.SWAP_CACHED, 4096),))
     assert verdict.is_estimate
     item = PlannedRange(of.vma.range, "", of.vma.identity, Kind.ANON, verdict)
@@ -375,7 +373,7 @@ def test_what_may_be_in_the_swap_cache_makes_an_estimate() -> None:
     words = forecast_in_words(Advice.WILLNEED, plan)
     assert words.startswith("of 1M requested at most 1M ")
     assert words.endswith("; 4K perhaps in the swap cache already")
-    assert not judge(of, Advice.WILLNEED, replace(MACHINE, swap_cached_bytes=0)).is_estimate
+    assert not judge(of, Advice.WILLNEED, MACHINE._replace(swap_cached_bytes=0)).is_estimate
 
 
 def test_collapse_without_huge_pages() -> None:

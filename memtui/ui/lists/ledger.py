@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
-from memtui.model import wire
 from memtui.model.report import Outcome
+from memtui.model.values import number
 from memtui.text import SafeText, safe, size, size_or_dash
 from memtui.ui.lists.words import outcome_cell, outcome_glyph
 from memtui.ui.rows import Cell, Column, Line
@@ -90,7 +90,7 @@ def describe_entry(entry: HistoryEntry) -> list[SafeText]:
         after_s, faults = look.get("after_s"), look.get("major_faults")
         after = f"{after_s:.0f}" if isinstance(after_s, (int, float)) else "?"
         lines.append(
-            f"back       {size(wire.number(look.get('back_bytes')))} after {after} s, "
+            f"back       {size(number(look.get('back_bytes')))} after {after} s, "
             f"{'?' if faults is None else faults} major faults"
         )
     if not entry.back:

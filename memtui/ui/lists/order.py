@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memtui.model.advice import Advice
 from memtui.model.verdict import Verdict
@@ -35,8 +34,7 @@ class Superseded(Exception):
     """Another question came, and this one's answer would be thrown away."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sorting:
+class Sorting(NamedTuple):
     """What a list is sorted by: numbers the largest first, text from A; ``inverted`` turns that round."""
 
     key: str
@@ -57,8 +55,7 @@ class Sorting:
         return Sorting(keys[(at + step) % len(keys)]) if keys else self
 
 
-@dataclass(frozen=True, slots=True)
-class Arrangement:
+class Arrangement(NamedTuple):
     """What of a map is shown, and how it is sorted."""
 
     wanted: Filter | None = None

@@ -9,8 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import accumulate
+from typing import NamedTuple
 
 from memtui.model.vma import Kind, Vma
 from memtui.ui.lists.order import Stale, Superseded
@@ -39,8 +39,7 @@ Cell = tuple[str, str]
 """A glyph, and the kind that it is coloured by."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """How the cells share out a layout: by cell, the VMAs from ``first`` up to ``last``, kind and size."""
 
     vmas: Sequence[Vma]

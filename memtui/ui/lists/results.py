@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.model.methods import Freeze
 from memtui.model.report import Back, RangeReport, Stayed, TargetReport, stayed
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from memtui.model.restore import RestoreReport
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """A report, with the advice that it is about, and the looks back at it that were kept, and the last.
 
     ``was_restored`` tells that what is back was put back, so that it no longer speaks of the advice.
@@ -39,7 +37,7 @@ class Result:
     def looked_back(self, back: Back, *, kept: bool) -> Result:
         """Return the result after another look back."""
         looks = self.looks if self.last_is_kept else self.looks[:-1]
-        return replace(self, looks=(*looks, back), last_is_kept=kept)
+        return self._replace(looks=(*looks, back), last_is_kept=kept)
 
     @property
     def back_bytes(self) -> int | None:
@@ -54,8 +52,7 @@ class Result:
         return stayed(self.report.moved_bytes, self.looks[-1]) if self.looks else None
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreResult:
+class RestoreResult(NamedTuple):
     """What came of putting back what an action had moved."""
 
     report: RestoreReport

@@ -85,6 +85,7 @@ class FindingScreen(DeedsScreen):
         pane = self._prompted
         if pane is None or not self._asked:
             return None
+
         try:
             wanted = parse(self.bottom.prompt.text, pane.subject)
         except FilterError as error:

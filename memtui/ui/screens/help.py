@@ -25,6 +25,7 @@ from memtui.ui.commands import (
     TABLE_BINDINGS,
     is_acting,
 )
+from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ _LESSON = (
 class HelpScreen(ModalScreen[None]):
     """All keys, glyphs and numbers."""
 
+    CSS_PATH = stylesheets("dialogs.tcss")
     AUTO_FOCUS = "#help-text"
     BINDINGS: ClassVar[list[BindingType]] = [
         *CLOSE_BINDINGS,

@@ -36,6 +36,7 @@ class ThreePanes(Screen[None]):
         self.bottom = Bottom()
         self._panes: tuple[Pane, ...] = (self.processes, self.map, self.results)
         self._current: Pane = self.processes
+        self._current.add_class("-current")
 
     def compose(self) -> ComposeResult:
         """Lay the screen out."""

@@ -14,6 +14,7 @@ from memtui.ui.commands import CLOSE_BINDINGS, LEDGER_BINDINGS
 from memtui.ui.dialogs import Asks
 from memtui.ui.lists.ledger import LedgerRows
 from memtui.ui.screens.lines import EntryScreen
+from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.pane import Pane
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 class LedgerScreen(Asks, Screen[None]):
     """The last entries of the ledger, the newest first."""
 
+    CSS_PATH = stylesheets("dialogs.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [*LEDGER_BINDINGS, *CLOSE_BINDINGS]
 
     def __init__(self, session: Session) -> None:

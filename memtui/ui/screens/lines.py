@@ -17,6 +17,7 @@ from memtui.ui.commands import CLOSE_BINDINGS, LEDGER_BINDINGS
 from memtui.ui.dialogs import Asks
 from memtui.ui.lists.explain import explain_flags, explain_mappers, explain_verdicts, explain_vma
 from memtui.ui.lists.ledger import describe_entry
+from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.text_lines import TextLines
 
@@ -31,6 +32,7 @@ _WITH_FILE = frozenset({Kind.FILE, Kind.SHMEM})
 class LinesScreen(Screen[None]):
     """Lines of text, to scroll through."""
 
+    CSS_PATH = stylesheets("dialogs.tcss")
     AUTO_FOCUS = "#lines-box"
     BINDINGS: ClassVar[list[BindingType]] = [*CLOSE_BINDINGS]
 

@@ -9,7 +9,9 @@ from textual.binding import BindingType
 from textual.timer import Timer
 
 from memtui.text import count
+from memtui.ui import messages as told
 from memtui.ui.commands import MAIN_BINDINGS
+from memtui.ui.early import Early
 from memtui.ui.lists.sentences import describe_vma
 from memtui.ui.messages import MapView
 from memtui.ui.screens.finding import FindingScreen
@@ -17,7 +19,6 @@ from memtui.ui.widgets.status import system_words
 
 if TYPE_CHECKING:
     from memtui.model.process import Process, ProcessId
-    from memtui.ui import messages as told
     from memtui.ui.session import Session
     from memtui.ui.widgets.table import VirtualTable
 
@@ -34,6 +35,8 @@ class MainScreen(FindingScreen):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
+        self.early = Early(told.ProcessesRead)
+        """What the threads tell before the screen is there to show it."""
         self._resting: Timer | None = None
         self._pid_wanted = session.options.pid
         self._list_cost_ms: float | None = None
@@ -45,9 +48,15 @@ class MainScreen(FindingScreen):
         options = self.session.options
         if options.note:
             self.bottom.say(options.note, stays=True)
-        if self._pid_wanted is not None and self.session.sampler is not None:
-            self.session.sampler.find(self._pid_wanted)
         self.show_pane(self.processes)
+        for message in self.early.take():
+            # What has been read already stands on the first picture of the screen.
+            if isinstance(message, told.ProcessesRead):
+                self.on_processes_read(message)
+            elif isinstance(message, told.MachineRead):
+                self.on_machine_read(message)
+            else:
+                self.post_message(message)
 
     def on_virtual_table_entered(self, message: VirtualTable.Entered) -> None:
         """Go in: from a process to its map, from a result to its ranges."""
@@ -126,7 +135,8 @@ class MainScreen(FindingScreen):
         if message.process is None:
             self.bottom.say(message.words, bad=True, stays=True)
             return
-        self._choose(message.process, message.name)
+        # The sampler looks at it already.
+        self.map.choose(message.process, message.name)
         self.processes.table.go_to(message.process)
         self.show_pane(self.map)
 

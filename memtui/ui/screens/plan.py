@@ -28,6 +28,7 @@ from memtui.ui.lists.words import reasons_in_words
 from memtui.ui.messages import Planned
 from memtui.ui.rows import NoRows
 from memtui.ui.session import FREEZE_CHOICES, Session
+from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.choices import ChoiceLine
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.keys import KeyLine
@@ -47,6 +48,7 @@ _TARGETS_TOLD = 3
 class PlanScreen(Asks, ModalScreen["Plan | None"]):
     """Answers with the plan as it was shown, or with None."""
 
+    CSS_PATH = stylesheets("dialogs.tcss")
     AUTO_FOCUS = "#cancel"
     BINDINGS: ClassVar[list[BindingType]] = [*PLAN_BINDINGS, *DIALOG_BINDINGS]
 

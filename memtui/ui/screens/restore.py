@@ -17,6 +17,7 @@ from memtui.ui.commands import DIALOG_BINDINGS, RESTORE_BINDINGS
 from memtui.ui.dialogs import Asks
 from memtui.ui.lists.restores import describe_restore, describe_restore_needs, wanted_of
 from memtui.ui.messages import RestorePlanned
+from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.text_lines import TextLines
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 class RestoreScreen(Asks, ModalScreen["tuple[RestorePlan, ...] | None"]):
     """Answers with what is to be put back, as it was shown, or with None."""
 
+    CSS_PATH = stylesheets("dialogs.tcss")
     AUTO_FOCUS = "#cancel"
     BINDINGS: ClassVar[list[BindingType]] = [*RESTORE_BINDINGS, *DIALOG_BINDINGS]
 

@@ -14,6 +14,7 @@ from memtui.ui.commands import CLOSE_BINDINGS
 from memtui.ui.dialogs import Asks
 from memtui.ui.lists.results import RangeRows, Result
 from memtui.ui.lists.sentences import describe_range, describe_report
+from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.pane import Pane
 from memtui.ui.widgets.text_lines import TextLines
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 class ResultScreen(Asks, Screen[None]):
     """The ranges of one result, with the line under the cursor in words."""
 
+    CSS_PATH = stylesheets("dialogs.tcss")
     BINDINGS: ClassVar[list[BindingType]] = [*CLOSE_BINDINGS]
 
     def __init__(self, result: Result) -> None:

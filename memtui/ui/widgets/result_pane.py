@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from memtui.text import SafeText, duration, safe
@@ -26,7 +25,7 @@ class ResultPane(Pane):
         """Add a result, and go to it."""
         if isinstance(result, RestoreResult) and result.report.restored_bytes:
             self._results = [
-                replace(item, was_restored=True)
+                item._replace(was_restored=True)
                 if isinstance(item, Result) and item.id == result.id
                 else item
                 for item in self._results
