@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from itertools import accumulate
 from typing import overload
@@ -14,6 +14,7 @@ from memtui.model.vma import Kind, Vma
 
 _SHMEM_NAMES = (b"/memfd:", b"/SYSV", b"/dev/shm/", b"/dev/zero", b"[anon_shmem:")
 """What stands in the line of shared memory that no device tells of: see kind_of()."""
+_FEW_PATHS = 2000
 
 
 class MapTable(Sequence[Vma]):
@@ -80,7 +81,9 @@ class MapTable(Sequence[Vma]):
 
     def of_shared_memory(self) -> list[int]:
         """Return which VMAs map shared memory. Of the others no object is made."""
-        signs = (*_SHMEM_NAMES, *(b" %b " % device.encode("ascii") for device in self._shmem_devices))
+        signs: Iterable[bytes] = (b"/", b"[anon_shmem:")
+        if self._text.count(b"/") > _FEW_PATHS:
+            signs = (*_SHMEM_NAMES, *(b" %b " % device.encode("ascii") for device in self._shmem_devices))
         found = sorted({at for sign in signs for at in self.holding(sign)})
         return [at for at in found if self[at].kind is Kind.SHMEM]
 
