@@ -23,14 +23,24 @@ class Pieces(Sequence[Piece]):
     Equal to any sequence of the same pieces. The columns are not to be changed.
     """
 
-    __slots__ = ("ends", "owners", "starts")
+    __slots__ = ("owners", "spans")
 
     def __init__(
         self, starts: Sequence[int] = (), ends: Sequence[int] = (), owners: Sequence[int] = ()
     ) -> None:
-        self.starts = starts
-        self.ends = ends
+        self.spans = Spans(starts, ends)
+        """The addresses alone."""
         self.owners = owners
+
+    @property
+    def starts(self) -> Sequence[int]:
+        """Where they begin."""
+        return self.spans.starts
+
+    @property
+    def ends(self) -> Sequence[int]:
+        """Where they end."""
+        return self.spans.ends
 
     @staticmethod
     def of(pieces: Iterable[Piece]) -> Pieces:
@@ -55,10 +65,9 @@ class Pieces(Sequence[Piece]):
             [owner for part in parts for owner in part.owners],
         )
 
-    @property
-    def spans(self) -> Spans:
-        """The addresses alone."""
-        return Spans(self.starts, self.ends)
+    def pack(self) -> None:
+        """Make the vector of all of them now: those of their slices are parts of it."""
+        _ = self.spans.pairs
 
     @property
     def size_bytes(self) -> int:
@@ -79,7 +88,9 @@ class Pieces(Sequence[Piece]):
 
     def __getitem__(self, index: int | slice) -> Piece | Pieces:
         if isinstance(index, slice):
-            return Pieces(self.starts[index], self.ends[index], self.owners[index])
+            part = Pieces.__new__(Pieces)
+            part.spans, part.owners = self.spans[index], self.owners[index]
+            return part
         return Piece(self.starts[index], self.ends[index], self.owners[index])
 
     def __eq__(self, other: object) -> bool:

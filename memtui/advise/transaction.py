@@ -189,6 +189,8 @@ class Transaction:
         left = self.course.left
         count = min(len(left), _PIECES_A_HOLD if held else self._pieces_a_round())
         batch, self.course.left = left[:count], left[count:]
+        # Now, not while the target is held: the vectors of the calls are slices of it.
+        batch.pack()
         budget = self._hold_bytes if held else self._round_bytes(batch)
         if batch.size_bytes <= budget:
             # No need to look how much of it is populated.

@@ -7,7 +7,6 @@ import os
 import struct
 from array import array
 from collections.abc import Sequence
-from operator import sub
 from typing import NamedTuple
 
 from memtui.linux import abi
@@ -52,16 +51,12 @@ def process_madvise(pidfd: int, elements: Sequence[tuple[int, int]], advice: int
 
 def _iovec(elements: Sequence[tuple[int, int]]) -> bytes | array[int]:
     """Return elements as an array of struct iovec: a pointer and a size_t, each an unsigned long."""
-    if not isinstance(elements, Spans):
-        flat = [part for start, end in elements for part in (start, end - start)]
-        return struct.pack(f"@{len(flat)}N", *flat)
-    packed = array("L", bytes(2 * len(elements) * _WORD_BYTES))
-    packed[::2] = array("L", elements.starts)
-    packed[1::2] = array("L", map(sub, elements.ends, elements.starts))
-    return packed
+    if isinstance(elements, Spans):
+        return elements.pairs
+    flat = [part for start, end in elements for part in (start, end - start)]
+    return struct.pack(f"@{len(flat)}N", *flat)
 
 
-_WORD_BYTES = array("L").itemsize
 _REGIONS = 4096
 _SCAN_MASK = PRESENT | SWAPPED | ZERO
 _RETURN_MASK = _SCAN_MASK | FILE | HUGE

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Sequence
+from operator import sub
 from typing import Protocol, overload
+
+_WORD_BYTES = array("L").itemsize
 
 
 class Span(Protocol):
@@ -19,11 +23,12 @@ class Span(Protocol):
 class Spans(Sequence["tuple[int, int]"]):
     """Stretches (start, end), ascending. ``starts`` and ``ends`` are not to be changed."""
 
-    __slots__ = ("ends", "starts")
+    __slots__ = ("_pairs", "ends", "starts")
 
-    def __init__(self, starts: Sequence[int], ends: Sequence[int]) -> None:
+    def __init__(self, starts: Sequence[int], ends: Sequence[int], pairs: array[int] | None = None) -> None:
         self.starts = starts
         self.ends = ends
+        self._pairs = pairs
 
     @staticmethod
     def of(spans: Sequence[tuple[int, int]]) -> Spans:
@@ -44,6 +49,16 @@ class Spans(Sequence["tuple[int, int]"]):
         """The sum of the sizes."""
         return sum(self.ends) - sum(self.starts)
 
+    @property
+    def pairs(self) -> array[int]:
+        """Start and size by turns, as unsigned longs; made once, also for the slices that are made later."""
+        if self._pairs is None:
+            pairs = array("L", bytes(2 * len(self) * _WORD_BYTES))
+            pairs[::2] = array("L", self.starts)
+            pairs[1::2] = array("L", map(sub, self.ends, self.starts))
+            self._pairs = pairs
+        return self._pairs
+
     def __len__(self) -> int:
         return len(self.starts)
 
@@ -57,6 +72,10 @@ class Spans(Sequence["tuple[int, int]"]):
     def __getitem__(self, index: slice) -> Spans: ...
 
     def __getitem__(self, index: int | slice) -> tuple[int, int] | Spans:
-        if isinstance(index, slice):
-            return Spans(self.starts[index], self.ends[index])
-        return self.starts[index], self.ends[index]
+        if not isinstance(index, slice):
+            return self.starts[index], self.ends[index]
+        pairs = None
+        if self._pairs is not None:
+            first, behind, step = index.indices(len(self))
+            pairs = self._pairs[2 * first : 2 * behind] if step == 1 else None
+        return Spans(self.starts[index], self.ends[index], pairs)
