@@ -21,7 +21,6 @@ from memtui.model.pages import Residency, tally
 from memtui.model.process import ProcessId, Standing
 from memtui.model.verdict import MachineFacts, Verdict, judge
 from memtui.model.vma import AddressSpace, MappedVma, VmaDetails
-from memtui.practice.labels import labels_of
 
 if TYPE_CHECKING:
     from memtui.linux.live import LiveResidency
@@ -70,6 +69,8 @@ class LocalTarget:
         self._shmem: Sequence[int] = ()
         self._details: Mapping[int, VmaDetails] = {}
         self._details_ms: float | None = None
+        from memtui.practice.labels import labels_of
+
         process = self.handle.process
         self._labels = labels_of(state_dir, process.pid, process.start_time)
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import resource
-import zlib
 from functools import cache
 from typing import NamedTuple
 
@@ -148,6 +146,9 @@ def file_huge_pages() -> bool | None:
 
 def _kernel_config() -> bytes:
     """Return the configuration of the running kernel; empty where it cannot be read."""
+    import gzip
+    import zlib
+
     packed = _read("/proc/config.gz")
     if packed is None:
         return _read(f"/boot/config-{os.uname().release}") or b""

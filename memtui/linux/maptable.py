@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from hashlib import blake2b
 from itertools import accumulate
 from typing import overload
 
@@ -99,6 +98,9 @@ class MapTable(Sequence[Vma]):
 
 def digest_of(text: bytes) -> bytes:
     """Return what tells the text of a map from any other."""
+    # OpenSSL comes with it, which takes a while: only plans need it.
+    from hashlib import blake2b
+
     return blake2b(text, digest_size=16).digest()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import struct
 from typing import NamedTuple
@@ -110,6 +109,9 @@ def random_at(memory: MemoryFile, address: int) -> str | None:
     None where they cannot be read, or tell nothing: some run-time systems wipe them out once they have
     used them (that of Go, say).
     """
+    # OpenSSL comes with it, which takes a while: only records need it.
+    import hashlib
+
     data = memory.read(address, _RANDOM_BYTES)
     return hashlib.sha256(data).hexdigest()[:32] if data is not None and any(data) else None
 

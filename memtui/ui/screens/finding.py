@@ -8,13 +8,13 @@ from textual import on
 from textual.widgets import Input
 
 from memtui.model.errors import FilterError
-from memtui.model.select import Filter, parse
 from memtui.text import count
 from memtui.ui.marking import Shown
 from memtui.ui.screens.deeds import DeedsScreen
 from memtui.ui.widgets.finding import FindingPane
 
 if TYPE_CHECKING:
+    from memtui.model.select import Filter
     from memtui.ui import messages as told
     from memtui.ui.session import Session
     from memtui.ui.widgets.prompt import Prompt
@@ -85,6 +85,7 @@ class FindingScreen(DeedsScreen):
         pane = self._prompted
         if pane is None or not self._asked:
             return None
+        from memtui.model.select import parse
 
         try:
             wanted = parse(self.bottom.prompt.text, pane.subject)
