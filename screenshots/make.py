@@ -11,6 +11,9 @@ sys.path.insert(0, str(HERE.parent))
 
 from memtui.ui.app import MemtuiApp  # noqa: E402
 from memtui.ui.options import UiOptions  # noqa: E402
+from textual.pilot import Pilot  # noqa: E402
+
+from memtui.ui.messages import ProcessesRead  # noqa: E402
 from tests.fakes import HOSTILE, PROCESSES, FakeHost  # noqa: E402
 from memtui.ui.lists.results import RestoreResult  # noqa: E402
 from tests.ui.driving import (  # noqa: E402
@@ -34,6 +37,15 @@ def app() -> MemtuiApp:
     return MemtuiApp(FakeHost(processes_now=PICTURED), UiOptions(pid=4242, demo=True), sampling=False)
 
 
+async def read_again(shown: MemtuiApp, pilot: Pilot[None]) -> None:
+    """Have the list show of the practice process what its map holds now."""
+    space = shown.main.map.view.target.look()
+    rss, swap = sum(filter(None, space.rss_bytes)), sum(filter(None, space.swap_bytes))
+    now = [item._replace(rss_bytes=rss, swap_bytes=swap) if item.pid == 4242 else item for item in PICTURED]
+    shown.main.post_message(ProcessesRead(tuple(now), 1.2))
+    await pilot.pause()
+
+
 async def picture(folder: Path) -> None:
     """Save all pictures."""
     shown = app()
@@ -47,6 +59,7 @@ async def picture(folder: Path) -> None:
         await pilot.press("U")
         await mark_regions(shown, pilot, "cold region", "shared with a child", "file", "locked")
         await advise(shown, pilot)
+        await read_again(shown, pilot)
         await look_back(shown, pilot, 1, 0)
         await look_back(shown, pilot, 10, 1228 << 10)
         shown.save_screenshot("main.svg", str(folder))

@@ -102,7 +102,8 @@ def vma(
         name,
         kind_of(name, device, inode, perms, frozenset()),
     )
-    return FakeVma(made, rss, swap, ("rd", "wr", *flags), shared, label)
+    by_perms = tuple(flag for letter, flag in zip(perms, ("rd", "wr", "ex"), strict=False) if letter != "-")
+    return FakeVma(made, rss, swap, (*by_perms, *flags), shared, label)
 
 
 def practice_map() -> list[FakeVma]:
@@ -181,6 +182,8 @@ def many(count: int) -> list[FakeVma]:
     return [vma(0x10_0000_0000 + n * 8192, 4096, rss=4096) for n in range(count)]
 
 
+RSS_OF_PRACTICE = sum(page.rss_bytes or 0 for page in practice_map())
+
 PROCESSES: tuple[Process, ...] = (
     process(1, "init", 9 * MIB, user="root", command="/sbin/init"),
     process(2, "kthreadd", 0, None, user="root", command="", is_kernel_thread=True),
@@ -194,7 +197,7 @@ PROCESSES: tuple[Process, ...] = (
     ),
     process(903, "redis-server", 268 * MIB, 4 * MIB, user="redis", command="/usr/bin/redis-server *:6379"),
     process(1204, "java", 1434 * MIB, 310 * MIB, user="app", command="java -Xmx4g -jar service.jar"),
-    process(4242, "python3", 74 * MIB, 12 * KIB, user="app", command="python3 -I -m memtui.practice"),
+    process(4242, "python3", RSS_OF_PRACTICE, 12 * KIB, user="app", command="python3 -I -m memtui.practice"),
     process(5100, "node", 188 * MIB, 0, user="web", state="R", command="node server.js"),
     process(5101, "secret", None, None, user=None, command=None),
     process(6001, "defunct", 0, 0, state="Z", command=""),

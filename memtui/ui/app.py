@@ -125,9 +125,14 @@ class MemtuiApp(App[None]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Put our keys into the palette beside Textual's own commands."""
         yield from super().get_system_commands(screen)
+        named = set()
         for bound in screen.active_bindings.values():
             binding = bound.binding
             if bound.enabled and binding.id and binding.tooltip and not binding.system:
+                if binding.id in named:
+                    # Another key of the same.
+                    continue
+                named.add(binding.id)
                 action, node = binding.action, bound.node
 
                 async def run(action: str = action, node: object = node) -> None:

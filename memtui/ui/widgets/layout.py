@@ -26,6 +26,15 @@ def fit(text: str, width: int, right: bool = False) -> str:
     return blank + text if right else text + blank
 
 
+def cut(strip: Strip, offset: int, width: int) -> Strip:
+    """Return what of a strip is seen from a cell on; if it goes on beyond, it ends in an ellipsis."""
+    if strip.cell_length <= offset + width or width < 1:
+        return strip.crop(offset, offset + width)
+    shown = strip.crop(offset, offset + width - 1)
+    last = next((segment.style for segment in reversed([*shown]) if segment.text), None)
+    return Strip([*shown, Segment(_ELLIPSIS, last)])
+
+
 class Layout(NamedTuple):
     """The columns that a table of one width shows: (index of the cell, column)."""
 

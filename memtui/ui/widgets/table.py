@@ -25,7 +25,7 @@ from textual.widget import Widget
 from memtui.text import SafeText
 from memtui.ui.commands import TABLE_BINDINGS
 from memtui.ui.rows import Line, NoRows, Rows
-from memtui.ui.widgets.layout import Layout
+from memtui.ui.widgets.layout import Layout, cut
 
 _SIDEWAYS = 8
 _KEPT = 256
@@ -320,8 +320,8 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
                 top, height = round(self.scroll_y), self.size.height
                 seen = range(top, top + height)
                 self._painted = {at: line for at, line in self._painted.items() if at in seen}
-            strip = self._strip(index)
-            return strip.crop_extend(self.offset_x, self.offset_x + width, self._ground(index))
+            strip = cut(self._strip(index), self.offset_x, width)
+            return strip.adjust_cell_length(width, self._ground(index))
         if not len(self._rows) and 0 <= y - 1 < len(words := self._wrapped()):
             strip = Strip([Segment(f"  {words[y - 1]}", self._style("dim"))])
             return strip.crop_extend(0, width, self._style(""))
