@@ -171,7 +171,8 @@ def forecast(
     for part, more in zip(parts, looked_up, strict=True):
         whole, span, kind, details, row, space, _number = part
         key = None
-        if row is None and type(more) is PageFacts and not whole.inode and span.end <= LEAST_TASK_LIMIT:
+        is_whole = row is None or row.vma is whole
+        if is_whole and type(more) is PageFacts and not whole.inode and span.end <= LEAST_TASK_LIMIT:
             # Of private memory without a file the verdict follows from these, beside the advice and the
             # machine: it is no matter of rights. Values are told by which they are: those that are alike
             # are the same, and this must cost less than a verdict.

@@ -114,7 +114,8 @@ def _seen(tally: RangeTally, about: Circumstances) -> RangeReport:
     if tally.seen:
         report = report._replace(huge_delta_bytes=tally.huge_after_bytes - tally.huge_before_bytes)
     # What of a whole was looked at in the holds is not what all of it held.
-    held = tally.whole or (tally if tally.seen else None)
+    is_seen_whole = tally.seen_bytes >= tally.planned.requested_bytes
+    held = tally.whole or (tally if tally.seen and is_seen_whole else None)
     if held is not None:
         report = report._replace(rss_before_bytes=held.rss_before_bytes, rss_after_bytes=held.rss_after_bytes)
     held = tally if tally.smaps_seen else held

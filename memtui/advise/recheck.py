@@ -152,6 +152,9 @@ class Recheck:
                 same = _identity(found) == identities[piece.owner]
                 (standing if same else checked.changed).append(part)
                 at = part.end
+        if len(standing) == len(pieces) and not checked.changed and not checked.gone:
+            # All as it was: the very same pieces, with the vector that was made of them.
+            return Checked(pieces)
         return checked
 
     def _next(self) -> _Next:

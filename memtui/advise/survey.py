@@ -48,7 +48,7 @@ class Survey:
         self._memory_after: machine.Memory
         self._swaps_before: list[machine.Swap]
         self._swaps_after: list[machine.Swap]
-        self._wholes = Wholes(planned, handle)
+        self._wholes = Wholes(advice, planned, handle)
         self.details_before: dict[int, VmaDetails] = {}
         self.details_after: dict[int, VmaDetails] = {}
         self.grain = Grain(advice, machine.huge_page_bytes() or PAGE_BYTES, self._read_ahead())

@@ -24,6 +24,7 @@ from memtui.advise.cutting import (
     collapsible,
     populated_bytes,
 )
+from memtui.advise.pace import Pace
 from memtui.advise.pieces import Piece, Pieces
 from memtui.advise.recheck import Checked, Recheck
 from memtui.advise.secondpass import SECOND_PASS_SHARE, SecondPass
@@ -32,8 +33,8 @@ from memtui.linux.capability import reason_of
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.methods import Freeze
-from memtui.model.pages import PRESENT, RawRun, cut
-from memtui.model.ranges import Range, normalise, split
+from memtui.model.pages import PRESENT, RawRun
+from memtui.model.ranges import Range, split
 from memtui.model.reasons import Reason
 from memtui.model.report import Progress
 from memtui.model.spans import Spans
@@ -52,11 +53,8 @@ _PIECES_A_ROUND = 256
 _PIECES_A_TEXT = 32768
 _REHEARSE_FROM = 64
 _TEXT_FROM = 64
-_FIRST_BYTES_PER_S = 512 << 20
-_LEAST_BYTES = 1 << 20
 _SMALL_BYTES = 64 << 10
 _ROUND_OF_SMALL_BYTES = 256 << 20
-_MOST_HOLD_BYTES = 4 << 30
 
 
 _GOES_ON_UNHELD = frozenset(
@@ -130,9 +128,8 @@ class Transaction:
         self._identities = [item.identity for item in planned.ranges]
         self._recheck = Recheck(tools.handle, planned.layout)
         self._requested_bytes = planned.requested_bytes
-        self._hold_bytes = self._call_bytes = 0
-        self._fit(_FIRST_BYTES_PER_S)
-        self._spent: tuple[Pieces, list[RawRun], float] | None = None
+        self._pace = Pace(self._hold_s)
+        self._most_pieces = _PIECES_A_TEXT
         self._looks: list[tuple[Pieces, list[RawRun], list[RawRun]]] = []
         self.course = Course(Tallies(planned.ranges), planned.freeze)
 
@@ -188,16 +185,18 @@ class Transaction:
     def _take(self, held: bool) -> Pieces:
         left = self.course.left
         count = min(len(left), _PIECES_A_HOLD if held else self._pieces_a_round())
-        batch, self.course.left = left[:count], left[count:]
+        batch = left[:count]
+        budget = self._pace.hold_bytes if held else self._round_bytes(batch)
+        if batch.size_bytes > budget:
+            # It depends on how much of it is populated.
+            reach = self._tools.reader.reach(batch.spans, budget)
+            # Few were enough: so many need not be looked at the next time.
+            self._most_pieces = max(_PIECES_A_ROUND, 2 * reach)
+            count, batch = reach, batch[:reach]
+        self.course.left = left[count:]
         # Now, not while the target is held: the vectors of the calls are slices of it.
         batch.pack()
-        budget = self._hold_bytes if held else self._round_bytes(batch)
-        if batch.size_bytes <= budget:
-            # No need to look how much of it is populated.
-            return batch
-        reach = self._tools.reader.reach(tuple(Range(start, end) for start, end in batch.spans), budget)
-        self._put_back(batch[reach:])
-        return batch[:reach]
+        return batch
 
     def _round_bytes(self, pieces: Pieces) -> int:
         """Return how much to work on between two looks at the map where nothing is held: a call's worth.
@@ -217,7 +216,7 @@ class Transaction:
         """
         left = len(self.course.left)
         # As many each time: a small rest would be asked for one by one.
-        count = -(-left // -(-left // _PIECES_A_TEXT))
+        count = min(self._most_pieces, -(-left // -(-left // _PIECES_A_TEXT)))
         if self._advice in (Advice.COLD, Advice.PAGEOUT) and count >= _TEXT_FROM:
             return count if self._recheck.text_is_quicker(count) else _PIECES_A_ROUND
         return _PIECES_A_ROUND
@@ -261,7 +260,7 @@ class Transaction:
             self._add_looks()
         else:
             self._lost(Pieces.joined(called), released)
-        self._adapt()
+        self._pace.adapt()
         self._tell(holding=False)
         return leftover, released.held_ms / 1000
 
@@ -298,10 +297,11 @@ class Transaction:
             # The second pass has its part of the hold too.
             first_until = until - self._hold_s * SECOND_PASS_SHARE
         leftover = self._call(pieces, before, first_until, called)
+        worked_on = Pieces.joined(called)
         if called and self._again is not None and self.course.stopped is None:
-            self._ask_again(Pieces.joined(called), until)
+            self._ask_again(worked_on, until)
         if called and self.course.stopped not in (Reason.EXITED, Reason.EXECED):
-            self._look_after(Pieces.joined(called), before, running=until is None)
+            self._look_after(worked_on, before, running=until is None)
         return leftover
 
     def _check(self, pieces: Pieces, *, held: bool = False, anew: bool = False) -> Checked:
@@ -329,7 +329,7 @@ class Transaction:
         began = time.monotonic()
         one_round = until is not None or self._is_little(pieces, runs)
         for call in calls_of(
-            pieces, runs, tools.grain, self._call_bytes if until is not None else CALL_BYTES
+            pieces, runs, tools.grain, self._pace.call_bytes if until is not None else CALL_BYTES
         ):
             over = called and (not one_round if until is None else time.monotonic() >= until)
             if over or tools.cancelled.is_set() or course.stopped is not None:
@@ -346,7 +346,7 @@ class Transaction:
             if until is None:
                 self._tell(holding=False)
         if called and until is not None:
-            self._spent = Pieces.joined(called), runs, time.monotonic() - began
+            self._pace.took(Pieces.joined(called), runs, time.monotonic() - began)
         return _behind(pieces, called)
 
     def _give(self, call: Pieces) -> CallResult:
@@ -402,22 +402,6 @@ class Transaction:
             self.course.moved_pages.extend(moved)
         self._looks.clear()
 
-    def _fit(self, bytes_per_s: float) -> None:
-        """Fit the batch to a hold, and a call to a quarter of it: no call begins after the hold's end."""
-        fits = bytes_per_s * self._hold_s
-        self._hold_bytes = int(min(_MOST_HOLD_BYTES, max(_LEAST_BYTES, fits)))
-        self._call_bytes = int(min(CALL_BYTES, max(_LEAST_BYTES, fits / 4)))
-
-    def _adapt(self) -> None:
-        """Choose the next batch by what this one took, so that a hold is filled and not overrun."""
-        if self._spent is None:
-            return
-        called, runs, spent_s = self._spent
-        self._spent = None
-        populated = sum(end - start for start, end, _ in cut(runs, _set_of(called)))
-        if populated and spent_s > 0:
-            self._fit(populated / spent_s)
-
     def _tell(self, holding: bool) -> None:
         if self._tools.on_progress is not None:
             with suppress(RuntimeError):  # a screen that is closing must not end a transaction
@@ -430,10 +414,6 @@ class Transaction:
                         holding,
                     )
                 )
-
-
-def _set_of(pieces: Pieces) -> tuple[Range, ...]:
-    return normalise(Range(start, end) for start, end in pieces.spans)
 
 
 def _behind(pieces: Pieces, called: Sequence[Pieces]) -> Pieces:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from memtui.advise.cutting import CALL_BYTES
 from memtui.advise.tally import Tallies, WholeLook
 from memtui.linux.pagemap import PageReader, Source
+from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import tally_by_span
 from memtui.model.process import Standing
@@ -23,26 +24,28 @@ if TYPE_CHECKING:
     from memtui.linux.handle import ProcessHandle
     from memtui.model.plan import TargetPlan
 
-_FEW = 4096
+_FEW, _MANY = 256, 4096
 _Residency = dict[int, tuple[int, int]]
 
 
 class Wholes:
     """Looks at ranges as wholes, before the first hold and after the last. ``planned`` says which there are.
 
-    A plan that one look within a hold covers is not looked at twice: if it ends early all the same, what
-    it held is not known.
+    Many small ranges that one look within a hold covers are not looked at twice: where the plan ends early
+    all the same, what they held is not known. COLLAPSE looks at whole huge pages only.
     """
 
-    def __init__(self, planned: TargetPlan, handle: ProcessHandle) -> None:
+    def __init__(self, advice: Advice, planned: TargetPlan, handle: ProcessHandle) -> None:
         self._ranges = planned.ranges
         self._handle = handle
         self._first: _Residency = {}
-        self._is_long = planned.requested_bytes > CALL_BYTES or len(planned.ranges) > _FEW
+        number = len(planned.ranges)
+        is_large = planned.requested_bytes > CALL_BYTES or number > _MANY
+        self._are_all_watched = is_large or number <= _FEW or advice is Advice.COLLAPSE
 
     def before(self) -> None:
         """Look for the first time."""
-        watched = [at for at, item in enumerate(self._ranges) if self._is_long or not item.goes]
+        watched = [at for at, item in enumerate(self._ranges) if self._are_all_watched or not item.goes]
         self._first = self._look([at for at in watched if self._ranges[at].has_pages])
 
     def after(self, tallies: Tallies) -> None:

@@ -17,10 +17,12 @@ from memtui.model.errors import FilterError, MemtuiError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run memtui; return its exit code: see ``exitcode``."""
-    if not _has_streams():
-        return complain("standard output is closed, so that nothing can be told: nothing was done", 2)
+    has_output = _has_streams()
     _let_any_terminal_show()
     arguments = build_parser().parse_args(argv)
+    if not has_output and arguments.command != "thaw":
+        # To let processes go is worth it without a word.
+        return complain("standard output is closed, so that nothing can be told: nothing was done", 2)
     if not sys.platform.startswith("linux"):
         return complain("this is not Linux, and memtui works on Linux only", 1)
     try:

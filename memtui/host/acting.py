@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 class Acting:
-    """The part of LocalHost that acts. ``cancelled`` and ``released`` are its: see there."""
+    """The part of LocalHost that acts. ``cancelled`` and ``is_released`` are its: see there."""
 
     def __init__(
         self,
@@ -52,13 +52,13 @@ class Acting:
         journal_dir: Path,
         practice: PracticeLink | None,
         cancelled: threading.Event,
-        released: threading.Event,
+        is_released: Callable[[], bool],
     ) -> None:
         self._opened = opened
         self._journal_dir = journal_dir
         self._practice = practice
         self._cancelled = cancelled
-        self._released = released
+        self._is_released = is_released
         self._ledger = Ledger(state_dir)
         self._lock = threading.Lock()
         self._applying = threading.Lock()
@@ -123,7 +123,7 @@ class Acting:
         """Let one plan or restore run at a time, and none be cancelled by what ended the one before."""
         with self._applying:
             self._cancelled.clear()
-            if self._released.is_set():
+            if self._is_released():
                 # A signal came in between: nothing is begun any more.
                 self._cancelled.set()
             yield
@@ -156,7 +156,7 @@ class Acting:
     def _holder(self) -> Guard:
         """Return the guard, started anew if the last one has ended."""
         with self._lock:
-            if self._released.is_set():
+            if self._is_released():
                 raise MemtuiError(Reason.CANCELLED, "", "memtui is ending")
             if self.guard is not None and not self.guard.is_alive():
                 self.guard.close()

@@ -113,8 +113,9 @@ class Aftermath:
             size = self._ledger.path.stat().st_size
             if size == watched.ledger_bytes:
                 return False
+            found = any(item.restored for item in self._ledger.find(report_id))
             watched.ledger_bytes = size
-            return any(item.restored for item in self._ledger.find(report_id))
+            return found
         except (OSError, MemtuiError):
             # There is no ledger, or it cannot be read, of which each look that goes into it tells.
             return False

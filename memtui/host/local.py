@@ -69,7 +69,7 @@ class LocalHost:
         self._lock = threading.Lock()
         self._acting: Acting | None = None
         self._cancelled = threading.Event()
-        self._released = threading.Event()
+        self._released = False
 
     def __enter__(self) -> LocalHost:
         return self
@@ -90,13 +90,13 @@ class LocalHost:
                     self.journal_dir,
                     self._practice,
                     self._cancelled,
-                    self._released,
+                    lambda: self._released,
                 )
             return self._acting
 
     def prepare(self) -> None:
         """Have all that acting needs at hand, before memory is so short that it would be slow to come."""
-        assert self.acting
+        _ = self.acting
 
     def machine(self) -> MachineState:
         """Return the numbers of the system line."""
@@ -207,11 +207,12 @@ class LocalHost:
 
     def release(self) -> None:
         """Close the guard's sockets, so that it releases everything. For signal handlers."""
-        self._released.set()
-        self._cancelled.set()
+        # The guard first, and no lock before it: a signal may have interrupted whoever holds that.
+        self._released = True
         guard = self._guard
         if guard is not None:
             guard.drop()
+        self._cancelled.set()
 
     @property
     def _guard(self) -> Guard | None:

@@ -79,7 +79,7 @@ class MapTable(Sequence[Vma]):
         return frozenset(start for start, line in zip(other.starts, theirs, strict=True) if line in mine)
 
     def of_shared_memory(self) -> list[int]:
-        """Return which VMAs map shared memory. Of the others no object is made."""
+        """Return which VMAs map shared memory. An object is made of few others, where there are many."""
         signs: Iterable[bytes] = (b"/", b"[anon_shmem:")
         if self._text.count(b"/") > _FEW_PATHS:
             signs = (*_SHMEM_NAMES, *(b" %b " % device.encode("ascii") for device in self._shmem_devices))

@@ -21,7 +21,7 @@ from memtui.linux.live import LiveResidency
 from memtui.linux.procfs import error_of, read_smaps
 from memtui.linux.syscalls import PageScanner
 from memtui.model.pages import FILE, PRESENT, SWAPPED, RawRun, Residency, cut, tally_by_span
-from memtui.model.ranges import PAGE_BYTES, RangeSet
+from memtui.model.ranges import PAGE_BYTES, Range, RangeSet
 from memtui.model.spans import Span, Spans
 from memtui.model.vma import Kind, Vma, VmaDetails
 
@@ -139,21 +139,21 @@ class PageReader:
             return self._scan_joined(Spans.across(spans))
         return self._pread(Spans.across(spans)) if self.source is Source.PAGEMAP else None
 
-    def reach(self, within: RangeSet, budget_bytes: int) -> int:
+    def reach(self, within: Spans, budget_bytes: int) -> int:
         """Return how many leading items of ``within`` hold at most ``budget_bytes`` of populated pages.
 
         Always at least one. Where page states cannot be read, sizes stand in for them.
         """
-        if self._scanner is None:
-            runs: Iterable[RawRun] = ((item.start, item.end, PRESENT) for item in within)
-        else:
-            looks = self._scan_joined(Spans.across(within))
-            runs = cut(chain.from_iterable(looks), within)
+        runs: Iterable[RawRun] = ((start, end, PRESENT) for start, end in within)
+        if self._scanner is not None:
+            looks = self._scan_joined(within)
+            ranges = tuple(Range(start, end) for start, end in within)
+            runs = cut(chain.from_iterable(looks), ranges)
         left = budget_bytes
         for start, end, _state in runs:
             left -= end - start
             if left < 0:
-                return max(1, bisect_right(within, start, key=lambda item: item.start) - 1)
+                return max(1, bisect_right(within.starts, start) - 1)
         return len(within)
 
     def details(self) -> dict[int, VmaDetails]:

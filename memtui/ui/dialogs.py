@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +26,13 @@ class Asks:
 
     def take(self, answer: object) -> None:
         """Take an answer, if it is one to this screen's question."""
+
+
+def import_dialogs() -> None:
+    """Import all of them, before memory is short, or another version of them lies on the disk."""
+    for name in ("help", "ledger", "lines", "plan", "restore", "result"):
+        import_module(f"memtui.ui.screens.{name}")
+    import_module("memtui.model.select")
 
 
 def plan_screen(session: Session, wanted: Sequence[Wanted], words: SafeText) -> ModalScreen[Plan | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,8 +33,9 @@ class Early:
                 self._has_come.set()
             return True
 
-    def take(self) -> Sequence[Message]:
-        """Return what was kept. From now on nothing is."""
+    def hand_over(self, take: Callable[[Message], None]) -> None:
+        """Have what was kept taken, in its order, and keep nothing from now on: none overtakes another."""
         with self._lock:
             kept, self._kept = self._kept or [], None
-        return kept
+            for message in kept:
+                take(message)

@@ -234,10 +234,13 @@ class Sampler(threading.Thread):
         except MemtuiError as error:
             self._post(PidFound(pid, None, "", words_of(error)))
             return
-        self._post(PidFound(pid, target.process, target.name, ""))
-        with self._wake:
-            self._asked = target.process
+        process, name = target.process, target.name
         target.close()
+        with self._wake:
+            if not self._asked_anew:
+                # Nobody has chosen another one meanwhile.
+                self._asked = process
+        self._post(PidFound(pid, process, name, ""))
 
     def _open(self) -> None:
         self._let_go()

@@ -14,6 +14,7 @@ from memtui.model.plan import Mark, Plan
 from memtui.model.reasons import Reason
 from memtui.model.verdict import MachineFacts, Verdict
 from memtui.ui.arranger import Arranger
+from memtui.ui.dialogs import import_dialogs
 from memtui.ui.finder import Finder
 from memtui.ui.marking import eligible
 from memtui.ui.marks import MarkBook, Shelf
@@ -86,8 +87,9 @@ class Session:
         return self.sampler, self.operator, self.watcher, self.clerk, self.searcher, self.arranger
 
     def prepare(self) -> None:
-        """Have the host get ready to act; once the screen stands."""
+        """Have at hand what acting needs; once the screen stands."""
         self.clerk.ask(self.host.prepare)
+        self.clerk.ask(import_dialogs)
 
     def stop(self) -> None:
         """Tell the threads to end; waits for none of them, since each may be stuck in the kernel."""

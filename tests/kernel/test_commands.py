@@ -468,6 +468,14 @@ def test_a_closed_standard_output_is_told_and_nothing_is_done(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_thaw_releases_without_an_output_too(tmp_path: Path) -> None:
+    words = " ".join(command("--state-dir", tmp_path, "thaw"))
+    done = subprocess.run(
+        ["sh", "-c", f"exec {words} >&-"], stderr=subprocess.PIPE, cwd=REPOSITORY, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize("closed", ["<&-", "2>&-"])
 def test_another_closed_stream_is_no_hindrance(closed: str, child: Child, tmp_path: Path) -> None:
     words = " ".join(command("--state-dir", tmp_path, "advise", "cold", child.pid, "--json"))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from memtui.advise import cutting
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
@@ -57,6 +58,45 @@ def test_what_a_cancelled_plan_left_alone_counts_as_resident(host: LocalHost, ch
     assert item.swap_after_bytes == now.swap
     assert report.held("rss_after_bytes") == now.rss
     assert report.effect.rss_delta_bytes == now.rss - SIZE
+
+
+def test_a_collapse_tells_what_all_of_the_range_holds(host: LocalHost, child: Child) -> None:
+    size = 6 * MIB + 17 * PAGE
+    start = child.map(size, fill=3)
+    report = give(host, child, Range(start, start + size), Advice.COLLAPSE)
+    (item,) = report.ranges
+    assert item.huge_delta_bytes
+    assert (item.rss_before_bytes, item.rss_after_bytes) == (size, size) == (at(child.pid, start).rss,) * 2
+
+
+@pytest.mark.parametrize("number", [3, 300])
+def test_what_a_short_plan_did_not_come_to_is_no_part_of_what_it_says(
+    host: LocalHost, child: Child, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few ranges are looked at as wholes; of many small ones that were not reached nothing is known."""
+    starts = [child.map(16 * PAGE, fill=3) for _ in range(number)]
+    target = host.open(child.pid)
+    marks = tuple(Mark(Range(start, start + 16 * PAGE), None) for start in sorted(starts))
+    plan = host.plan(Advice.PAGEOUT, [Wanted(target, marks)], Freeze.OFF)
+    real = syscalls.process_madvise
+
+    def process_madvise(*arguments: object) -> int:
+        if arguments[1]:
+            host.cancel()
+        return real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(syscalls, "process_madvise", process_madvise)
+    monkeypatch.setattr(cutting, "CALL_ELEMENTS", 2)
+    (report,) = host.apply(plan)
+    target.close()
+    assert report.outcome is Outcome.CANCELLED
+    done = [item for item in report.ranges if item.advised_bytes]
+    rest = [item for item in report.ranges if not item.advised_bytes]
+    assert len(done) == 2
+    assert all(item.rss_before_bytes == 16 * PAGE for item in done)
+    known = 16 * PAGE if number <= 256 else None
+    assert {(item.rss_before_bytes, item.rss_after_bytes) for item in rest} == {(known, known)}
+    assert (report.held("rss_after_bytes") is None) == (known is None)
 
 
 def test_a_locked_part_is_in_ram_before_and_after(host: LocalHost, child: Child) -> None:

@@ -148,6 +148,9 @@ def test_a_pid_of_the_command_line_is_found_or_not(sampler: Sampler, inbox: Inbo
     sampler.find(4242)
     inbox.wait(lambda: inbox.of(PidFound))
     assert (inbox.of(PidFound)[0].process, host.targets[0].closed) == (process_id(4242), 1)
+    # Its map comes without anybody choosing it.
+    inbox.wait(lambda: inbox.of(MapRead))
+    assert inbox.of(MapRead)[0].wanted == process_id(4242)
     sampler.find(99_999)
     inbox.wait(lambda: len(inbox.of(PidFound)) == 2)
     assert "no such process" in inbox.of(PidFound)[1].words

@@ -175,3 +175,22 @@ def test_a_forecast_is_one_sentence() -> None:
     estimated = TargetPlan(ProcessId(1, 1, "boot"), "x", by_smaps, Freeze.OFF)
     assert "about 1M (estimated" in forecast_in_words(Advice.PAGEOUT, estimated)
     assert by_smaps[0].verdict.will is Will.YES
+
+
+def test_whole_vmas_that_are_alike_share_a_verdict_however_they_were_chosen() -> None:
+    rows = [full(number) for number in range(4)]
+    mapped = AddressSpace(ProcessId(1, 1, "boot"), [item.vma for item in rows], [MIB] * 4, [0] * 4)
+    facts = PageFacts(MIB, 0, 0, 0)
+    by_rule = choose_rows(mapped, Advice.COLD, lambda item, advice: judge(item, advice, machine(None)), None)
+    marks = [Mark(item.vma.range, None) for item in rows]
+    by_marks = [part for part in choose_marks(mapped, marks, lambda _: None) if isinstance(part, Part)]
+    for parts in (by_rule, by_marks):
+        asked = []
+
+        def assess(item: MappedVma, around: MachineFacts, asked: list[MappedVma] = asked) -> Verdict:
+            asked.append(item)
+            return judge(item, Advice.COLD, around)
+
+        planned = forecast(parts, [facts] * 4, assess, SwapPurse(machine(None)))
+        assert len(asked) == 1
+        assert len({id(item.verdict) for item in planned}) == 1

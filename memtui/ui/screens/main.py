@@ -18,6 +18,8 @@ from memtui.ui.screens.finding import FindingScreen
 from memtui.ui.widgets.status import system_words
 
 if TYPE_CHECKING:
+    from textual.message import Message
+
     from memtui.model.process import Process, ProcessId
     from memtui.ui.session import Session
     from memtui.ui.widgets.table import VirtualTable
@@ -49,14 +51,16 @@ class MainScreen(FindingScreen):
         if options.note:
             self.bottom.say(options.note, stays=True)
         self.show_pane(self.processes)
-        for message in self.early.take():
-            # What has been read already stands on the first picture of the screen.
-            if isinstance(message, told.ProcessesRead):
-                self.on_processes_read(message)
-            elif isinstance(message, told.MachineRead):
-                self.on_machine_read(message)
-            else:
-                self.post_message(message)
+        self.early.hand_over(self._take_early)
+
+    def _take_early(self, message: Message) -> None:
+        """Take what came before: what has been read already stands on the first picture of the screen."""
+        if isinstance(message, told.ProcessesRead):
+            self.on_processes_read(message)
+        elif isinstance(message, told.MachineRead):
+            self.on_machine_read(message)
+        else:
+            self.post_message(message)
 
     def on_virtual_table_entered(self, message: VirtualTable.Entered) -> None:
         """Go in: from a process to its map, from a result to its ranges."""
@@ -134,6 +138,9 @@ class MainScreen(FindingScreen):
         self._pid_wanted = None
         if message.process is None:
             self.bottom.say(message.words, bad=True, stays=True)
+            return
+        if self.map.chosen is not None:
+            # The operator was quicker, and chose another.
             return
         # The sampler looks at it already.
         self.map.choose(message.process, message.name)

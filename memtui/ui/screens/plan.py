@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 
 _ADVICES = tuple(Advice)
 _TARGETS_TOLD = 3
+_TURNS = itertools.count(1)
+"""A number for each question, of whichever dialog: no answer is taken for another."""
 
 
 class PlanScreen(Asks, ModalScreen["Plan | None"]):
@@ -100,7 +103,7 @@ class PlanScreen(Asks, ModalScreen["Plan | None"]):
         self._cancelled.set()
 
     def _ask(self) -> None:
-        self._turn += 1
+        self._turn = next(_TURNS)
         self._plan = None
         self._cancelled.set()
         self._cancelled = threading.Event()
