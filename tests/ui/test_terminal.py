@@ -192,8 +192,11 @@ def settle(terminal: Terminal) -> None:
 
 
 def beats_of(terminal: Terminal, sign: bytes, wanted: int) -> bytes:
-    """Return what is sent until a sign was seen so often, once the first paintings are over."""
-    terminal.read_until(lambda: terminal.out.count(sign) >= 4)
+    """Return what is sent until a sign was seen so often, once the first paintings are over.
+
+    The list stands on the first picture, the map and what smaps adds to it come with the next beats.
+    """
+    terminal.read_until(lambda: terminal.out.count(sign) >= 8)
     begin = len(terminal.out)
     terminal.read_until(lambda: terminal.out[begin:].count(sign) >= wanted)
     return bytes(terminal.out[begin:])
@@ -236,8 +239,7 @@ def test_no_color_sends_no_colour(start: Start) -> None:
     coloured = re.compile(rb"\x1b\[[0-9;]*(?:[34]8;|3[0-7]|4[0-7]|9[0-7])[0-9;]*m")
     terminal = start("no-color")
     terminal.type(b"a")
-    terminal.read_for(0.5)
-    assert b"PAGEOUT" in terminal.out
+    terminal.read_until(lambda: b"PAGEOUT" in terminal.out)
     assert not coloured.search(bytes(terminal.out))
     assert re.search(rb"\x1b\[(?:\d+;)*7[;m]", bytes(terminal.out)), "the cursor is told by reversed text"
     assert coloured.search(bytes(start().out))

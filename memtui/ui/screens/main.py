@@ -41,6 +41,8 @@ class MainScreen(FindingScreen):
         """What the threads tell before the screen is there to show it."""
         self._resting: Timer | None = None
         self._pid_wanted = session.options.pid
+        self._was_quicker = False
+        """Whether the operator chose a process before the one that the command line named was found."""
         self._list_cost_ms: float | None = None
 
     def on_mount(self) -> None:
@@ -139,8 +141,8 @@ class MainScreen(FindingScreen):
         if message.process is None:
             self.bottom.say(message.words, bad=True, stays=True)
             return
-        if self.map.chosen is not None:
-            # The operator was quicker, and chose another.
+        if self._was_quicker:
+            self._was_quicker = False
             return
         # The sampler looks at it already.
         self.map.choose(message.process, message.name)
@@ -163,6 +165,7 @@ class MainScreen(FindingScreen):
             self._choose(process.id, process.name)
 
     def _choose(self, process: ProcessId, name: str) -> None:
+        self._was_quicker = self._pid_wanted is not None
         if self._resting is not None:
             self._resting.stop()
         self.map.choose(process, name)

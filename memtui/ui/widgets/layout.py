@@ -30,9 +30,9 @@ def cut(strip: Strip, offset: int, width: int) -> Strip:
     """Return what of a strip is seen from a cell on; if it goes on beyond, it ends in an ellipsis."""
     if strip.cell_length <= offset + width or width < 1:
         return strip.crop(offset, offset + width)
-    shown = strip.crop(offset, offset + width - 1)
-    last = next((segment.style for segment in reversed([*shown]) if segment.text), None)
-    return Strip([*shown, Segment(_ELLIPSIS, last)])
+    *segments, last = strip.crop(offset, offset + width - 1) or (Segment(""),)
+    # In the last one's style: one of its own would be sent with each line.
+    return Strip([*segments, Segment(last.text + _ELLIPSIS, last.style)])
 
 
 class Layout(NamedTuple):
