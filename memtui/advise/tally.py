@@ -71,6 +71,7 @@ class RangeTally:
     def see_whole(self, was: VmaDetails, now: VmaDetails, advice: Advice) -> None:
         """Take from smaps what became of a whole VMA, where the page table may not be read."""
         self.seen = self.smaps_seen = True
+        self.seen_bytes = self.planned.requested_bytes
         self.rss_before_bytes, self.rss_after_bytes = was.rss_bytes, now.rss_bytes
         self.swap_before_bytes, self.swap_after_bytes = was.swap_bytes, now.swap_bytes
         self.huge_before_bytes, self.huge_after_bytes = was.huge_bytes, now.huge_bytes

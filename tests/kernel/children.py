@@ -234,7 +234,7 @@ class FreezeTarget:
         before = self.counters()
         freeze_wait(lambda: self.counters() != before, "the target goes on", within_s)
 
-    def assert_all_progress(self, within_s: float = 20.0) -> None:
+    def assert_all_progress(self, within_s: float = 90.0) -> None:
         """Every single counter moves."""
         before = self.counters()
         freeze_wait(

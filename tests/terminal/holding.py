@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memtui.advise.engine import Subject
+from memtui.host import acting
+from memtui.host.acting import Acting
 from memtui.host.local import LocalHost
 from memtui.model.methods import Freeze
 from memtui.model.plan import TargetPlan
@@ -20,8 +22,8 @@ from memtui.ui.options import UiOptions
 LONG_S = 1.8
 
 
-class SlowHost(LocalHost):
-    """A host whose calls take as long as a call may, short of the guard's own deadline."""
+class SlowActing(Acting):
+    """Its calls take as long as a call may, short of the guard's own deadline."""
 
     def _subject(self, planned: TargetPlan) -> Subject:
         subject = super()._subject(planned)
@@ -35,5 +37,6 @@ class SlowHost(LocalHost):
 
 if __name__ == "__main__":
     state_dir = Path(sys.argv[1])
-    with SlowHost(state_dir, journal_dir=state_dir / "holds") as host:
+    acting.Acting = SlowActing  # type: ignore[misc]
+    with LocalHost(state_dir, journal_dir=state_dir / "holds") as host:
         sys.exit(run(host, UiOptions(pid=int(sys.argv[2]), read_only=False, freeze=Freeze(sys.argv[3]))))
