@@ -320,7 +320,9 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
                 top, height = round(self.scroll_y), self.size.height
                 seen = range(top, top + height)
                 self._painted = {at: line for at, line in self._painted.items() if at in seen}
-            strip = cut(self._strip(index), self.offset_x, width)
+            # Under the scrollbar nothing is seen.
+            seen_width = self.scrollable_content_region.width
+            strip = cut(self._strip(index), self.offset_x, seen_width)
             return strip.adjust_cell_length(width, self._ground(index))
         if not len(self._rows) and 0 <= y - 1 < len(words := self._wrapped()):
             strip = Strip([Segment(f"  {words[y - 1]}", self._style("dim"))])
