@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
 from memtui.advise.garbage import uncollected
-from memtui.advise.ledger import Ledger, now, operator
+from memtui.advise.ledger import Ledger, new_action_id, now, operator
 from memtui.advise.outcome import Circumstances, outcome_of, settle_all
 from memtui.advise.survey import Survey
 from memtui.advise.transaction import Course, Tools, Transaction
@@ -68,7 +66,7 @@ class Engine:
         on_target: OnTarget | None = None,
     ) -> tuple[TargetReport, ...]:
         """Apply a plan. ``subject_of`` may raise MemtuiError, which then is that target's outcome."""
-        action_id = f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{secrets.token_hex(2)}"
+        action_id = new_action_id()
         reports = []
         for number, planned in enumerate(plan.targets, 1):
             report = _empty_report(action_id, number, planned)

@@ -8,6 +8,7 @@ never fatal. It can grow long: what is asked for most, its end, is read from the
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,6 +30,18 @@ _PLAIN_KEYS = tuple(b'{"event":"%b","id":"' % kind for kind in (b"start", b"done
 def now() -> str:
     """Return the time as records have it: RFC 3339 in UTC, to the millisecond."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_numbers = itertools.count(int.from_bytes(os.urandom(4), "big"))
+
+
+def new_action_id() -> str:
+    """Return the id of a new action: the second in UTC, and a number.
+
+    Numbers follow one another, so that this process gives no id twice. They begin anywhere among 2**32, so
+    that another process, which may write the same ledger in the same second, gives others.
+    """
+    return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{next(_numbers) % 2**32:08x}"
 
 
 def operator() -> dict[str, object]:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.advise import ledger as ledger_module
-from memtui.advise.ledger import Action, Ledger, actions, operator
+from memtui.advise.ledger import Action, Ledger, actions, new_action_id, operator
 from memtui.cli import main
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
@@ -293,3 +293,19 @@ def test_the_operator_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["sudo_user"] == "ada"
     assert found["ssh_connection"] == "192.0.2.1 1 192.0.2.2 22"
     assert found["login_uid"] is None or isinstance(found["login_uid"], int)
+
+
+def test_an_id_is_never_given_twice() -> None:
+    # More than 16 bits of numbers could tell apart, and hundreds of times what a second of actions takes.
+    ids = [new_action_id() for _ in range(100_000)]
+    assert len(set(ids)) == len(ids)
+
+
+def test_two_processes_do_not_give_the_same_ids() -> None:
+    give = "from memtui.advise.ledger import new_action_id; print(*(new_action_id() for _ in range(1000)))"
+    given = [
+        subprocess.run([sys.executable, "-c", give], capture_output=True, text=True, check=True) for _ in "ab"
+    ]
+    numbers = [{given_id.rpartition("-")[2] for given_id in done.stdout.split()} for done in given]
+    assert [len(each) for each in numbers] == [1000, 1000]
+    assert not numbers[0] & numbers[1]
