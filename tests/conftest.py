@@ -37,6 +37,18 @@ def _run_of_root(*command: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run((program, *command[1:]), capture_output=True, text=True, check=False)
 
 
+def pytest_configure() -> None:
+    """Have Ctrl+C and its like end what the tests start, also where the tests were started with ``&``.
+
+    A shell without job control has what it puts in the background ignore SIGINT and SIGQUIT, and so would all
+    that comes from there.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+
+
 def _is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 

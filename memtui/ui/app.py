@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.message import Message
+from textual.message_pump import MessagePump
 from textual.screen import Screen
+from textual.widgets import Input
 
 from memtui.text import safe
 from memtui.ui.ascii import AsciiFilter
@@ -23,6 +28,7 @@ from memtui.ui.lifeline import Lifeline
 from memtui.ui.screens.main import MainScreen
 from memtui.ui.session import Session
 from memtui.ui.styles import stylesheets
+from memtui.ui.widgets.prompt import PromptInput
 
 if TYPE_CHECKING:
     from memtui.host import Host
@@ -31,6 +37,7 @@ if TYPE_CHECKING:
 _FIRST_LOOK_S = 0.05
 _SHOWN_S = 0.5
 _SETTLED_S = 2.0
+_TAKEN_S = 0.5
 _SUSPEND_WAITS_S = 1.0
 _BREAKPOINTS = [(0, "-narrow"), (90, "-medium"), (110, "-wide")]
 _HEIGHTS = [(0, "-low"), (34, "-high")]
@@ -64,6 +71,25 @@ class MemtuiApp(App[None]):
         except RuntimeError:
             # The event loop was closed between the question and the answer.
             return False
+
+    async def on_event(self, event: events.Event) -> None:
+        """Have a key do all that it does before the next one is looked at, however many come together.
+
+        Textual sends a key to what has the focus, and looks for its binding once the key has come back up
+        from there, in whatever has the focus by then: of ``jj/`` the search would open first, and ``jj``
+        be lost. A key that is bound to nothing goes nowhere, or it might come back up in another screen.
+        """
+        if not isinstance(event, events.Key) or event.is_forwarded:
+            await super().on_event(event)
+        elif isinstance(typed := self.focused, Input):
+            await super().on_event(event)
+            if isinstance(typed, PromptInput):
+                await _has_taken(typed)
+        elif (bound := self.screen.active_bindings.get(event.key)) is not None:
+            before = self.screen
+            await self.run_action(bound.binding.action, bound.node)
+            if self.screen is not before:
+                await _has_taken(self.screen)
 
     def get_default_screen(self) -> Screen[None]:
         """Begin with the main screen."""
@@ -139,6 +165,15 @@ class MemtuiApp(App[None]):
                     await self.run_action(action, node)  # type: ignore[arg-type]
 
                 yield SystemCommand(binding.description, binding.tooltip, run)
+
+
+async def _has_taken(pump: MessagePump) -> None:
+    """Wait until a screen or a widget has taken what was posted to it so far, or has opened."""
+    all_taken = asyncio.Event()
+    if pump.call_later(all_taken.set):
+        with suppress(asyncio.TimeoutError):
+            # Moments, but where it is being taken down.
+            await asyncio.wait_for(all_taken.wait(), _TAKEN_S)
 
 
 def _classes_of(size: tuple[int, int]) -> list[str]:

@@ -80,7 +80,6 @@ MAIN_BINDINGS = [
         "prompt('search')",
         "Search",
         key_display="/",
-        priority=True,
         id="search",
         tooltip="Search the list; the language is that of the filter. Enter stays, Esc goes back.",
     ),
@@ -91,7 +90,6 @@ MAIN_BINDINGS = [
         "prompt('filter')",
         "Filter",
         key_display="\\",
-        priority=True,
         id="filter",
         tooltip="Show only what matches, as in kind:anon,heap rss>10M !flag:lo. Esc in the list ends it.",
     ),
@@ -101,7 +99,6 @@ MAIN_BINDINGS = [
         "Mark by",
         show=False,
         key_display="+",
-        priority=True,
         id="mark.rule",
         tooltip="Mark all VMAs of the map that a filter takes, but those that the kernel refuses.",
     ),
@@ -111,7 +108,6 @@ MAIN_BINDINGS = [
         "Unmark by",
         show=False,
         key_display="-",
-        priority=True,
         id="unmark.rule",
         tooltip="Unmark all VMAs of the map that a filter takes.",
     ),
@@ -208,7 +204,7 @@ TABLE_BINDINGS = [
     Binding("end,G", "last", "Last", False, id="table.last", tooltip="To the last row."),
     Binding("right", "sideways(1)", "Right", False, id="table.right", tooltip="Long lines: right."),
     Binding("left", "sideways(-1)", "Left", False, id="table.left", tooltip="Long lines: left."),
-    Binding("enter", "enter", "Go in", False, id="table.enter", tooltip="Go into the row."),
+    Binding("enter", "screen.go_in", "Go in", False, id="table.enter", tooltip="Go into the row."),
 ]
 
 PLAN_BINDINGS = [

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 
 from memtui.ui.app import MemtuiApp
@@ -361,3 +362,77 @@ async def test_star_over_many_is_judged_by_a_thread(make_app: MakeApp) -> None:
         await pilot.press("asterisk")
         await until(lambda: app.session.marks.counts == {process_id(4242): 3000}, pilot)
         assert "3,000 VMAs marked" in screen_text(app)
+
+
+# Keys that come together, as over a slow line
+
+
+def send(app: MemtuiApp, *keys: str) -> None:
+    """Have keys arrive together: nothing is waited for between them."""
+    for key in keys:
+        app.post_message(events.Key(key, key if len(key) == 1 else None))
+
+
+async def test_keys_right_before_a_search_do_what_they_do(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        send(app, "space", "j", "space", "j", "slash", *"vsyscall")
+        await until(lambda: app.main.map.table.cursor == 20, pilot)
+        assert sum(app.session.marks.counts.values()) == 2
+        await pilot.press("escape")
+        assert app.main.map.table.cursor == 2
+
+
+async def test_keys_right_behind_a_search_go_to_the_list(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await read_machine(app, pilot)
+        table = app.main.processes.table
+        send(app, "j", "slash", *"redis", "enter", "k", "k", "slash", *"no", "escape", "j")
+        await until(lambda: table.has_focus, pilot)
+        await pilot.pause()
+        found = table.rows.find(process_id(903))
+        assert found is not None
+        assert found > 1
+        assert table.cursor == found - 1
+        assert not app.main.bottom.prompt.display
+
+
+async def test_keys_right_behind_enter_go_where_it_leads(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await read_machine(app, pilot)
+        second = app.main.processes.table.rows.key(1)
+        send(app, "j", "enter", "j", "G")
+        await until(lambda: app.main.map.table.has_focus, pilot)
+        await pilot.pause()
+        assert app.main.processes.table.cursor_key == second
+        assert app.main.map.chosen == second
+
+
+async def test_keys_right_behind_a_dialogs_go_into_it(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        send(app, "question_mark", "j", "escape", "j")
+        await until(lambda: app.main.map.table.cursor == 1, pilot)
+        assert app.screen is app.main
+
+
+async def test_keys_that_go_round_the_panes_count_each(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        before = app.main.processes.table.cursor
+        send(app, "shift+tab", "tab", "tab", "shift+tab", "shift+tab", "tab", "shift+tab", "j")
+        await pilot.pause()
+        await until(lambda: app.main.processes.table.has_focus, pilot)
+        assert app.main.current is app.main.processes
+        assert app.main.processes.table.cursor == before + 1
+        await pilot.press("tab")
+        assert app.main.map.table.has_focus
+        app.main.show_pane(app.main.processes)
+        # What is told of the focus comes late; it has moved on.
+        app.main.on_descendant_focus()
+        assert app.main.current is app.main.processes

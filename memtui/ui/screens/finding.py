@@ -42,10 +42,7 @@ class FindingScreen(DeedsScreen):
     # The prompt
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Leave the keys that open the prompt to the prompt while it is open.
-
-        They come before all others, so that what is typed behind them at once goes into the prompt.
-        """
+        """Have no other prompt, pane or screen while the prompt is open."""
         if action in ("prompt", "next_pane", "ledger") and self._asked:
             return False
         return super().check_action(action, parameters)

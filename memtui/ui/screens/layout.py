@@ -65,7 +65,7 @@ class ThreePanes(Screen[None]):
     def on_descendant_focus(self) -> None:
         """Follow a click into another pane."""
         for pane in self._panes:
-            if pane.table.has_focus and pane is not self._current:
+            if pane.table is self.focused and pane is not self._current:
                 self.show_pane(pane)
 
     def action_next_pane(self, step: int) -> None:

@@ -78,6 +78,10 @@ class LedgerScreen(Asks, Screen[None]):
         return not (self._session.options.read_only and action == "restore")
 
     def on_virtual_table_entered(self, message: VirtualTable.Entered) -> None:
+        """Show the entry that was clicked on."""
+        self.action_go_in()
+
+    def action_go_in(self) -> None:
         """Show one entry whole."""
         entry = self._under_cursor
         if entry is not None:

@@ -65,11 +65,23 @@ class MainScreen(FindingScreen):
             self.post_message(message)
 
     def on_virtual_table_entered(self, message: VirtualTable.Entered) -> None:
-        """Go in: from a process to its map, from a result to its ranges."""
-        if message.table is self.processes.table:
+        """Go into what was clicked on."""
+        self._go_in(message.table)
+
+    def action_go_in(self) -> None:
+        """Go in: from a process to its map, from a result to its ranges.
+
+        At once, so that keys that came with this one go to where it leads.
+        """
+        self._go_in(self.current.table)
+
+    def _go_in(self, table: VirtualTable) -> None:
+        if not len(table.rows):
+            return
+        if table is self.processes.table:
             self._choose_under_cursor(anew=self.map.view is None)
             self.show_pane(self.map)
-        elif message.table is self.results.table:
+        elif table is self.results.table:
             self.show_result()
         elif self.map.cursor_row is not None:
             self.bottom.say(describe_vma(self.map.cursor_row), stays=True)

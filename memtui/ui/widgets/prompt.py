@@ -32,22 +32,13 @@ class PromptInput(Input):
         self.end: End = lambda accepted: None
 
     async def _on_key(self, event: events.Key) -> None:
-        """Type; end at once; hand on what was pressed before the last key had ended it.
-
-        A key's binding is looked up only after keys behind it have come here.
-        """
-        focused = self.screen.focused
-        if focused is not self and focused is not None:
-            focused.post_message(events.Key(event.key, event.character))
-        elif event.key == "enter":
-            self.end(True)
-        elif event.key == "escape":
-            self.end(False)
+        """Type; end it at once: a binding is looked for only when the key has gone up to the app."""
+        if event.key in ("enter", "escape"):
+            self.end(event.key == "enter")
+            event.stop()
+            event.prevent_default()
         else:
             await super()._on_key(event)
-            return
-        event.stop()
-        event.prevent_default()
 
     def action_accept(self) -> None:
         """Keep what stands there."""

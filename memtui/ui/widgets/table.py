@@ -71,7 +71,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
             return self.table
 
     class Entered(Moved):
-        """The operator wants to go into the row of the cursor."""
+        """The mouse goes into the row of the cursor. The key for it is the screen's, as ``go_in``."""
 
     class Shaped(Moved):
         """The columns that are shown have changed, or were shifted."""
@@ -244,18 +244,13 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         if self.is_mounted:
             self.post_message(self.Shaped(self))
 
-    def action_enter(self) -> None:
-        """Go into the row of the cursor."""
-        if len(self._rows):
-            self.post_message(self.Entered(self))
-
     def on_click(self, event: events.Click) -> None:
         """Put the cursor where the mouse points; a second click goes in."""
         index = round(self.scroll_y) + event.y
         if index < len(self._rows):
             self._put_cursor(index)
             if event.chain == 2:
-                self.action_enter()
+                self.post_message(self.Entered(self))
 
     # Painting
 
