@@ -115,7 +115,7 @@ def _seen(tally: RangeTally, about: Circumstances) -> RangeReport:
         report = report._replace(huge_delta_bytes=tally.huge_after_bytes - tally.huge_before_bytes)
     # What of a whole was looked at in the holds is not what all of it held.
     is_seen_whole = tally.seen_bytes >= tally.planned.requested_bytes
-    held = tally.whole or (tally if tally.seen and is_seen_whole else None)
+    held = tally.whole or (tally if is_seen_whole else None)
     if held is not None:
         report = report._replace(rss_before_bytes=held.rss_before_bytes, rss_after_bytes=held.rss_after_bytes)
     held = tally if tally.smaps_seen else held

@@ -142,7 +142,7 @@ class Survey:
         """Where the page table may not be read or does not tell, smaps shows what became of whole VMAs."""
         if not self.details_after:
             return
-        seen, ranges = frozenset(tallies.where("seen")), self._planned.ranges
+        seen, ranges = frozenset(tallies.where("seen_bytes")), self._planned.ranges
         for index in [at for at, item in enumerate(ranges) if item.kind is Kind.SHMEM or at not in seen]:
             planned = ranges[index]
             start = planned.range.start

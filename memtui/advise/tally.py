@@ -56,12 +56,16 @@ class RangeTally:
     raced_bytes: int = 0
     lost_bytes: int = 0
     empty_bytes: int = 0
-    seen: bool = False
     seen_bytes: int = 0
     whole: WholeLook | None = None
     smaps_seen: bool = False
     errno: int | None = None
     cache_came_bytes: int | None = None
+
+    @property
+    def seen(self) -> bool:
+        """Whether any of it was looked at twice."""
+        return self.seen_bytes > 0
 
     @property
     def swap_is_known(self) -> bool:
@@ -70,7 +74,7 @@ class RangeTally:
 
     def see_whole(self, was: VmaDetails, now: VmaDetails, advice: Advice) -> None:
         """Take from smaps what became of a whole VMA, where the page table may not be read."""
-        self.seen = self.smaps_seen = True
+        self.smaps_seen = True
         self.seen_bytes = self.planned.requested_bytes
         self.rss_before_bytes, self.rss_after_bytes = was.rss_bytes, now.rss_bytes
         self.swap_before_bytes, self.swap_after_bytes = was.swap_bytes, now.swap_bytes
@@ -116,13 +120,6 @@ class Tallies:
         """Say of one range what is no sum."""
         self._column(name)[owner] = value
 
-    def see(self, pieces: Pieces) -> None:
-        """Say that the pages of pieces were looked at."""
-        self.add("seen_bytes", pieces)
-        seen = self._column("seen")
-        for owner in pieces.owners:
-            seen[owner] = True
-
     def sums(self, name: str) -> Sequence[int]:
         """Return a sum of each range."""
         return self._columns.get(name) or [0] * len(self.planned)
@@ -152,7 +149,7 @@ def add_seen(
     tallies: Tallies, called: Pieces, before: Sequence[RawRun], after: Sequence[RawRun], advice: Advice
 ) -> RangeSet:
     """Add what two looks at the pages of ascending, disjoint pieces saw; return the pages that left RSS."""
-    tallies.see(called)
+    tallies.add("seen_bytes", called)
     # The page table has hugetlb memory as present; RSS leaves it out (KERNEL.md 3.2).
     counted = _without(called, tallies.hugetlb)
     spans = counted.spans

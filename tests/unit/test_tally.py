@@ -62,7 +62,6 @@ tallies = st.builds(
     raced_bytes=st.one_of(st.just(0), counts),
     lost_bytes=st.one_of(st.just(0), counts),
     empty_bytes=counts,
-    seen=st.booleans(),
     seen_bytes=st.sampled_from([0, SIZE // 2, SIZE]),
     errno=st.sampled_from([None, errno.EINVAL, errno.ENOMEM, 9999]),
     cache_came_bytes=st.one_of(st.none(), counts),
@@ -183,28 +182,28 @@ def test_why_nothing_moved_is_what_was_measured_first(
     forecast: Reason | None, free: int | None, reason: Reason
 ) -> None:
     tally = RangeTally(
-        planned(forecast), advised_bytes=SIZE, rss_before_bytes=SIZE, rss_after_bytes=SIZE, seen=True
+        planned(forecast), advised_bytes=SIZE, rss_before_bytes=SIZE, rss_after_bytes=SIZE, seen_bytes=SIZE
     )
     report = settle(tally, about(Advice.PAGEOUT, swap_free_bytes=free))
     assert (report.outcome, report.reason, report.moved_bytes) == (Outcome.NO_EFFECT, reason, 0)
 
 
 def test_after_a_second_pass_nothing_waits_in_a_batch() -> None:
-    tally = RangeTally(planned(), SIZE, rss_before_bytes=SIZE, rss_after_bytes=SIZE, seen=True)
+    tally = RangeTally(planned(), SIZE, rss_before_bytes=SIZE, rss_after_bytes=SIZE, seen_bytes=SIZE)
     around = about(Advice.PAGEOUT, swap_free_bytes=SIZE << 20, batches_were_emptied=True)
     assert settle(tally, around).reason is Reason.SKIPPED
 
 
 def test_many_pages_that_stay_wait_in_no_batch() -> None:
     size = 1 << 30
-    tally = RangeTally(planned(), advised_bytes=SIZE, rss_before_bytes=size, rss_after_bytes=size, seen=True)
+    tally = RangeTally(planned(), advised_bytes=SIZE, rss_before_bytes=size, rss_after_bytes=size, seen_bytes=SIZE)
     assert settle(tally, about(Advice.PAGEOUT, swap_free_bytes=size)).reason is Reason.SKIPPED
 
 
 @pytest.mark.parametrize("advice", [Advice.PAGEOUT, Advice.COLD])
 @pytest.mark.parametrize("kind", [Kind.FILE, Kind.SHMEM])
 def test_a_file_that_is_not_mapped_in_may_be_in_ram(advice: Advice, kind: Kind) -> None:
-    report = settle(RangeTally(planned(kind=kind), advised_bytes=SIZE, seen=True), about(advice))
+    report = settle(RangeTally(planned(kind=kind), advised_bytes=SIZE, seen_bytes=SIZE), about(advice))
     assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, Reason.UNMAPPED_HERE)
 
 
@@ -214,14 +213,14 @@ def test_a_file_that_is_not_mapped_in_may_be_in_ram(advice: Advice, kind: Kind) 
 )
 @pytest.mark.parametrize("advice", [Advice.PAGEOUT, Advice.COLD])
 def test_why_there_was_nothing_to_take(swapped: int, zero: int, reason: Reason, advice: Advice) -> None:
-    tally = RangeTally(planned(), advised_bytes=SIZE, swap_before_bytes=swapped, zero_bytes=zero, seen=True)
+    tally = RangeTally(planned(), advised_bytes=SIZE, swap_before_bytes=swapped, zero_bytes=zero, seen_bytes=SIZE)
     report = settle(tally, about(advice))
     assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, reason)
 
 
 def test_swap_of_shared_memory_is_unknown_where_only_the_page_table_was_read() -> None:
     report = settle(
-        RangeTally(planned(kind=Kind.SHMEM), advised_bytes=SIZE, seen=True, seen_bytes=SIZE),
+        RangeTally(planned(kind=Kind.SHMEM), advised_bytes=SIZE, seen_bytes=SIZE),
         about(Advice.PAGEOUT),
     )
     assert report.swap_before_bytes is report.swap_after_bytes is None
@@ -239,7 +238,7 @@ def test_a_collapse_is_partial_only_where_something_asked_for_was_refused() -> N
     def huge(advised_bytes: int = half, **more: int) -> RangeTally:
         tally = RangeTally(planned(), advised_bytes, empty_bytes=half, rss_before_bytes=half, **more)
         tally.huge_before_bytes = tally.huge_after_bytes = half
-        tally.seen = True
+        tally.seen_bytes = SIZE
         return tally
 
     report = settle(huge(), about(Advice.COLLAPSE))
@@ -258,9 +257,9 @@ def test_what_was_given_up_is_told_from_what_the_target_let_go_of() -> None:
         (promised, SIZE + PAGE_BYTES, SIZE + PAGE_BYTES),
         (planned(), SIZE, 0),
     ):
-        tally = RangeTally(of, SIZE, moved_bytes=size, swapped_bytes=size - gone, seen=True)
+        tally = RangeTally(of, SIZE, moved_bytes=size, swapped_bytes=size - gone, seen_bytes=SIZE)
         assert settle(tally, about(Advice.PAGEOUT)).given_up_bytes == given_up
-    much = RangeTally(promised, SIZE, moved_bytes=size, seen=True)
+    much = RangeTally(promised, SIZE, moved_bytes=size, seen_bytes=SIZE)
     assert SIZE < (settle(much, about(Advice.PAGEOUT)).given_up_bytes or 0) < size
 
 
@@ -268,7 +267,7 @@ def test_sizes_read_alike_everywhere() -> None:
     came = RangeTally(planned(kind=Kind.FILE), advised_bytes=SIZE, cache_came_bytes=16 << 20)
     assert settle(came, about(Advice.WILLNEED)).reason_text == "16M came into the page cache"
     swapped = settle(
-        RangeTally(planned(), SIZE, swap_before_bytes=SIZE, seen=True),
+        RangeTally(planned(), SIZE, swap_before_bytes=SIZE, seen_bytes=SIZE),
         about(Advice.WILLNEED, swapped_in_bytes=3 << 20),
     )
     assert (swapped.reason_text or "").startswith("3M were read in")
