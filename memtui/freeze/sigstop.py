@@ -166,6 +166,10 @@ class SigstopGrip:
         dead_leader = leader.state in DEAD_STATES
         if not self._standing and leader.threads <= dead_leader:
             raise FreezeError(Reason.EXITED)
+        if not dead_leader and leader.state != _STOPPED:
+            # A thread that called exec has taken the first one's number, and runs (de_thread(), fs/exec.c).
+            self._standing.discard(self._pid)
+            return False
         # The listing ends early where a thread dies while it is read; the count does not.
         if leader.threads != len(self._standing) + dead_leader:
             return False

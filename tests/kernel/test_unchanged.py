@@ -117,7 +117,7 @@ def test_thousands_of_random_actions_change_no_byte(subject: Subject, host: Loca
     some_actions()
     # They were no empty gestures.
     assert moved[Advice.PAGEOUT] > 10 * MIB
-    assert moved[Advice.COLLAPSE] > HUGE
+    assert moved[Advice.COLLAPSE] >= HUGE
 
 
 def test_the_checksums_would_tell(subject: Subject) -> None:

@@ -196,7 +196,9 @@ def test_after_a_second_pass_nothing_waits_in_a_batch() -> None:
 
 def test_many_pages_that_stay_wait_in_no_batch() -> None:
     size = 1 << 30
-    tally = RangeTally(planned(), advised_bytes=SIZE, rss_before_bytes=size, rss_after_bytes=size, seen_bytes=SIZE)
+    tally = RangeTally(
+        planned(), advised_bytes=SIZE, rss_before_bytes=size, rss_after_bytes=size, seen_bytes=SIZE
+    )
     assert settle(tally, about(Advice.PAGEOUT, swap_free_bytes=size)).reason is Reason.SKIPPED
 
 
@@ -213,7 +215,9 @@ def test_a_file_that_is_not_mapped_in_may_be_in_ram(advice: Advice, kind: Kind) 
 )
 @pytest.mark.parametrize("advice", [Advice.PAGEOUT, Advice.COLD])
 def test_why_there_was_nothing_to_take(swapped: int, zero: int, reason: Reason, advice: Advice) -> None:
-    tally = RangeTally(planned(), advised_bytes=SIZE, swap_before_bytes=swapped, zero_bytes=zero, seen_bytes=SIZE)
+    tally = RangeTally(
+        planned(), advised_bytes=SIZE, swap_before_bytes=swapped, zero_bytes=zero, seen_bytes=SIZE
+    )
     report = settle(tally, about(advice))
     assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, reason)
 
