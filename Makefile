@@ -31,13 +31,14 @@ demo: $(RUNTIME)
 run: $(RUNTIME)
 	@$(VENV)/bin/memtui $(ARGS)
 
-# What only computes and draws runs side by side, what watches the kernel by itself.
+# What only computes and draws runs side by side. Of what watches the kernel, what is alone with its own
+# processes runs beside what changes the machine: see tests/conftest.py.
 test: $(DEV)
 ifdef ARGS
 	$(PY) -m pytest --ignore=tests/bench $(ARGS)
 else
 	$(PY) -m pytest -n auto --dist loadfile tests/unit tests/ui
-	$(PY) -m pytest tests/faults tests/kernel tests/terminal
+	$(PY) -m pytest -n 2 --dist loadgroup tests/faults tests/kernel tests/terminal
 endif
 
 RUNS ?= 1000

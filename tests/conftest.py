@@ -49,6 +49,22 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
+_ALONE = (
+    *("faults/*.py", "terminal/test_keys.py"),
+    *("kernel/test_freeze.py", "kernel/test_methods.py", "kernel/test_witness.py"),
+)
+"""Tests on processes of their own alone: they need no swap, and none of the machine's own folders."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let what is alone with its processes run beside what changes the machine: one test of each."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            is_alone = any(item.path.match(pattern) for pattern in _ALONE)
+            item.add_marker(pytest.mark.xdist_group("alone" if is_alone else "machine"))
+
+
 def _is_alive(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 

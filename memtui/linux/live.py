@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from memtui.linux.maptable import MapTable
 
 _WINDOW_VMAS = 256
+_BEYOND = 1 << 64
 _IN_RSS = PRESENT | ZERO
 
 
@@ -39,6 +40,7 @@ class LiveResidency:
         self._scanner = scanner
         self._window_pages = window_pages
         self._error_of = error_of
+        self._table = table
         self._starts = table.starts
         usable = len(table)
         # [vsyscall] lies above what may be scanned.
@@ -95,25 +97,26 @@ class LiveResidency:
     def _count(self, raw: Sequence[bytes], first: int, last: int) -> None:
         rss: list[int] = [0] * (last - first)
         swap: list[int] = [0] * (last - first)
-        starts = list(self._starts[first : last + 1])
-        if last == self._usable:
-            starts[last - first :] = [self._end]
-        at, behind = 0, starts[1]
+        starts = [*self._starts[first:last], _BEYOND]
+        ends = [*self._table.ends(first, last), _BEYOND]
+        at, stop = 0, ends[0]
         for part in raw:
             for start, end, state in struct.iter_unpack("=QQQ", part):
-                while behind <= start:
-                    at += 1
-                    behind = starts[at + 1]
                 into = rss if state & _IN_RSS == PRESENT else swap if state & SWAPPED else None
                 if into is None:
                     continue
-                # Between VMAs there are no pages: a run that passes a VMA's end goes on in the next one.
-                while end > behind:
-                    into[at] += behind - start
-                    start = behind
+                while stop <= start:
                     at += 1
-                    behind = starts[at + 1]
-                into[at] += end - start
+                    stop = ends[at]
+                # What lies between VMAs was mapped after the map was read: it is nobody's.
+                if start < starts[at]:
+                    start = starts[at]
+                while end > stop:
+                    into[at] += stop - start
+                    at += 1
+                    start, stop = starts[at], ends[at]
+                if end > start:
+                    into[at] += end - start
         for index in self._hugetlb:
             if first <= index < last:
                 # Measured: not in smaps' Rss, though present.

@@ -67,6 +67,17 @@ class MapTable(Sequence[Vma]):
     def __hash__(self) -> int:
         return hash(self._text)
 
+    def ends(self, first: int, last: int) -> list[int]:
+        """Return the end addresses of the VMAs from ``first`` up to ``last``."""
+        lines = self._text[self._places[first] : self._places[last]].split(b"\n")[:-1]
+        if not lines:
+            return []
+        digits = lines[0].index(b"-")
+        if lines[-1].index(b" ") == 2 * digits + 1:
+            # Both addresses ascend: those in between have as many digits.
+            return [int(line[digits + 1 : 2 * digits + 1], 16) for line in lines]
+        return [int(line[line.index(b"-") + 1 : line.index(b" ")], 16) for line in lines]
+
     @property
     def digest(self) -> bytes:
         """What tells this text from any other."""

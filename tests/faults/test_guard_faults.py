@@ -335,6 +335,7 @@ def test_anyone_is_killed_at_any_moment(target: FreezeTarget, journals: Path, ru
         engine.close()
 
 
+@pytest.mark.xdist_group("machine")
 @pytest.mark.parametrize("method", [Freeze.SIGSTOP, Freeze.CGROUP])
 def test_memtui_thaw_releases_what_a_crash_left(target: FreezeTarget, tmp_path: Path, method: Freeze) -> None:
     folder = default_journal_dir(tmp_path)
@@ -360,6 +361,7 @@ def test_memtui_thaw_releases_what_a_crash_left(target: FreezeTarget, tmp_path: 
     assert was_there or not folder.exists()
 
 
+@pytest.mark.xdist_group("machine")
 @pytest.mark.parametrize("method", [Freeze.SIGSTOP, Freeze.CGROUP])
 def test_the_next_start_releases_what_a_crash_left(
     target: FreezeTarget, tmp_path: Path, method: Freeze

@@ -18,6 +18,11 @@ import pyte
 _POLL_S = 0.02
 
 
+def _environment() -> dict[str, str]:
+    """Ours, but for what it says of the size of another terminal."""
+    return {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+
+
 class Terminal:
     """A program on a pty. Used as a context manager: at the end the program is killed and reaped.
 
@@ -39,7 +44,7 @@ class Terminal:
             stderr=slave,
             start_new_session=True,
             preexec_fn=_take_terminal,
-            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
+            env={**_environment(), "TERM": "xterm-256color", "COLORTERM": "truecolor"},
             user=user,
             group=user,
             extra_groups=None if user is None else [],

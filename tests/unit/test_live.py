@@ -71,6 +71,31 @@ def test_looking_again_is_counting_all_of_it(
         assert live.swap_bytes == wanted.swap_bytes
 
 
+@given(vmas_of, st.dictionaries(st.integers(0, 4000), st.sampled_from(STATES)))
+def test_what_was_mapped_since_counts_for_no_vma(
+    shapes: list[tuple[int, int]], states: dict[int, int]
+) -> None:
+    table = table_of(shapes)
+    pages = Pages()
+    length = (table[-2].end - BASE) // PAGE_BYTES
+    pages.states = {BASE + at % (length + 2) * PAGE_BYTES: state for at, state in states.items()}
+    live = LiveResidency(table, pages, 1 << 16, RuntimeError)
+    live.read()
+    for vma, rss, swap in zip(table, live.rss_bytes, live.swap_bytes, strict=True):
+        there = [pages.states.get(page, 0) for page in range(vma.start, vma.end, PAGE_BYTES)]
+        if vma.name != "[vsyscall]":
+            assert rss == sum(bool(state & PRESENT and not state & ZERO) for state in there) * PAGE_BYTES
+            assert swap == there.count(SWAPPED) * PAGE_BYTES
+
+
+@given(vmas_of)
+def test_a_table_knows_where_its_vmas_end(shapes: list[tuple[int, int]]) -> None:
+    table = table_of(shapes)
+    assert table.ends(0, len(table)) == [vma.end for vma in table]
+    half = len(table) // 2
+    assert table.ends(half, len(table) - 1) == [vma.end for vma in table[half:-1]]
+
+
 def test_what_has_not_changed_is_the_same_list_and_only_what_is_asked_for_is_scanned() -> None:
     table = table_of([(1, 2)] * 1000)
     pages = Pages()
