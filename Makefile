@@ -31,13 +31,16 @@ demo: $(RUNTIME)
 run: $(RUNTIME)
 	@$(VENV)/bin/memtui $(ARGS)
 
+# A test of the screen waits for a third of its time.
+WORKERS = $(shell expr $$(nproc 2>/dev/null || echo 2) '*' 3 / 2)
+
 # What only computes and draws runs side by side. Of what watches the kernel, what is alone with its own
 # processes runs beside what changes the machine: see tests/conftest.py.
 test: $(DEV)
 ifdef ARGS
 	$(PY) -m pytest --ignore=tests/bench $(ARGS)
 else
-	$(PY) -m pytest -n auto --dist loadfile tests/unit tests/ui
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal tests/unit tests/ui
 	$(PY) -m pytest -n 2 --dist loadgroup tests/faults tests/kernel tests/terminal
 endif
 
