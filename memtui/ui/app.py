@@ -87,8 +87,10 @@ class MemtuiApp(App[None]):
                 await _has_taken(typed)
         elif (bound := self.screen.active_bindings.get(event.key)) is not None:
             before = self.screen
-            await self.run_action(bound.binding.action, bound.node)
-            if self.screen is not before:
+            if not await self.run_action(bound.binding.action, bound.node):
+                # It does nothing here, and another binding of the key may.
+                await super().on_event(event)
+            elif self.screen is not before:
                 await _has_taken(self.screen)
 
     def get_default_screen(self) -> Screen[None]:

@@ -436,3 +436,12 @@ async def test_keys_that_go_round_the_panes_count_each(make_app: MakeApp) -> Non
         # What is told of the focus comes late; it has moved on.
         app.main.on_descendant_focus()
         assert app.main.current is app.main.processes
+
+
+async def test_a_binding_that_does_nothing_leaves_the_key_to_the_next(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        # Textual's screens copy what is selected, which is nothing; and then the app says how to quit.
+        await pilot.press("ctrl+c")
+        assert "q quits" in screen_text(app)
