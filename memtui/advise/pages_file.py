@@ -7,12 +7,13 @@ outlive a crash of the machine: nothing is fsynced.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -144,6 +145,37 @@ class PageRecords:
         except (OSError, ValueError, KeyError, TypeError, RecursionError, zlib.error, struct.error):
             # Missing, cut off, or not ours: all of them mean that the pages are not known.
             return None
+
+    @contextmanager
+    def held_for_restore(self, report_id: str) -> Iterator[None]:
+        """Have every other memtui know meanwhile that what comes back is brought back.
+
+        What cannot be known of, as of a record that is gone, is restored all the same.
+        """
+        with ExitStack() as locks:
+            with suppress(OSError, ValueError):
+                locks.enter_context(self._locked(report_id, fcntl.LOCK_SH))
+            yield
+
+    def is_held_for_restore(self, report_id: str) -> bool:
+        """Whether somebody restores it just now."""
+        try:
+            with self._locked(report_id, fcntl.LOCK_EX | fcntl.LOCK_NB):
+                return False
+        except BlockingIOError:
+            return True
+        except (OSError, ValueError):
+            # There is no record, and so nothing to restore.
+            return False
+
+    @contextmanager
+    def _locked(self, report_id: str, how: int) -> Iterator[None]:
+        fd = os.open(self._path(report_id), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            fcntl.flock(fd, how)
+            yield
+        finally:
+            os.close(fd)
 
     def _path(self, report_id: str) -> Path:
         if not report_id or not all(char.isalnum() or char in "-." for char in report_id):

@@ -108,7 +108,9 @@ class Aftermath:
         return back._replace(warning=self._record("back", report_id, wire.back(back))) if record else back
 
     def _was_restored(self, report_id: str, watched: _Watched) -> bool:
-        """Whether the ledger has a restore of it. It is read only where it has grown since the last time."""
+        """Whether somebody brings it back now, or the ledger says so: it is read only where it has grown."""
+        if self._ledger.pages.is_held_for_restore(report_id):
+            return True
         try:
             size = self._ledger.path.stat().st_size
             if size == watched.ledger_bytes:
@@ -280,6 +282,13 @@ class Aftermath:
             if planned.id in self._watched:
                 # What we bring back now says nothing of whether the advice was right.
                 self._let_go(planned.id)
+        # Until it is on record, lest a look of another memtui takes it for what the target brought back.
+        with self._ledger.pages.held_for_restore(planned.id):
+            return self._bring_back(planned, on_progress)
+
+    def _bring_back(
+        self, planned: RestorePlan, on_progress: Callable[[Progress], None] | None
+    ) -> RestoreReport:
         try:
             moved = self._ledger.pages.read(planned.id)
             if moved is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from memtui.advise import cutting
+from memtui.advise.pages_file import PageRecords
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
@@ -188,3 +189,30 @@ def test_a_restore_by_another_memtui_says_nothing_of_the_advice(
     assert at(child.pid, start).rss >= size - RESIDUE_BYTES
     assert host.look_back(report.id) is None
     assert os.path.exists(f"/proc/{child.pid}")
+
+
+def test_a_restore_by_another_memtui_that_is_not_over_says_nothing_of_the_advice(
+    host: LocalHost, child: Child
+) -> None:
+    size = 16 * MIB
+    start = child.map(size, fill=3)
+    report = give(host, child, Range(start, start + size))
+    others = PageRecords(host.state_dir / "pages")
+    with others.held_for_restore(report.id):
+        assert host.look_back(report.id) is not None, "nothing is back yet"
+        child.do("touch", address=start, size=size)
+        assert host.look_back(report.id) is None
+    assert host.look_back(report.id) is None, "the watch is over"
+
+
+def test_a_restore_is_known_of_while_it_goes_on(host: LocalHost, child: Child) -> None:
+    size = 16 * MIB
+    start = child.map(size, fill=3)
+    report = give(host, child, Range(start, start + size))
+    others = PageRecords(host.state_dir / "pages")
+    seen: list[bool] = []
+    host.restore(host.plan_restore(report.id), lambda _: seen.append(others.is_held_for_restore(report.id)))
+    assert seen
+    assert all(seen)
+    assert not others.is_held_for_restore(report.id)
+    assert not others.is_held_for_restore("nothing")
