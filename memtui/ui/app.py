@@ -12,18 +12,17 @@ from shutil import get_terminal_size
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import BindingType
 from textual.filter import LineFilter
 from textual.message import Message
-from textual.message_pump import MessagePump
 from textual.screen import Screen
-from textual.widgets import Input
 
 from memtui.text import safe
 from memtui.ui.ascii import AsciiFilter
 from memtui.ui.commands import APP_BINDINGS, is_acting
 from memtui.ui.dialogs import help_screen
+from memtui.ui.in_order import InOrderApp, has_taken
 from memtui.ui.lifeline import Lifeline
 from memtui.ui.screens.main import MainScreen
 from memtui.ui.session import Session
@@ -37,13 +36,13 @@ if TYPE_CHECKING:
 _FIRST_LOOK_S = 0.05
 _SHOWN_S = 0.5
 _SETTLED_S = 2.0
-_TAKEN_S = 0.5
+_ARRANGED_S = 0.2
 _SUSPEND_WAITS_S = 1.0
 _BREAKPOINTS = [(0, "-narrow"), (90, "-medium"), (110, "-wide")]
 _HEIGHTS = [(0, "-low"), (34, "-high")]
 
 
-class MemtuiApp(App[None]):
+class MemtuiApp(InOrderApp):
     """memtui. ``sampling`` False leaves all reading to whoever posts messages (tests)."""
 
     TITLE = "memtui"
@@ -72,26 +71,31 @@ class MemtuiApp(App[None]):
             # The event loop was closed between the question and the answer.
             return False
 
-    async def on_event(self, event: events.Event) -> None:
-        """Have a key do all that it does before the next one is looked at, however many come together.
+    async def take_key(self, event: events.Key) -> None:
+        """Wait, too, until what a key asked of the arranger is answered and shown, unless that takes long.
 
-        Textual sends a key to what has the focus, and looks for its binding once the key has come back up
-        from there, in whatever has the focus by then: of ``jj/`` the search would open first, and ``jj``
-        be lost. A key that is bound to nothing goes nowhere, or it might come back up in another screen.
+        Of ``/cold``, Enter and Space, Space is meant for the VMA that is found.
         """
-        if not isinstance(event, events.Key) or event.is_forwarded:
-            await super().on_event(event)
-        elif isinstance(typed := self.focused, Input):
-            await super().on_event(event)
-            if isinstance(typed, PromptInput):
-                await _has_taken(typed)
-        elif (bound := self.screen.active_bindings.get(event.key)) is not None:
-            before = self.screen
-            if not await self.run_action(bound.binding.action, bound.node):
-                # It does nothing here, and another binding of the key may.
-                await super().on_event(event)
-            elif self.screen is not before:
-                await _has_taken(self.screen)
+        prompt = self.focused
+        if isinstance(prompt, PromptInput) and not prompt.check_consume_key(event.key, event.character):
+            # It may move the cursor on from what was typed, or end the typing.
+            await self._is_arranged()
+        asked = self.session.arranger.asked
+        await super().take_key(event)
+        if self.session.arranger.asked != asked and not isinstance(self.focused, PromptInput):
+            await self._is_arranged()
+
+    async def _is_arranged(self) -> None:
+        answered = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def tell(_stale: object) -> None:
+            loop.call_soon_threadsafe(answered.set)
+
+        self.session.arranger.ask("", tell)
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(answered.wait(), _ARRANGED_S)
+            await has_taken(self.main)
 
     def get_default_screen(self) -> Screen[None]:
         """Begin with the main screen."""
@@ -167,15 +171,6 @@ class MemtuiApp(App[None]):
                     await self.run_action(action, node)  # type: ignore[arg-type]
 
                 yield SystemCommand(binding.description, binding.tooltip, run)
-
-
-async def _has_taken(pump: MessagePump) -> None:
-    """Wait until a screen or a widget has taken what was posted to it so far, or has opened."""
-    all_taken = asyncio.Event()
-    if pump.call_later(all_taken.set):
-        with suppress(asyncio.TimeoutError):
-            # Moments, but where it is being taken down.
-            await asyncio.wait_for(all_taken.wait(), _TAKEN_S)
 
 
 def _classes_of(size: tuple[int, int]) -> list[str]:

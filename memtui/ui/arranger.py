@@ -23,12 +23,15 @@ class Arranger(threading.Thread):
         self._waiting: dict[str, Question] = {}
         self._turns: dict[str, int] = {}
         self._stopping = False
+        self.asked = 0
+        """How many questions were asked so far."""
 
     def ask(self, subject: str, question: Question) -> None:
         """Have a question answered, in place of an older one of the same subject."""
         with self._wake:
             self._waiting[subject] = question
             self._turns[subject] = self._turns.get(subject, 0) + 1
+            self.asked += 1
             self._wake.notify()
 
     def drop(self, subject: str) -> None:

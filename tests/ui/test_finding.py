@@ -11,9 +11,21 @@ from textual.pilot import Pilot
 
 from memtui.ui.app import MemtuiApp
 from memtui.ui.lists.map import MapRows
+from memtui.ui.screens.plan import PlanScreen
 from tests.fakes import PROCESSES, FakeHost, many, process_id
 from tests.ui.conftest import MakeApp
-from tests.ui.driving import read_machine, read_map, rows_of, screen_lines, screen_text, start, until
+from tests.ui.driving import (
+    arranged,
+    host_of,
+    read_machine,
+    read_map,
+    rows_of,
+    screen_lines,
+    screen_text,
+    settled,
+    start,
+    until,
+)
 
 WIDE, NARROW = (120, 36), (80, 24)
 
@@ -370,7 +382,7 @@ async def test_star_over_many_is_judged_by_a_thread(make_app: MakeApp) -> None:
 def send(app: MemtuiApp, *keys: str) -> None:
     """Have keys arrive together: nothing is waited for between them."""
     for key in keys:
-        app.post_message(events.Key(key, key if len(key) == 1 else None))
+        app.post_message(events.Key(key, ":" if key == "colon" else key if len(key) == 1 else None))
 
 
 async def test_keys_right_before_a_search_do_what_they_do(make_app: MakeApp) -> None:
@@ -445,3 +457,107 @@ async def test_a_binding_that_does_nothing_leaves_the_key_to_the_next(make_app: 
         # Textual's screens copy what is selected, which is nothing; and then the app says how to quit.
         await pilot.press("ctrl+c")
         assert "q quits" in screen_text(app)
+
+
+@pytest.mark.parametrize(("keys", "row"), [([*"stack", "enter"], 17), ([*"python3", "enter", "n"], 1)])
+async def test_keys_right_behind_a_search_are_for_what_is_found(
+    make_app: MakeApp, keys: list[str], row: int
+) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        send(app, "G", "slash", *keys, "space", "j")
+        await until(lambda: app.session.marks.counts, pilot)
+        await pilot.pause()
+        assert app.main.map.table.cursor == row + 1
+        await pilot.press("k", "space")
+        assert not app.session.marks.counts, "it was this one"
+
+
+async def test_keys_right_behind_a_filter_are_for_what_it_shows(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        send(
+            app,
+            "backslash",
+            *"kind",
+            "colon",
+            *"heap",
+            "enter",
+            "space",
+            "escape",
+            "U",
+            "plus",
+            *"label",
+            "colon",
+        )
+        send(app, *"cold", "enter", "a")
+        await until(lambda: isinstance(app.screen, PlanScreen), pilot)
+        await settled(app, pilot)
+        assert "On 1 marked range of 1 process, 32M" in screen_text(app)
+
+
+async def test_a_search_that_is_given_up_moves_nothing(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        for _ in range(5):
+            send(app, "g", "slash", *"vsys", "escape", "j")
+            await until(lambda: app.main.map.table.cursor == 1, pilot)
+            await arranged(app, pilot)
+            assert app.main.map.table.cursor == 1
+
+
+async def test_arrows_while_a_search_is_typed_come_before_its_end(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        send(app, "slash", *"heap", "down", "enter", "space")
+        await until(lambda: app.session.marks.counts, pilot)
+        (mark,) = app.session.marks.of(process_id(4242)).marks
+        assert rows_of(app).vma(app.main.map.table.cursor).start == mark.range.start
+        assert rows_of(app).vma(app.main.map.table.cursor).name != "[heap]"
+
+
+async def test_keys_that_a_screen_has_no_use_for_do_not_come_up_in_the_next(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        send(
+            app, "j", "x", "j", "space", "U", "enter", "escape", "question_mark", "j", "space", "escape", "k"
+        )
+        await until(lambda: app.main.map.table.cursor == 0, pilot)
+        await pilot.pause()
+        assert app.screen is app.main
+        assert app.main.map.table.cursor == 0
+        assert not app.session.marks.counts
+
+
+async def test_a_key_right_behind_enter_on_cancel_carries_nothing_out(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        await pilot.press("space", "a")
+        await settled(app, pilot)
+        send(app, "enter", "y", "f1")
+        await until(lambda: app.screen is not app.main and not isinstance(app.screen, PlanScreen), pilot)
+        await pilot.press("escape")
+        assert app.screen is app.main
+        assert not [call for call in host_of(app).calls if call.startswith("apply")]
+        assert not len(app.main.results.table.rows)
+
+
+async def test_a_key_right_behind_a_click_is_for_what_was_clicked(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        await pilot.press("shift+tab")
+        region = app.main.map.table.region
+        x, y = region.x + 5, region.y + 3
+        for kind in (events.MouseDown, events.MouseUp):
+            app.post_message(kind(None, x, y, 0, 0, 1, False, False, False, x, y))
+        send(app, "space")
+        await until(lambda: app.session.marks.counts, pilot)
+        (mark,) = app.session.marks.of(process_id(4242)).marks
+        assert mark.range.start == rows_of(app).vma(3).start

@@ -198,10 +198,15 @@ class PlanScreen(Asks, ModalScreen["Plan | None"]):
     @on(Button.Pressed, "#cancel")
     def action_cancel(self) -> None:
         """Close the dialog; nothing is done."""
-        self.dismiss(None)
+        self._answer(None)
 
     @on(Button.Pressed, "#apply")
     def action_apply(self) -> None:
         """Have the plan carried out as it is shown, if there is one that would do anything."""
         if self._plan is not None and not self.query_one("#apply", Button).disabled:
-            self.dismiss(self._plan)
+            self._answer(self._plan)
+
+    def _answer(self, answer: Plan | None) -> None:
+        # A click and a key may both have closed it.
+        if self.app.screen is self:
+            self.dismiss(answer)

@@ -89,10 +89,15 @@ class RestoreScreen(Asks, ModalScreen["tuple[RestorePlan, ...] | None"]):
     @on(Button.Pressed, "#cancel")
     def action_cancel(self) -> None:
         """Close the dialog; nothing is done."""
-        self.dismiss(None)
+        self._answer(None)
 
     @on(Button.Pressed, "#apply")
     def action_apply(self) -> None:
         """Have it put back, if there is anything to put back."""
         if wanted_of(self._plans):
-            self.dismiss(self._plans)
+            self._answer(self._plans)
+
+    def _answer(self, answer: tuple[RestorePlan, ...] | None) -> None:
+        # A click and a key may both have closed it.
+        if self.app.screen is self:
+            self.dismiss(answer)

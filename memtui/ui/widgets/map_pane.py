@@ -217,6 +217,9 @@ class MapPane(FindingPane):
     def show_matches(self, message: MatchesFound) -> None:
         """Go to the next match, if the answer is of what stands there still."""
         rows, more, self._sought = self._map_rows, self._steps_more, None
+        if self.searched is None:
+            # The search was given up meanwhile.
+            return
         if rows is None or rows.space.vmas is not message.view.space.vmas or rows.order is not message.order:
             self.seek(self.table.cursor, message.step + more)
             return

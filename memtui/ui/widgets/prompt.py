@@ -31,15 +31,6 @@ class PromptInput(Input):
         self.cursor_blink = False
         self.end: End = lambda accepted: None
 
-    async def _on_key(self, event: events.Key) -> None:
-        """Type; end it at once: a binding is looked for only when the key has gone up to the app."""
-        if event.key in ("enter", "escape"):
-            self.end(event.key == "enter")
-            event.stop()
-            event.prevent_default()
-        else:
-            await super()._on_key(event)
-
     def action_accept(self) -> None:
         """Keep what stands there."""
         self.end(True)
