@@ -51,7 +51,7 @@ def pytest_configure() -> None:
 
 _ALONE = (
     *("faults/*.py", "terminal/test_keys.py"),
-    *("kernel/test_freeze.py", "kernel/test_methods.py", "kernel/test_witness.py"),
+    *("kernel/test_freeze.py", "kernel/test_witness.py"),
 )
 """Tests on processes of their own alone: they need no swap, and none of the machine's own folders."""
 

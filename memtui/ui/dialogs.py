@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,12 +20,20 @@ if TYPE_CHECKING:
     from memtui.ui.screens.lines import ExplainScreen
     from memtui.ui.session import Session
 
+T = TypeVar("T")
+
 
 class Asks:
     """A screen that has asked for something, and takes what it knows of the answers that come."""
 
     def take(self, answer: object) -> None:
         """Take an answer, if it is one to this screen's question."""
+
+
+def close(screen: Screen[T], answer: T | None) -> None:
+    """Close a screen with its answer, once: a key, a click and the palette may all have come to close it."""
+    if screen.app.screen is screen:
+        screen.dismiss(answer)
 
 
 def import_dialogs() -> None:

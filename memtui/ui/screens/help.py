@@ -25,6 +25,7 @@ from memtui.ui.commands import (
     TABLE_BINDINGS,
     is_acting,
 )
+from memtui.ui.dialogs import close
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 
@@ -129,7 +130,7 @@ class HelpScreen(ModalScreen[None]):
 
     def action_close(self) -> None:
         """Go back."""
-        self.dismiss(None)
+        close(self, None)
 
 
 def _is_acting(binding: Binding) -> bool:

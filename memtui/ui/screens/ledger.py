@@ -11,7 +11,7 @@ from textual.screen import Screen
 from memtui.text import SafeText, count, safe
 from memtui.ui import messages as told
 from memtui.ui.commands import CLOSE_BINDINGS, LEDGER_BINDINGS
-from memtui.ui.dialogs import Asks
+from memtui.ui.dialogs import Asks, close
 from memtui.ui.lists.ledger import LedgerRows
 from memtui.ui.screens.lines import EntryScreen
 from memtui.ui.styles import stylesheets
@@ -95,4 +95,4 @@ class LedgerScreen(Asks, Screen[None]):
 
     def action_close(self) -> None:
         """Go back."""
-        self.dismiss(None)
+        close(self, None)

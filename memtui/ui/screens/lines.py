@@ -14,7 +14,7 @@ from textual.screen import Screen
 from memtui.model.vma import Kind, MappedVma
 from memtui.ui import messages as told
 from memtui.ui.commands import CLOSE_BINDINGS, LEDGER_BINDINGS
-from memtui.ui.dialogs import Asks
+from memtui.ui.dialogs import Asks, close
 from memtui.ui.lists.explain import explain_flags, explain_mappers, explain_verdicts, explain_vma
 from memtui.ui.lists.ledger import describe_entry
 from memtui.ui.styles import stylesheets
@@ -59,7 +59,7 @@ class LinesScreen(Screen[None]):
 
     def action_close(self) -> None:
         """Go back."""
-        self.dismiss(None)
+        close(self, None)
 
 
 class ExplainScreen(Asks, LinesScreen):

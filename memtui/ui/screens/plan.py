@@ -17,7 +17,7 @@ from textual.widgets import Button
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.text import SafeText, safe
 from memtui.ui.commands import DIALOG_BINDINGS, PLAN_BINDINGS
-from memtui.ui.dialogs import Asks
+from memtui.ui.dialogs import Asks, close
 from memtui.ui.lists.sentences import (
     describe_choices,
     describe_forecast,
@@ -198,15 +198,10 @@ class PlanScreen(Asks, ModalScreen["Plan | None"]):
     @on(Button.Pressed, "#cancel")
     def action_cancel(self) -> None:
         """Close the dialog; nothing is done."""
-        self._answer(None)
+        close(self, None)
 
     @on(Button.Pressed, "#apply")
     def action_apply(self) -> None:
         """Have the plan carried out as it is shown, if there is one that would do anything."""
         if self._plan is not None and not self.query_one("#apply", Button).disabled:
-            self._answer(self._plan)
-
-    def _answer(self, answer: Plan | None) -> None:
-        # A click and a key may both have closed it.
-        if self.app.screen is self:
-            self.dismiss(answer)
+            close(self, self._plan)

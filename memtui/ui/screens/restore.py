@@ -14,7 +14,7 @@ from textual.widgets import Button
 
 from memtui.text import SafeText, safe
 from memtui.ui.commands import DIALOG_BINDINGS, RESTORE_BINDINGS
-from memtui.ui.dialogs import Asks
+from memtui.ui.dialogs import Asks, close
 from memtui.ui.lists.restores import describe_restore, describe_restore_needs, wanted_of
 from memtui.ui.messages import RestorePlanned
 from memtui.ui.styles import stylesheets
@@ -89,15 +89,10 @@ class RestoreScreen(Asks, ModalScreen["tuple[RestorePlan, ...] | None"]):
     @on(Button.Pressed, "#cancel")
     def action_cancel(self) -> None:
         """Close the dialog; nothing is done."""
-        self._answer(None)
+        close(self, None)
 
     @on(Button.Pressed, "#apply")
     def action_apply(self) -> None:
         """Have it put back, if there is anything to put back."""
         if wanted_of(self._plans):
-            self._answer(self._plans)
-
-    def _answer(self, answer: tuple[RestorePlan, ...] | None) -> None:
-        # A click and a key may both have closed it.
-        if self.app.screen is self:
-            self.dismiss(answer)
+            close(self, self._plans)

@@ -11,7 +11,7 @@ from textual.screen import Screen
 
 from memtui.text import SafeText, count
 from memtui.ui.commands import CLOSE_BINDINGS
-from memtui.ui.dialogs import Asks
+from memtui.ui.dialogs import Asks, close
 from memtui.ui.lists.results import RangeRows, Result
 from memtui.ui.lists.sentences import describe_range, describe_report
 from memtui.ui.styles import stylesheets
@@ -72,4 +72,4 @@ class ResultScreen(Asks, Screen[None]):
 
     def action_close(self) -> None:
         """Go back."""
-        self.dismiss(None)
+        close(self, None)
