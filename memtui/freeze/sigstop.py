@@ -167,8 +167,8 @@ class SigstopGrip:
         if not self._standing and leader.threads <= dead_leader:
             raise FreezeError(Reason.EXITED)
         if not dead_leader and leader.state != _STOPPED:
-            # A thread that called exec has taken the first one's number, and runs (de_thread(), fs/exec.c); or it
-            # was continued from outside.
+            # A thread that called exec has taken the first one's number, and runs (de_thread(), fs/exec.c);
+            # or somebody else continued it.
             self._standing.discard(self._pid)
             return False
         # The listing ends early where a thread dies while it is read; the count does not.
