@@ -11,6 +11,7 @@ from textual.pilot import Pilot
 
 from memtui.ui.app import MemtuiApp
 from memtui.ui.lists.map import MapRows
+from memtui.ui.screens.help import HelpScreen
 from memtui.ui.screens.plan import PlanScreen
 from tests.fakes import PROCESSES, FakeHost, many, process_id
 from tests.ui.conftest import MakeApp
@@ -561,3 +562,15 @@ async def test_a_key_right_behind_a_click_is_for_what_was_clicked(make_app: Make
         await until(lambda: app.session.marks.counts, pilot)
         (mark,) = app.session.marks.of(process_id(4242)).marks
         assert mark.range.start == rows_of(app).vma(3).start
+
+
+async def test_enter_twice_in_the_palette_is_once(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        await pilot.press("ctrl+p", *"help")
+        await until(lambda: "This help" in screen_text(app), pilot)
+        send(app, "enter", "enter")
+        await until(lambda: isinstance(app.screen, HelpScreen), pilot)
+        await pilot.press("escape")
+        assert app.screen is app.main
