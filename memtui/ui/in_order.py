@@ -45,8 +45,8 @@ class InOrderApp(App[None]):
         if is_text or (screen.maximized is not None and event.key == "escape"):
             await super().on_event(event)
         else:
-            # One that is bound to nothing goes nowhere: it might come back up in another screen. Textual's
-            # own order, with bindings that have priority and those that pass; it has no public way to ask for it.
+            # One that is bound to nothing goes nowhere: it might come back up in another screen. There is no
+            # public way to have bindings looked through as Textual does, those of priority first.
             await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
         if self.screen is not screen:
             await has_taken(self.screen)
