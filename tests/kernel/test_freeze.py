@@ -567,10 +567,10 @@ def test_execs_in_the_middle_of_freezing(make: Make, tmp_path: Path, method: Fre
 @pytest.mark.parametrize("method", METHODS)
 def test_threads_that_come_faster_than_they_are_stopped(guard: Guard, make: Make, method: Freeze) -> None:
     target = make("spawn")
+    still = {_LETTER[method], "Z", "X"}
     for _ in range(50):
         hold = guard.hold(target.process, target.pidfd, method)
         before = target.counters()
-        still = {_LETTER[method], "Z", "X"}
         if method is Freeze.CGROUP:
             # A thread that ends leaves its cgroup, which is frozen then, after its memory and a moment before
             # its end (do_exit(), kernel/exit.c).
