@@ -8,6 +8,7 @@ Markdown. Needs root and 4 GiB of disk in /var/tmp; a program that is not instal
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -146,8 +147,9 @@ def try_program(name: str, host: LocalHost) -> Row:
                             advise(host, server, advice, method, row)
                     if len(row.holds_ms) >= HOLDS:
                         break
+                row.heard(client.tell("pause"))
             finally:
-                row.heard(client.end())
+                client.end()
     return row
 
 
@@ -180,6 +182,9 @@ def main(names: Sequence[str]) -> int:
     if unknown:
         print(f"programs: no {', '.join(unknown)}; there are: {', '.join(PROGRAMS)}", file=sys.stderr)
         return 2
+    # What was started is ended, and the swap taken away, also where we are told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     table, wrong = [], []
     with tempfile.TemporaryDirectory() as folder, swap(SWAP_BYTES):
         place = Path(folder)
