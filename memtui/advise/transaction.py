@@ -112,6 +112,8 @@ class Course:
     batches_emptied: bool = True
     """Of a second pass: that it came to all CPUs, each time."""
     left: Pieces = field(default_factory=Pieces)
+    holder: Guard | None = None
+    """Who held it last."""
 
 
 class Transaction:
@@ -243,7 +245,7 @@ class Transaction:
         if tools.cancelled.is_set():
             return batch, 0.0
         try:
-            holder = tools.holder()
+            holder = course.holder = tools.holder()
             hold = holder.hold(self._planned.process, tools.handle.pidfd, course.freeze, GUARD_DEADLINE_MS)
         except MemtuiError as error:
             raise HoldFailed(error) from error

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from memtui.freeze.cgroup import suitable_home
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.method import FreezeError
+from memtui.freeze.parents import raise_if_others_would_suffer
 from memtui.freeze.ptrace import raise_if_denied
 from memtui.freeze.sigstop import raise_if_unsuited
 from memtui.freeze.threads import named, stop_in_force, thread_stat
@@ -36,6 +37,7 @@ def why_not(process: ProcessId, method: Freeze, *, override_names: bool = False)
             raise_if_denied(process.pid)
         elif method is Freeze.SIGSTOP:
             raise_if_unsuited(process.pid)
+            raise_if_others_would_suffer(process.pid, insist=override_names)
         else:
             suitable_home(process.pid)
     except FreezeError as error:

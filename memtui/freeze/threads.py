@@ -7,12 +7,15 @@ import select
 import signal
 
 from memtui.freeze.method import FreezeError
+from memtui.linux import abi
 from memtui.linux.procfs import Stat, parse_colon_lines, parse_stat, read_file, thread_ids
 from memtui.model.errors import MemtuiError, NoSuchProcess
 from memtui.model.reasons import Reason
 
 DEAD_STATES = frozenset("ZX")
 _SIGSTOP_BIT = 1 << signal.SIGSTOP - 1
+_SIGCHLD_BIT = 1 << signal.SIGCHLD - 1
+_SIGKILL_BIT = 1 << signal.SIGKILL - 1
 
 
 def is_dead(pidfd: int) -> bool:
@@ -88,6 +91,83 @@ def stop_in_force(pid: int) -> bool:
         return True
     stats = (thread_stat(pid, tid) for tid in sorted(listed(pid)))
     return any(stat is not None and stat.state == "T" for stat in stats)
+
+
+def may_notice_stops(pid: int) -> bool:
+    """Whether a process could get to know that a child of its stops, as far as can be seen.
+
+    By SIGCHLD, caught or blocked (signalfd(2), sigwait(3)), or in a wait that asks for stops. Who
+    neither catches nor blocks it, and waits for ends alone, is not told (do_notify_parent_cldstop(),
+    kernel/signal.c).
+    """
+    if waits_for_stops(pid) is not False:
+        return True
+    for tid in _threads_of(pid):
+        status = thread_status(pid, tid)
+        if status is not None:
+            bits = int(status.get("SigCgt", "0"), 16) | int(status.get("SigBlk", "0"), 16)
+            if bits & _SIGCHLD_BIT:
+                return True
+    return False
+
+
+def waits_for_stops(pid: int, *, alone: bool = False) -> bool | None:
+    """Whether a process waits right now to be told when a child stops; None if that cannot be seen.
+
+    With ``alone`` a wait that asks for continuations as well does not count: that is how a shell keeps
+    the book of its jobs.
+    """
+    if abi.SYS_WAIT4 is None:
+        return None
+    for tid in _threads_of(pid):
+        try:
+            fields = read_file(f"/proc/{pid}/task/{tid}/syscall").split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        except OSError:
+            # Another user's; or CONFIG_HAVE_ARCH_TRACEHOOK is not there.
+            return None
+        options = _wait_options(fields)
+        if options & abi.WSTOPPED and not (alone and options & abi.WCONTINUED):
+            return True
+    return False
+
+
+def _wait_options(fields: list[bytes]) -> int:
+    """Return the options of the wait in which a thread is, as proc_pid_syscall(5) shows it; 0 if in none."""
+    place = {abi.SYS_WAIT4: 3, abi.SYS_WAITID: 4}
+    if len(fields) < 7 or int(fields[0]) not in place:
+        return 0
+    return int(fields[place[int(fields[0])]], 16)
+
+
+def _threads_of(pid: int) -> list[int]:
+    try:
+        return sorted(thread_ids(pid))
+    except MemtuiError:
+        # Gone, or hidden from us: then its first thread tells, if anything does.
+        return [pid]
+
+
+def is_ending(pid: int) -> bool:
+    """Whether a process is exiting, or has been killed and is about to; a SIGKILL on its way counts."""
+    stat = thread_stat(pid, pid)
+    if stat is None:
+        return True
+    if stat.state not in DEAD_STATES:
+        return stat.is_ending or _is_killed(pid, pid)
+    # Its first thread has ended, which others may outlive.
+    for tid in _threads_of(pid):
+        other = thread_stat(pid, tid)
+        if tid != pid and other is not None and not other.is_ending and not _is_killed(pid, tid):
+            return False
+    return True
+
+
+def _is_killed(pid: int, tid: int) -> bool:
+    status = thread_status(pid, tid) or {}
+    pending = int(status.get("SigPnd", "0"), 16) | int(status.get("ShdPnd", "0"), 16)
+    return bool(pending & _SIGKILL_BIT)
 
 
 def state_words(pid: int, tid: int, of_all: int, late: int) -> str:
