@@ -90,7 +90,7 @@ def _of_parent(stat: Stat) -> str | None:
         return f"{who} stops itself when its child stops"
     if any(fnmatchcase(parent.name, name) for name in CONTINUES_CHILD):
         return f"{who} would continue it at once (SIGCONT)"
-    if waits_for_stops(stat.parent, alone=True):
+    if waits_for_stops(stat.parent):
         return f"{who} waits to be told of its stop (WUNTRACED), and might stop itself with it"
     return None
 

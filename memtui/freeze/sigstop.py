@@ -18,6 +18,8 @@ from memtui.freeze.journal import Entry
 from memtui.freeze.method import FreezeError, Subject
 from memtui.freeze.threads import (
     DEAD_STATES,
+    EXITED,
+    ends_soon,
     is_dead,
     listed,
     named,
@@ -194,17 +196,19 @@ class SigstopGrip:
 
     def _why_lost(self) -> str | None:
         if is_dead(self._subject.pidfd):
-            return "exited"
+            return EXITED
         for tid in self._standing:
             stat = thread_stat(self._pid, tid)
             if stat is None or stat.state in DEAD_STATES:
-                return "exited"
+                return EXITED
             if stat.state == _TRACED_STOP:
                 return "another tracer took it"
             if stat.state != _STOPPED:
-                return _CONTINUED
+                return EXITED if ends_soon(self._pid) else _CONTINUED
         assert self._witness is not None
-        return None if switches(self._pid, self._witness[0]) == self._witness[1] else _WOKEN
+        if switches(self._pid, self._witness[0]) == self._witness[1]:
+            return None
+        return EXITED if ends_soon(self._pid) else _WOKEN
 
     def _send(self, number: signal.Signals) -> None:
         try:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
+from typing import NamedTuple
 
 from memtui.freeze.method import FreezeError
 from memtui.linux import abi
+from memtui.linux.ending import is_ending
 from memtui.linux.procfs import Stat, parse_colon_lines, parse_stat, read_file, thread_ids
 from memtui.model.errors import MemtuiError, NoSuchProcess
 from memtui.model.reasons import Reason
 
 DEAD_STATES = frozenset("ZX")
+EXITED = "exited"
+"""Why a hold ended whose process was killed."""
+
+_ENDS_LOOKS = 5
 _SIGSTOP_BIT = 1 << signal.SIGSTOP - 1
 _SIGCHLD_BIT = 1 << signal.SIGCHLD - 1
-_SIGKILL_BIT = 1 << signal.SIGKILL - 1
 
 
 def is_dead(pidfd: int) -> bool:
@@ -100,9 +106,11 @@ def may_notice_stops(pid: int) -> bool:
     neither catches nor blocks it, and waits for ends alone, is not told (do_notify_parent_cldstop(),
     kernel/signal.c).
     """
-    if waits_for_stops(pid) is not False:
-        return True
     for tid in _threads_of(pid):
+        call = _settled_call(pid, tid)
+        # In sigwait(3) the signals waited for are not blocked (do_sigtimedwait()).
+        if call is None or call.number == abi.SYS_RT_SIGTIMEDWAIT or call.wait_options & abi.WSTOPPED:
+            return True
         status = thread_status(pid, tid)
         if status is not None:
             bits = int(status.get("SigCgt", "0"), 16) | int(status.get("SigBlk", "0"), 16)
@@ -111,34 +119,56 @@ def may_notice_stops(pid: int) -> bool:
     return False
 
 
-def waits_for_stops(pid: int, *, alone: bool = False) -> bool | None:
-    """Whether a process waits right now to be told when a child stops; None if that cannot be seen.
+def waits_for_stops(pid: int) -> bool:
+    """Whether a process waits right now to be told that a child stops, as far as that can be seen.
 
-    With ``alone`` a wait that asks for continuations as well does not count: that is how a shell keeps
-    the book of its jobs.
+    Not in a wait that asks for continuations as well: that is how a shell keeps the book of its jobs.
     """
-    if abi.SYS_WAIT4 is None:
-        return None
     for tid in _threads_of(pid):
-        try:
-            fields = read_file(f"/proc/{pid}/task/{tid}/syscall").split()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        except OSError:
-            # Another user's; or CONFIG_HAVE_ARCH_TRACEHOOK is not there.
-            return None
-        options = _wait_options(fields)
-        if options & abi.WSTOPPED and not (alone and options & abi.WCONTINUED):
+        call = _call_of(pid, tid)
+        if call is not None and call.wait_options & (abi.WSTOPPED | abi.WCONTINUED) == abi.WSTOPPED:
             return True
     return False
 
 
-def _wait_options(fields: list[bytes]) -> int:
-    """Return the options of the wait in which a thread is, as proc_pid_syscall(5) shows it; 0 if in none."""
-    place = {abi.SYS_WAIT4: 3, abi.SYS_WAITID: 4}
-    if len(fields) < 7 or int(fields[0]) not in place:
-        return 0
-    return int(fields[place[int(fields[0])]], 16)
+class _Call(NamedTuple):
+    """The system call in which a thread is; ``number`` is -1 outside of one."""
+
+    number: int
+    wait_options: int
+    """Of wait4(2) or waitid(2); 0 of every other call."""
+
+
+_NO_CALL = _Call(-1, 0)
+_CALL_LOOKS = 20
+
+
+def _settled_call(pid: int, tid: int) -> _Call | None:
+    """Return the call in which a thread is; of one that runs look a few times, until it is in one."""
+    for _ in range(_CALL_LOOKS):
+        call = _call_of(pid, tid)
+        if call is not None:
+            return call
+        time.sleep(0.001)
+    return None
+
+
+def _call_of(pid: int, tid: int) -> _Call | None:
+    """Return the call in which a thread is (proc_pid_syscall(5)); None if it runs, or is not to be seen."""
+    if abi.SYS_WAIT4 is None:
+        return None
+    try:
+        fields = read_file(f"/proc/{pid}/task/{tid}/syscall").split()
+    except (FileNotFoundError, ProcessLookupError):
+        # The thread has ended; or CONFIG_HAVE_ARCH_TRACEHOOK is not there.
+        return _NO_CALL if thread_stat(pid, tid) is None else None
+    except OSError:
+        return None
+    if len(fields) < 7:
+        return None if fields[:1] == [b"running"] else _NO_CALL
+    number = int(fields[0])
+    place = {abi.SYS_WAIT4: 3, abi.SYS_WAITID: 4}.get(number)
+    return _Call(number, 0 if place is None else int(fields[place], 16))
 
 
 def _threads_of(pid: int) -> list[int]:
@@ -149,25 +179,17 @@ def _threads_of(pid: int) -> list[int]:
         return [pid]
 
 
-def is_ending(pid: int) -> bool:
-    """Whether a process is exiting, or has been killed and is about to; a SIGKILL on its way counts."""
-    stat = thread_stat(pid, pid)
-    if stat is None:
-        return True
-    if stat.state not in DEAD_STATES:
-        return stat.is_ending or _is_killed(pid, pid)
-    # Its first thread has ended, which others may outlive.
-    for tid in _threads_of(pid):
-        other = thread_stat(pid, tid)
-        if tid != pid and other is not None and not other.is_ending and not _is_killed(pid, tid):
-            return False
-    return True
+def ends_soon(pid: int) -> bool:
+    """Whether a process that was woken is at its end.
 
-
-def _is_killed(pid: int, tid: int) -> bool:
-    status = thread_status(pid, tid) or {}
-    pending = int(status.get("SigPnd", "0"), 16) | int(status.get("ShdPnd", "0"), 16)
-    return bool(pending & _SIGKILL_BIT)
+    Between the SIGKILL that it has taken and the flag of its exit lie some instructions, for which it
+    needs a CPU: one that does not look so is looked at again.
+    """
+    for _ in range(_ENDS_LOOKS):
+        if is_ending(pid):
+            return True
+        time.sleep(0.001)
+    return False
 
 
 def state_words(pid: int, tid: int, of_all: int, late: int) -> str:

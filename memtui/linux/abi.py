@@ -20,14 +20,14 @@ SYS_PROCESS_MADVISE: Final = 440 + _OFFSET
 SYS_CACHESTAT: Final = 451 + _OFFSET
 
 _WAITS = {
-    **dict.fromkeys(("aarch64", "riscv64", "loongarch64"), (260, 95)),
-    **dict.fromkeys(("i386", "i586", "i686"), (114, 284)),
-    **dict.fromkeys(("ppc64", "ppc64le"), (114, 272)),
-    **dict.fromkeys(("armv6l", "armv7l"), (114, 280)),
-    "s390x": (114, 281),
-    "x86_64": (61, 247),
+    **dict.fromkeys(("aarch64", "riscv64", "loongarch64"), (260, 95, 137)),
+    **dict.fromkeys(("i386", "i586", "i686"), (114, 284, 177)),
+    **dict.fromkeys(("ppc64", "ppc64le"), (114, 272, 176)),
+    **dict.fromkeys(("armv6l", "armv7l"), (114, 280, 177)),
+    "s390x": (114, 281, 177),
+    "x86_64": (61, 247, 128),
 }
-SYS_WAIT4, SYS_WAITID = _WAITS.get(_MACHINE, (None, None))
+SYS_WAIT4, SYS_WAITID, SYS_RT_SIGTIMEDWAIT = _WAITS.get(_MACHINE, (None, None, None))
 """As /proc/PID/syscall names them (arch/*/kernel/syscalls); None where we do not know."""
 
 WSTOPPED: Final = 2

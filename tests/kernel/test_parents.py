@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from memtui.model.methods import Freeze
 from memtui.model.reasons import Reason
 from tests.conftest import need
 from tests.kernel.children import FreezeTarget, below_stopper, freeze_wait
-from tests.kernel.toolkit import NOBODY, memtui, rows
+from tests.kernel.toolkit import NOBODY, REPOSITORY, as_user, command, memtui, rows
 
 Below = Callable[..., FreezeTarget]
 
@@ -33,8 +33,8 @@ def below(tmp_path: Path) -> Iterator[Below]:
     """Starts targets below a parent, and ends both."""
     made: list[FreezeTarget] = []
 
-    def start(command: Sequence[str], threads: int = 1) -> FreezeTarget:
-        made.append(FreezeTarget(tmp_path, "idle", threads, below=command))
+    def start(program: Sequence[str], threads: int = 1) -> FreezeTarget:
+        made.append(FreezeTarget(tmp_path, "idle", threads, below=program))
         return made[-1]
 
     yield start
@@ -75,26 +75,21 @@ HARMLESS: dict[str, list[str]] = {
 }
 
 
-def _needed(command: Sequence[str]) -> list[str]:
-    need(shutil.which(command[0]) is not None, f"no {command[0]} on this machine")
-    return list(command)
+def _needed(program: Sequence[str]) -> list[str]:
+    need(shutil.which(program[0]) is not None, f"no {program[0]} on this machine")
+    return list(program)
 
 
-@contextmanager
-def on_a_terminal(command: Sequence[str]) -> Iterator[list[str]]:
-    """Give what runs a program, itself on a terminal of its own."""
-    yield [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *command]
+def on_a_terminal(program: Sequence[str]) -> list[str]:
+    """Return what runs a program on a terminal of its own."""
+    return [sys.executable, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", *program]
 
 
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_whose_parent_stops_with_it_is_refused(below: Below, name: str, terminal: bool) -> None:
-    command = _needed(PROGRAMS[name])
-    if terminal:
-        with on_a_terminal(command) as whole:
-            target = below(whole)
-    else:
-        target = below(command)
+    program = _needed(PROGRAMS[name])
+    target = below(on_a_terminal(program) if terminal else program)
     parent = parent_of(target)
     words = refusal(target)
     assert words is not None
@@ -111,7 +106,7 @@ def test_whose_parent_stops_with_it_is_refused(below: Below, name: str, terminal
     target.signal(signal.SIGSTOP)
     freeze_wait(lambda: "T" in [state(pid) for pid in chain], "one above stops itself")
     target.signal(signal.SIGCONT)
-    for pid in reversed(_mates(chain)):
+    for pid in chain:
         os.kill(pid, signal.SIGCONT)
 
 
@@ -123,10 +118,6 @@ def _chain(pid: int) -> list[int]:
         found.append(at)
         at = read_stat(at).parent
     return found
-
-
-def _mates(chain: Sequence[int]) -> list[int]:
-    return [pid for pid in chain if Path(f"/proc/{pid}").exists()]
 
 
 @pytest.mark.parametrize("name", HARMLESS)
@@ -233,9 +224,8 @@ def test_a_parent_that_another_guard_holds_is_left_to_it(guard: Guard, below: Be
         os.close(pidfd)
 
 
-def test_a_parent_that_is_not_told_costs_no_second(guard: Guard, make: Callable[..., FreezeTarget]) -> None:
-    target = make("idle", 3)
-    assert signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL, "pytest itself is its parent"
+def test_a_parent_that_is_not_told_costs_no_second(guard: Guard, below: Below) -> None:
+    target = below(_needed(HARMLESS["setsid"]))
     assert bystanders_of(target.pid) == []
     guard.release(guard.hold(target.process, target.pidfd, Freeze.SIGSTOP))
     began = time.monotonic()
@@ -311,7 +301,10 @@ if middle == 0:
     if os.fork() == 0:
         os.setpgid(0, first)
         os.execvp("sleep", ["sleep", "600"])
-os.wait()
+    os.wait()
+    os._exit(0)
+while os.wait()[0] != first:
+    pass
 """
 
 
@@ -357,9 +350,11 @@ def test_a_parent_that_may_not_be_continued_is_refused_for_good(below: Below, no
         (child,) = _children(popen.pid)
         freeze_wait(lambda: read_stat(child).name == "sleep", "it is sleep")
         arguments = ("advise", "cold", child, "--freeze", "sigstop", "--override-lockout")
-        refused = memtui(*arguments, state_dir=nobodys_dir, user=NOBODY)
-        assert refused.returncode != 0
-        assert "you may not continue it" in refused.stderr + refused.stdout, refused
+        program = as_user(NOBODY, command("--state-dir", nobodys_dir, *arguments), "+sys_nice")
+        refused = subprocess.run(program, capture_output=True, text=True, cwd=REPOSITORY, check=False)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert f"process {popen.pid} (runuser), stops itself" in refused.stderr
+        assert "you may not continue it" in refused.stderr
         assert state(popen.pid) == "S"
     finally:
         for pid in (*_children(popen.pid), popen.pid):
