@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from memtui.freeze.method import FreezeError
 from memtui.linux import abi
+from memtui.linux.cgroups import frozen_by_v1
 from memtui.linux.ending import is_ending
 from memtui.linux.procfs import Stat, parse_colon_lines, parse_stat, read_file, thread_ids
 from memtui.model.errors import MemtuiError, NoSuchProcess
@@ -196,11 +197,22 @@ def state_words(pid: int, tid: int, of_all: int, late: int) -> str:
     """Return, in words, that threads did not stop, and the state of one of them."""
     stat = thread_stat(pid, tid)
     state = stat.state if stat else "?"
-    why = " (waits for a vfork child or for a device)" if state == "D" else ""
-    return (
-        f"{late} of {of_all} threads did not stop: thread {tid} is in state {state}{why}; "
-        "it was let go and runs on"
-    )
+    head = f"{late} of {of_all} threads did not stop: thread {tid} is in state {state}"
+    if state != "D":
+        return f"{head}; it was let go and runs on"
+    frozen = frozen_by_others_v1(pid)
+    if frozen is not None:
+        return f"{head} (somebody froze its cgroup, {frozen}); it was let go"
+    return f"{head} (waits for a vfork child or for a device); it was let go and runs on"
+
+
+def frozen_by_others_v1(pid: int) -> str | None:
+    """Return the version 1 group by which a process is frozen; None if by none, or if that is hidden."""
+    try:
+        return frozen_by_v1(pid)
+    except (OSError, MemtuiError):
+        # Then it does not stop in time, and that is told.
+        return None
 
 
 def process_group_holds_terminal(stat: Stat) -> bool:
