@@ -72,8 +72,9 @@ class Engine:
             report = _empty_report(action_id, number, planned)
             warning = self._record_start(report, plan.advice)
             began = time.monotonic()
-            self._work(plan, report, subject_of, on_progress)
+            course = self._work(plan, report, subject_of, on_progress)
             report.elapsed_ms = (time.monotonic() - began) * 1000
+            report.bystanders = _bystanders_of(course)
             warning = self._record_done(report, plan.advice) or warning
             _warn(report, warning)
             reports.append(report)
@@ -113,19 +114,20 @@ class Engine:
         report: TargetReport,
         subject_of: Callable[[TargetPlan], Subject],
         on_progress: OnProgress | None,
-    ) -> None:
+    ) -> Course | None:
+        """Work on one target; return how it went, None where nothing was tried."""
         planned = report.planned
         if planned.blocked is not None:
             _refuse(report, planned.blocked, planned.blocked_text)
-            return
+            return None
         if self._cancelled.is_set():
             _refuse(report, Reason.CANCELLED, None)
-            return
+            return None
         try:
             subject = subject_of(planned)
         except MemtuiError as error:
             _refuse(report, error.reason, error.words)
-            return
+            return None
         number_of_pidfd = subject.handle.pidfd
 
         def ask_kernel(elements: Sequence[tuple[int, int]], advice: int) -> int:
@@ -148,7 +150,7 @@ class Engine:
                 transaction = Transaction(planned, plan.advice, plan.hold_ms, tools, thorough=plan.thorough)
         except MemtuiError as error:
             _refuse(report, error.reason, error.words)
-            return
+            return None
         course = transaction.run()
         with uncollected():
             survey.after(course.tallies)
@@ -159,6 +161,7 @@ class Engine:
             report.told = tell(report, plan.advice, survey.swap_kinds())
         if report.pages_seen or (plan.advice is Advice.PAGEOUT and report.moved_bytes):
             self._keep_pages(report, subject.handle)
+        return course
 
     def _keep_pages(self, report: TargetReport, handle: ProcessHandle) -> None:
         """Put on record which pages moved, or that this could not be seen."""
@@ -191,6 +194,13 @@ def _empty_report(action_id: str, number: int, planned: TargetPlan) -> TargetRep
         freeze=planned.freeze,
         ranges=[],
     )
+
+
+def _bystanders_of(course: Course | None) -> str:
+    """Return who stopped because the target was stopped. Asked last, since they have a second for it."""
+    if course is None or course.holder is None or course.freeze is not Freeze.SIGSTOP:
+        return ""
+    return course.holder.bystanders()
 
 
 def _warn(report: TargetReport, warning: str | None) -> None:

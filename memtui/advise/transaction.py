@@ -112,6 +112,8 @@ class Course:
     batches_emptied: bool = True
     """Of a second pass: that it came to all CPUs, each time."""
     left: Pieces = field(default_factory=Pieces)
+    holder: Guard | None = None
+    """Who held it last."""
 
 
 class Transaction:
@@ -243,7 +245,7 @@ class Transaction:
         if tools.cancelled.is_set():
             return batch, 0.0
         try:
-            holder = tools.holder()
+            holder = course.holder = tools.holder()
             hold = holder.hold(self._planned.process, tools.handle.pidfd, course.freeze, GUARD_DEADLINE_MS)
         except MemtuiError as error:
             raise HoldFailed(error) from error
@@ -268,8 +270,8 @@ class Transaction:
         """Record a hold that ended early: what was seen of its pieces is certain no more, and dropped."""
         self._looks.clear()
         course = self.course
-        if self._tools.handle.is_dead():
-            course.stopped, course.detail = Reason.EXITED, released.why
+        if self._tools.handle.is_ending():
+            course.stopped, course.detail = Reason.EXITED, None
         elif self._tools.cancelled.is_set():
             # We were told to let it go: by the operator, or by a signal that ends us.
             course.stopped, course.detail = Reason.CANCELLED, _LET_GO
@@ -356,6 +358,9 @@ class Transaction:
         course.calls += result.calls
         if result.fatal is not None:
             course.stopped = reason_of(result.fatal, tools.handle)
+            if course.stopped is Reason.ZOMBIE:
+                # It was none when it was chosen.
+                course.stopped = Reason.EXITED
             course.detail = os.strerror(result.fatal.errno or 0)
         return result
 

@@ -98,7 +98,7 @@ def _print_report(report: TargetReport, advice: Advice) -> None:
     )
     if rest:
         print(f"  {rest}")
-    for line in report.told:
+    for line in filter(None, (*report.told, report.bystanders)):
         print(f"  {safe(line)}")
 
 

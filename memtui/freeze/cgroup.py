@@ -19,7 +19,7 @@ from contextlib import suppress
 
 from memtui.freeze.journal import Entry
 from memtui.freeze.method import FreezeError, Subject
-from memtui.freeze.threads import DEAD_STATES, is_dead, listed, state_words, thread_stat
+from memtui.freeze.threads import DEAD_STATES, EXITED, ends_soon, is_dead, listed, state_words, thread_stat
 from memtui.linux import machine
 from memtui.linux.cgroups import Group, group_at, mounts, path_of
 from memtui.model.errors import MemtuiError
@@ -174,10 +174,10 @@ class CgroupGrip:
 
     def _why_lost(self, group: Group) -> str | None:
         if is_dead(self._subject.pidfd):
-            return "exited"
+            return EXITED
         try:
             if not group.is_frozen():
-                return "thawed from outside"
+                return EXITED if ends_soon(self._pid) else "thawed from outside"
             for tid in listed(self._pid):
                 stat = thread_stat(self._pid, tid)
                 if stat is None or stat.state in DEAD_STATES:
@@ -186,8 +186,8 @@ class CgroupGrip:
                 if path is not None and group_at(path) == group:
                     return None
         except (OSError, MemtuiError):
-            return "exited" if is_dead(self._subject.pidfd) else "its cgroup cannot be read"
-        return "moved out of its cgroup from outside"
+            return EXITED if ends_soon(self._pid) else "its cgroup cannot be read"
+        return EXITED if ends_soon(self._pid) else "moved out of its cgroup from outside"
 
 
 def bring_home(group: Group, home: Group, pid: int | None) -> bool:

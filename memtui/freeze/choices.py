@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 from memtui.freeze.cgroup import suitable_home
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.method import FreezeError
+from memtui.freeze.parents import raise_if_others_would_suffer
 from memtui.freeze.ptrace import raise_if_denied
 from memtui.freeze.sigstop import raise_if_unsuited
 from memtui.freeze.threads import named, stop_in_force, thread_stat
+from memtui.linux.cgroups import may_be_frozen_without
+from memtui.model.errors import MemtuiError
 from memtui.model.holds import FreezeChoice
 from memtui.model.methods import Freeze
 from memtui.model.reasons import Reason
@@ -18,6 +21,7 @@ from memtui.text import count
 if TYPE_CHECKING:
     from memtui.model.process import ProcessId
 
+_LASTS = "; if memtui's own cgroup is frozen (docker pause), it lasts until that is thawed"
 _STAYS = "after a crash it stays so until memtui starts again, or `memtui thaw`"
 
 
@@ -36,6 +40,7 @@ def why_not(process: ProcessId, method: Freeze, *, override_names: bool = False)
             raise_if_denied(process.pid)
         elif method is Freeze.SIGSTOP:
             raise_if_unsuited(process.pid)
+            raise_if_others_would_suffer(process.pid, insist=override_names)
         else:
             suitable_home(process.pid)
     except FreezeError as error:
@@ -56,7 +61,16 @@ def _choice(process: ProcessId, method: Freeze, self_advised: bool, override_nam
     refused = why_not(process, method, override_names=override_names)
     if refused is not None:
         return FreezeChoice(method, False, f"not available: {refused.detail or refused.reason.text}")
-    return FreezeChoice(method, True, _does(process.pid, method))
+    lasts = _LASTS if method is not Freeze.OFF and _may_last(process.pid) else ""
+    return FreezeChoice(method, True, _does(process.pid, method) + lasts)
+
+
+def _may_last(pid: int) -> bool:
+    """Whether the guard may be frozen while the process is held, and this one is not frozen with it."""
+    try:
+        return may_be_frozen_without(pid)
+    except (OSError, MemtuiError):
+        return False
 
 
 def _does(pid: int, method: Freeze) -> str:
@@ -73,7 +87,8 @@ def _does(pid: int, method: Freeze) -> str:
     if _is_stopped(pid):
         return f"it is stopped already, and is left so: nothing is sent to its {whom}"
     parent = named(stat.parent) if stat.parent else "nobody"
-    return f"stops its {whom}; its parent, {parent}, is told (SIGCHLD); {_STAYS}"
+    then = "and is continued if it stops itself then"
+    return f"stops its {whom}; its parent, {parent}, is told (SIGCHLD), {then}; {_STAYS}"
 
 
 def _is_stopped(pid: int) -> bool:

@@ -19,7 +19,7 @@ import memtui
 from memtui.freeze import protocol
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.method import FreezeError
-from memtui.freeze.replay import Replayed, replay
+from memtui.freeze.replay import BYSTANDERS_S, Replayed, replay
 from memtui.linux.procfs import decode
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
@@ -32,6 +32,9 @@ __all__ = ["FreezeError", "Guard", "Hold", "Released"]
 
 STOPPING_TIMEOUT_MS = 500
 """Within this every thread of a target must have stopped, or all of it runs on."""
+
+DEADLINE = "deadline"
+"""Why a hold ended that lasted too long."""
 
 _START_TIMEOUT_S = 5.0
 _TIDY_S = 1.0
@@ -189,8 +192,7 @@ class Guard:
             try:
                 answer = self._ask(request, timeout_ms / 1000, pidfd)
             except _Lost as error:
-                if self._watcher is not None and self._ended(_END_TIMEOUT_S):
-                    self._watcher.join(_REPLAY_TIMEOUT_S)
+                self._await_replay()
                 reason = Reason.FREEZE_TIMEOUT if error.by_alarm else Reason.FREEZE_NO_GUARD
                 raise FreezeError(reason, subject, str(error)) from error
         if isinstance(answer, protocol.Refused):
@@ -213,15 +215,32 @@ class Guard:
             try:
                 answer = self._ask(protocol.ReleaseRequest(hold.id), _TIDY_S)
             except _Lost as error:
-                if self._watcher is not None and self._ended(_END_TIMEOUT_S):
-                    self._watcher.join(_REPLAY_TIMEOUT_S)
-                return Released(False, (time.monotonic() - hold.began) * 1000, str(error))
+                self._await_replay()
+                # Its alarm rings a little after the deadline of a hold.
+                why = DEADLINE if error.by_alarm else str(error)
+                return Released(False, (time.monotonic() - hold.began) * 1000, why)
         if not isinstance(answer, protocol.ReleasedReply):
             why = self._kill("the guard answered what it was not asked")
             return Released(False, (time.monotonic() - hold.began) * 1000, why)
         if answer.final:
             self._await_end("the guard ended to free a thread")
         return Released(answer.held_throughout, answer.held_ms, answer.why)
+
+    def bystanders(self) -> str:
+        """Return who stopped because of a hold by SIGSTOP and what was done, in words; empty for nobody.
+
+        Takes as long as somebody still may stop: a second after the last hold, at most. Never raises.
+        """
+        with self._lock:
+            try:
+                answer = self._ask(protocol.BystandersRequest(), BYSTANDERS_S)
+            except _Lost:
+                self._await_replay()
+                thawed = self.replayed.thawed if self.replayed is not None else ()
+                return "; ".join(str(item) for item in thawed if item.bystander)
+        if not isinstance(answer, protocol.BystandersReply):
+            return self._kill("the guard answered what it was not asked")
+        return answer.words
 
     def panic(self) -> None:
         """Have everything let go, now; returns at once. From any thread, or a signal handler."""
@@ -257,6 +276,11 @@ class Guard:
     def is_alive(self) -> bool:
         """Whether it can hold anything."""
         return self._lost is None and not self._closed and not self._ended(0)
+
+    def _await_replay(self) -> None:
+        """Wait until what a dead guard held has been let go of."""
+        if self._watcher is not None and self._ended(_END_TIMEOUT_S):
+            self._watcher.join(_REPLAY_TIMEOUT_S)
 
     def _watch(self) -> None:
         """Have a thread wait for the guard's end."""

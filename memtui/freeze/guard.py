@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memtui.freeze import protocol, ptrace
+from memtui.freeze.bystanders import TICK_S, Bystanders
 from memtui.freeze.cgroup import CgroupGrip
 from memtui.freeze.journal import Journal
 from memtui.freeze.method import Begin, FreezeError, Grip, Subject
@@ -120,6 +121,8 @@ class Guard:
         self._wakeup_fd = wakeup_fd
         self._journal = journal
         self._pause_at = pause_at
+        self._bystanders = Bystanders(journal)
+        self._asked_for_bystanders = False
         self._hold: _Hold | None = None
         self._done = False
         self._poller = select.poll()
@@ -143,6 +146,7 @@ class Guard:
             if not self._done and self._engine.fileno() in ready:
                 self._read_engine()
         self.let_go("the engine is gone")
+        self._bystanders.watch_out()
         self._journal.close()
 
     def let_go(self, why: str | None) -> bool:
@@ -171,7 +175,7 @@ class Guard:
     def _patience_ms(self) -> float | None:
         hold = self._hold
         if hold is None or hold.over_ms is not None:
-            return None
+            return TICK_S * 1000 if self._bystanders.is_watching else None
         left = hold.deadline - time.monotonic() if hold.held else hold.grip.tick_s
         return max(0.0, left) * 1000
 
@@ -180,6 +184,7 @@ class Guard:
         self._reap()
         hold = self._hold
         if hold is None or hold.over_ms is not None:
+            self._see_to_bystanders()
             return
         now = time.monotonic()
         if hold.held:
@@ -189,6 +194,12 @@ class Guard:
             self._refuse(FreezeError(Reason.FREEZE_TIMEOUT, "", hold.grip.waits_for()))
         else:
             self._advance(hold)
+
+    def _see_to_bystanders(self) -> None:
+        self._bystanders.look()
+        if self._asked_for_bystanders and not self._bystanders.is_watching:
+            self._asked_for_bystanders = False
+            self._say(protocol.BystandersReply(self._bystanders.take_words()))
 
     def _reap(self) -> None:
         for tid, status in ptrace.waited():
@@ -219,6 +230,9 @@ class Guard:
             self._begin(message, fds[0])
         elif isinstance(message, protocol.ReleaseRequest) and not fds:
             self._release(message)
+        elif isinstance(message, protocol.BystandersRequest) and not fds and self._hold is None:
+            self._asked_for_bystanders = True
+            self._see_to_bystanders()
         else:
             _close_all(fds)
             raise protocol.ProtocolError("the engine asked for what is not asked of a guard")
@@ -230,7 +244,9 @@ class Guard:
             detail = f"the guard holds process {self._hold.pid} already"
             self._say(protocol.Refused(request.id, Reason.FAILED.value, detail, False))
             return
-        subject = Subject(request.pid, request.start_time, pidfd, self._journal, self._pause)
+        subject = Subject(
+            request.pid, request.start_time, pidfd, self._journal, self._bystanders, self._pause
+        )
         begin = next((begin for method, begin in METHODS.items() if method.value == request.method), None)
         if begin is None:
             raise protocol.ProtocolError("no such method")
@@ -426,6 +442,12 @@ def _serve(guard: Guard, engine: socket.socket) -> int:
     try:
         guard.run()
         return 0
+    except _Overdue:
+        try:
+            guard.let_go("deadline")
+        finally:
+            _die_of_the_alarm()
+            os._exit(1)
     except BaseException as error:  # whatever it is, letting go comes first
         try:
             guard.let_go("the guard failed")
@@ -433,6 +455,12 @@ def _serve(guard: Guard, engine: socket.socket) -> int:
             protocol.send(engine, last_word, flags=socket.MSG_DONTWAIT)
         finally:
             os._exit(1)
+
+
+def _die_of_the_alarm() -> None:
+    """End as a guard does that the alarm ends by itself: that is how the engine knows of it."""
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGALRM)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ _LOOKS = 5
 class Entry:
     """A process that is held. Folders are those of cgroups, empty for SIGSTOP.
 
-    ``was_stopped`` tells that somebody else had stopped it before, which is not ours to end.
+    ``was_stopped`` tells that somebody else had stopped it before, which is not ours to end. A
+    ``bystander`` is not held: it may stop itself because its child is, and then is continued after it.
     """
 
     boot_id: str
@@ -43,6 +44,7 @@ class Entry:
     was_stopped: bool = False
     home: str = ""
     group: str = ""
+    bystander: bool = False
 
 
 class Journal:
@@ -53,6 +55,11 @@ class Journal:
         self._path: Path | None = None
         self._fd = -1
         self._entries: list[Entry] = []
+
+    @property
+    def path(self) -> Path | None:
+        """Its file; None before the first entry."""
+        return self._path
 
     def add(self, entry: Entry) -> None:
         """Record a process, before it is touched.
@@ -207,7 +214,8 @@ def is_held_by_the_living(entry: Entry, mine: Path) -> bool:
         if path != mine:
             with open_living(path) as found:
                 if any(
-                    (each.pid, each.start_time) == (entry.pid, entry.start_time) for each in found.entries
+                    (each.pid, each.start_time) == (entry.pid, entry.start_time) and not each.bystander
+                    for each in found.entries
                 ):
                     return True
     return False

@@ -8,6 +8,7 @@ from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from memtui.freeze.threads import frozen_by_others_v1
 from memtui.linux.procfs import Stat, parse_colon_lines, read_file, read_stat
 from memtui.model.errors import MemtuiError, NoSuchProcess
 
@@ -55,6 +56,9 @@ def refuse_reason(
         return f"process {pid} ({stat.name}) is a kernel thread and is never frozen"
     if pid in ancestors():
         return f"process {pid} ({stat.name}) is an ancestor of memtui and is never frozen"
+    frozen = frozen_by_others_v1(pid)
+    if frozen is not None:
+        return f"process {pid} ({stat.name}) is frozen by its cgroup already ({frozen}; docker pause, say)"
     held = our_terminals() & _masters_held(pid)
     if held:
         return f"process {pid} ({stat.name}) holds our terminal /dev/pts/{min(held)} and is never frozen"

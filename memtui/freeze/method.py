@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from memtui.model.errors import MemtuiError
 
 if TYPE_CHECKING:
+    from memtui.freeze.bystanders import Bystanders
     from memtui.freeze.journal import Journal
     from memtui.model.reasons import Reason
 
@@ -32,6 +33,7 @@ class Subject:
     start_time: int
     pidfd: int
     journal: Journal
+    bystanders: Bystanders
     pause: Callable[[str], None]
 
 

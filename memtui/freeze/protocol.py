@@ -13,7 +13,7 @@ from array import array
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Union
 
-VERSION: Final = 1
+VERSION: Final = 2
 MAX_PACKET_BYTES: Final = 16384
 _MAX_TEXT: Final = 512
 _MAX_FDS: Final = 4
@@ -50,6 +50,20 @@ class ReleaseRequest:
 @dataclass(frozen=True, slots=True)
 class PanicRequest:
     """Engine to guard, on the second connection: let go of everything, now. There is no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class BystandersRequest:
+    """Engine to guard, when nothing is held: who stopped because of a hold? The guard answers
+    BystandersReply, within the second in which somebody still may.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class BystandersReply:
+    """Guard to engine: who stopped because of a hold and what was done, in words; empty for nobody."""
+
+    words: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +123,24 @@ class Dying:
 
 # Union[...] and no bar: it is evaluated at run time, and isinstance wants the classes.
 Message = Union[  # noqa: UP007
-    HoldRequest, ReleaseRequest, PanicRequest, Ready, Held, Refused, ReleasedReply, Paused, Dying
+    HoldRequest,
+    ReleaseRequest,
+    PanicRequest,
+    BystandersRequest,
+    BystandersReply,
+    Ready,
+    Held,
+    Refused,
+    ReleasedReply,
+    Paused,
+    Dying,
 ]
 _KINDS: Final[dict[str, type[Message]]] = {
     "hold": HoldRequest,
     "release": ReleaseRequest,
     "panic": PanicRequest,
+    "bystanders": BystandersRequest,
+    "bystanders_are": BystandersReply,
     "ready": Ready,
     "held": Held,
     "refused": Refused,

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from memtui.freeze.method import FreezeError, Subject
 from memtui.freeze.threads import (
     DEAD_STATES,
+    EXITED,
     listed,
     named,
     state_words,
@@ -142,7 +143,7 @@ class PtraceGrip:
         """Take in what waitpid(2) reported of a thread."""
         if not os.WIFSTOPPED(status):
             if self._complete and tid in self._stopped:
-                self.lost = "exited"
+                self.lost = EXITED
             self._stopped.pop(tid, None)
             self._waiting.discard(tid)
         elif tid in self._waiting or tid in self._stopped or tid == self._pid:
@@ -169,7 +170,7 @@ class PtraceGrip:
                 # process dies as a whole. Once the first thread runs on, that may be its own doing:
                 # it exits, or by an exec ends the others.
                 if untouched:
-                    self.lost = "exited"
+                    self.lost = EXITED
             untouched = False
         return not self._waiting and not self._undetached
 

@@ -17,6 +17,9 @@ from memtui.linux.cgroups import Group
 from memtui.model.holds import Thawed, ThawOutcome
 from memtui.model.methods import Freeze
 
+BYSTANDERS_S = 1.0
+"""Within this, after a hold, who stopped because of it has done so."""
+
 _OTHERS_END_WITHIN_S = 2.5
 _BAD_SUFFIX = ".unreadable"
 
@@ -45,7 +48,9 @@ def replay(folder: Path) -> Replayed:
             with taken(path) as found:
                 if found is None:
                     continue
-                done = [_release(entry, path) for entry in found.entries]
+                # First the processes that were held: for a bystander it may take a while.
+                entries = sorted(found.entries, key=lambda entry: entry.bystander)
+                done = [_release(entry, path) for entry in entries]
                 thawed += [item for item in done if item is not None]
                 if found.torn_lines:
                     path.replace(path.with_name(path.name + _BAD_SUFFIX))
@@ -62,6 +67,8 @@ def _release(entry: Entry, journal: Path) -> Thawed | None:
     """Release one process; None where there was nothing to release."""
     if entry.boot_id != machine.boot_id():
         return None
+    if entry.bystander:
+        _await_stop(entry, journal)
     _let_others_end(entry, journal)
     try:
         pidfd = os.pidfd_open(entry.pid)
@@ -83,7 +90,22 @@ def _release(entry: Entry, journal: Path) -> Thawed | None:
         return None
     name = stat.name if stat is not None and alive else ""
     outcome = ThawOutcome.FAILED if words else ThawOutcome.RELEASED
-    return Thawed(entry.pid, entry.start_time, name, Freeze(entry.method), outcome, words)
+    return Thawed(entry.pid, entry.start_time, name, Freeze(entry.method), outcome, words, entry.bystander)
+
+
+def _await_stop(entry: Entry, journal: Path) -> None:
+    """Wait for the stop of a bystander: within a second of the hold it may still come."""
+    try:
+        began = journal.stat().st_mtime
+    except OSError:
+        return
+    # By the clock of the day, which may have been set meanwhile: never longer than that.
+    until = time.monotonic() + min(BYSTANDERS_S, began + BYSTANDERS_S - time.time())
+    while time.monotonic() < until:
+        stat = thread_stat(entry.pid, entry.pid)
+        if stat is None or stat.start_time != entry.start_time or stat.state == "T":
+            return
+        time.sleep(0.01)
 
 
 def _let_others_end(entry: Entry, journal: Path) -> None:

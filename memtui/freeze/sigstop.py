@@ -1,7 +1,7 @@
 """Holding by SIGSTOP through the pidfd, until every thread is ``T``; let go by SIGCONT.
 
-Its parent is told of both (SIGCHLD), and the process runs its SIGCONT handler. Facts from signal(7)
-and kernel/signal.c (Linux 6.18):
+Its parent is told of both (SIGCHLD), and may stop itself with it; the process runs its SIGCONT handler.
+Facts from signal(7) and kernel/signal.c (Linux 6.18):
 
 - SIGCONT wakes every thread of a stopped process, whoever sent it, so that any thread tells of one.
 - SIGCONT also takes back a SIGSTOP that is still pending.
@@ -18,6 +18,8 @@ from memtui.freeze.journal import Entry
 from memtui.freeze.method import FreezeError, Subject
 from memtui.freeze.threads import (
     DEAD_STATES,
+    EXITED,
+    ends_soon,
     is_dead,
     listed,
     named,
@@ -74,12 +76,11 @@ class SigstopGrip:
         """
         raise_if_unsuited(self._pid)
         subject = self._subject
+        was_stopped = stop_in_force(self._pid)
+        if not was_stopped:
+            subject.bystanders.begin(self._pid)
         entry = Entry(
-            machine.boot_id(),
-            self._pid,
-            subject.start_time,
-            Freeze.SIGSTOP.value,
-            was_stopped=stop_in_force(self._pid),
+            machine.boot_id(), self._pid, subject.start_time, Freeze.SIGSTOP.value, was_stopped=was_stopped
         )
         subject.journal.add(entry)
         self._entry = entry
@@ -143,7 +144,8 @@ class SigstopGrip:
         return True
 
     def tidy(self) -> None:
-        """Forget it."""
+        """Forget it, and see to who stopped because of it."""
+        self._subject.bystanders.over()
         if self._entry is not None:
             self._subject.journal.drop(self._entry)
             self._entry = None
@@ -194,17 +196,19 @@ class SigstopGrip:
 
     def _why_lost(self) -> str | None:
         if is_dead(self._subject.pidfd):
-            return "exited"
+            return EXITED
         for tid in self._standing:
             stat = thread_stat(self._pid, tid)
             if stat is None or stat.state in DEAD_STATES:
-                return "exited"
+                return EXITED
             if stat.state == _TRACED_STOP:
                 return "another tracer took it"
             if stat.state != _STOPPED:
-                return _CONTINUED
+                return EXITED if ends_soon(self._pid) else _CONTINUED
         assert self._witness is not None
-        return None if switches(self._pid, self._witness[0]) == self._witness[1] else _WOKEN
+        if switches(self._pid, self._witness[0]) == self._witness[1]:
+            return None
+        return EXITED if ends_soon(self._pid) else _WOKEN
 
     def _send(self, number: signal.Signals) -> None:
         try:

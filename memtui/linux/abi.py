@@ -19,6 +19,20 @@ _OFFSET = _MIPS_OFFSET if _MACHINE.startswith("mips") else 110 if _MACHINE == "a
 SYS_PROCESS_MADVISE: Final = 440 + _OFFSET
 SYS_CACHESTAT: Final = 451 + _OFFSET
 
+_WAITS = {
+    **dict.fromkeys(("aarch64", "riscv64", "loongarch64"), (260, 95, 137)),
+    **dict.fromkeys(("i386", "i586", "i686"), (114, 284, 177)),
+    **dict.fromkeys(("ppc64", "ppc64le"), (114, 272, 176)),
+    **dict.fromkeys(("armv6l", "armv7l"), (114, 280, 177)),
+    "s390x": (114, 281, 177),
+    "x86_64": (61, 247, 128),
+}
+SYS_WAIT4, SYS_WAITID, SYS_RT_SIGTIMEDWAIT = _WAITS.get(_MACHINE, (None, None, None))
+"""As /proc/PID/syscall names them (arch/*/kernel/syscalls); None where we do not know."""
+
+WSTOPPED: Final = 2
+WCONTINUED: Final = 8
+
 PAGEMAP_SCAN: Final = 0xC0606610
 PROCMAP_QUERY: Final = 0xC0686611
 PROCMAP_COVERING_OR_NEXT: Final = 0x10

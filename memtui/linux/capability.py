@@ -34,6 +34,13 @@ def has_capability(number: int) -> bool:
     return bool(effective_capabilities() >> number & 1)
 
 
+_GONE = {
+    Standing.ZOMBIE: Reason.ZOMBIE,
+    Standing.EXITED: Reason.EXITED,
+    Standing.EXECED: Reason.EXECED,
+}
+
+
 def probe(handle: ProcessHandle, advice: Advice) -> Reason | None:
     """Return why ``advice`` cannot be given to this process, or None. Has no side effect.
 
@@ -53,9 +60,10 @@ def reason_of(error: OSError, handle: ProcessHandle) -> Reason:
         return Reason.SECCOMP
     if error.errno == errno.ESRCH:
         standing = handle.standing()
-        if standing is Standing.ZOMBIE:
-            return Reason.ZOMBIE
-        return Reason.EXITED if standing is Standing.EXITED else Reason.LEADER_EXITED
+        if standing is Standing.ALIVE:
+            # The threads of a killed process end one after the other.
+            return Reason.EXITED if handle.is_ending() else Reason.LEADER_EXITED
+        return _GONE[standing]
     return reason_of_call("process_madvise", error.errno or 0)
 
 

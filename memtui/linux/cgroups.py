@@ -74,6 +74,83 @@ def group_at(path: str, known: list[Mount] | None = None) -> Group | None:
     return None
 
 
+def may_be_frozen_without(pid: int) -> bool:
+    """Whether a freeze of one of our own groups, which are not the root, would leave a process running.
+
+    Raises:
+        MemtuiError: NoSuchProcess, NotPermitted.
+    """
+    ours, theirs = _freezer_paths(os.getpid()), _freezer_paths(pid)
+    is_within = _is_initial_namespace()
+    for hierarchy, path in ours.items():
+        other = theirs.get(hierarchy)
+        below = "/" if path == "/" else path + "/"
+        if path == "/" and is_within:
+            continue
+        if other is None or not (other == path or other.startswith(below)) or other.startswith("/.."):
+            return True
+    return False
+
+
+def _freezer_paths(pid: int) -> dict[str, str]:
+    """Return the paths of a process in the hierarchies that can freeze it: version 2, version 1's freezer."""
+    found = {}
+    for line in decode(read_process_file(pid, "cgroup")).split("\n"):
+        number, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if (number, controllers) == ("0", "") or "freezer" in controllers.split(","):
+            found[controllers] = path
+    return found
+
+
+def _is_initial_namespace() -> bool:
+    """Whether our cgroup namespace is the first one (PROC_CGROUP_INIT_INO, include/linux/proc_ns.h)."""
+    try:
+        return os.readlink("/proc/self/ns/cgroup") == "cgroup:[4026531835]"
+    except OSError:
+        return False
+
+
+def frozen_by_v1(pid: int) -> str | None:
+    """Return the group of the version 1 freezer by which a process is frozen; None if by none.
+
+    Its folder, or its path in the hierarchy where we do not see that. `docker pause` under version 1 does
+    that; its threads wait in state D, in __refrigerator (Documentation/admin-guide/cgroup-v1).
+
+    Raises:
+        MemtuiError: NoSuchProcess, NotPermitted.
+    """
+    lines = decode(read_process_file(pid, "cgroup")).split("\n")
+    fields = (line.split(":", 2) for line in lines)
+    path = next((each[2] for each in fields if len(each) == 3 and "freezer" in each[1].split(",")), None)
+    if path is None:
+        return None
+    for mount in mounts("freezer"):
+        root = "" if mount.root == "/" else mount.root
+        if path == mount.root or path.startswith(root + "/"):
+            return _freezing_above(mount.point.rstrip("/") + path[len(root) :].rstrip("/"), mount.point)
+    return path if _is_in_refrigerator(pid) else None
+
+
+def _freezing_above(folder: str, top: str) -> str | None:
+    while len(folder) > len(top):
+        try:
+            if read_file(f"{folder}/freezer.self_freezing").strip() == b"1":
+                return folder
+        except OSError:
+            # Removed meanwhile.
+            return None
+        folder = os.path.dirname(folder)
+    return None
+
+
+def _is_in_refrigerator(pid: int) -> bool:
+    try:
+        return read_file(f"/proc/{pid}/wchan") == b"__refrigerator"
+    except OSError:
+        return False
+
+
 def swap_rooms(pid: int) -> dict[str, int]:
     """Return how much more swap the groups of a process may use, itself and those above, by folder.
 

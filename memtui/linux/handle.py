@@ -8,11 +8,15 @@ import select
 from types import TracebackType
 
 from memtui.linux import machine
+from memtui.linux.ending import is_ending
 from memtui.linux.procfs import error_of, read_fd, read_stat
 from memtui.linux.program import Program, program_of
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted, Unusable
 from memtui.model.process import ProcessId, Standing
 from memtui.model.reasons import Reason
+
+_OPENINGS = 100
+"""How often to open what execs time and again. Each time is a tenth of a millisecond."""
 
 
 class ProcessHandle:
@@ -35,9 +39,7 @@ class ProcessHandle:
             self.name = stat.name
             if stat.is_kernel_thread:
                 raise Unusable(Reason.KERNEL_THREAD, subject)
-            self.maps_fd = self._keep(os.open(f"/proc/{pid}/maps", os.O_RDONLY | os.O_CLOEXEC))
-            self._require_memory(pid)
-            self.pagemap_fd = self._open_pagemap(pid)
+            self.maps_fd, self.pagemap_fd = self._open_memory(pid)
             if self.is_dead():
                 raise _dead(pid)
         except OSError as error:
@@ -62,6 +64,10 @@ class ProcessHandle:
         poller.register(self.pidfd, select.POLLIN)
         return bool(poller.poll(0))
 
+    def is_ending(self) -> bool:
+        """Whether the process has exited, or is about to: its pidfd tells some milliseconds later."""
+        return self.is_dead() or is_ending(self.pid)
+
     def standing(self) -> Standing:
         """Return what became of it."""
         if self.is_dead():
@@ -69,7 +75,9 @@ class ProcessHandle:
                 return Standing.ZOMBIE if read_stat(self.pid).state == "Z" else Standing.EXITED
             except MemtuiError:
                 return Standing.EXITED
-        return Standing.ALIVE if os.pread(self.maps_fd, 1, 0) else Standing.EXECED
+        if os.pread(self.maps_fd, 1, 0):
+            return Standing.ALIVE
+        return Standing.EXITED if self.is_ending() else Standing.EXECED
 
     def read_maps(self, last: bytes = b"") -> bytes:
         """Return the text of the map; if it is the same as ``last``, that very object.
@@ -98,7 +106,8 @@ class ProcessHandle:
 
     def lost_error(self) -> MemtuiError:
         """Return the error for an address space that is no longer there."""
-        if self.is_dead():
+        # Its memory goes some milliseconds before its pidfd tells of the end.
+        if self.is_ending():
             return NoSuchProcess(Reason.EXITED, f"process {self.pid}")
         return Unusable(Reason.EXECED, f"process {self.pid}")
 
@@ -115,25 +124,53 @@ class ProcessHandle:
     ) -> None:
         self.close()
 
-    def _require_memory(self, pid: int) -> None:
-        """Raise Unusable for what has no map: pagemap of such a process cannot be opened (ESRCH)."""
+    def _open_memory(self, pid: int) -> tuple[int, int | None]:
+        """Open maps and pagemap, of one address space: again, if an exec came in between.
+
+        Raises:
+            MemtuiError: Unusable for what has no memory; NoSuchProcess.
+            OSError: as open(2) and read(2).
+        """
+        for _ in range(_OPENINGS):
+            maps = os.open(f"/proc/{pid}/maps", os.O_RDONLY | os.O_CLOEXEC)
+            pagemap = None
+            try:
+                pagemap = _open_pagemap(pid) if os.pread(maps, 1, 0) else None
+                if os.pread(maps, 1, 0):
+                    return self._keep(maps), None if pagemap is None else self._keep(pagemap)
+            finally:
+                if maps not in self._fds:
+                    for fd in (maps, pagemap):
+                        if fd is not None:
+                            os.close(fd)
+            self._raise_if_without_memory(pid)
+        raise Unusable(Reason.EXECED, f"process {pid}")
+
+    def _raise_if_without_memory(self, pid: int) -> None:
+        """Raise for what has no map, and will not have one either."""
         if self.is_dead():
             raise _dead(pid)
-        if not os.pread(self.maps_fd, 1, 0):
+        stat = read_stat(pid)
+        if stat.state == "Z":
             # No map though it lives: its first thread has exited, others run on.
-            reason = Reason.LEADER_EXITED if read_stat(pid).state == "Z" else Reason.ZOMBIE
-            raise Unusable(reason, f"process {pid}")
+            raise Unusable(Reason.LEADER_EXITED, f"process {pid}")
+        if stat.is_ending:
+            raise NoSuchProcess(Reason.EXITED, f"process {pid}")
 
     def _keep(self, fd: int) -> int:
         self._fds.append(fd)
         return fd
 
-    def _open_pagemap(self, pid: int) -> int | None:
-        try:
-            return self._keep(os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC))
-        except PermissionError:
-            # Mode 0400: maps may be readable where this is not. RSS then comes from smaps.
-            return None
+
+def _open_pagemap(pid: int) -> int | None:
+    try:
+        return os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        # Mode 0400: maps may be readable where this is not. RSS then comes from smaps.
+        return None
+    except ProcessLookupError:
+        # It has no memory at this moment (an exec, or its end): maps tells too.
+        return None
 
 
 def _dead(pid: int) -> MemtuiError:

@@ -13,6 +13,10 @@ from memtui.model.vma import Kind, Vma, VmaDetails, kind_of
 PF_KTHREAD = 0x00200000
 """The flag of a kernel thread in field 9 of stat (include/linux/sched.h)."""
 
+PF_EXITING = 0x4
+PF_SIGNALED = 0x400
+"""Flags of a task that ends: set when it begins to, and before, when a signal kills it."""
+
 _CHUNK_BYTES = 1 << 16
 
 
@@ -211,6 +215,11 @@ class Stat(NamedTuple):
     def is_kernel_thread(self) -> bool:
         """Whether it is the kernel's own."""
         return bool(self.flags & PF_KTHREAD)
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it has begun to exit, or has been killed; its pidfd tells of it only at the end."""
+        return bool(self.flags & (PF_EXITING | PF_SIGNALED)) or self.state in "ZX"
 
 
 def parse_stat(data: bytes) -> Stat:

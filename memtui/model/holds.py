@@ -44,9 +44,13 @@ class Thawed(NamedTuple):
     method: Freeze
     outcome: ThawOutcome
     words: str = ""
+    bystander: bool = False
+    """It was not held, but had stopped itself because its child was."""
 
     def __str__(self) -> str:
         who = f"process {self.pid}" + (f" ({self.name})" if self.name else "")
+        if self.outcome is ThawOutcome.RELEASED and self.bystander:
+            return f"continued {who}, which had stopped because its child was held in a crash"
         if self.outcome is ThawOutcome.RELEASED:
             return f"released {who}, which a crash had left held by {self.method.value}"
         return f"{who}, left held by {self.method.value} in a crash, could not be released: {self.words}"

@@ -174,6 +174,8 @@ class TargetReport:
     reason_text: str | None = None
     told: tuple[str, ...] = ()
     """What became of the bytes, in sentences: the same on the screen and in the command."""
+    bystanders: str = ""
+    """Who stopped because the target was stopped, and what was done, in words; empty for nobody. Raw."""
     moved_pages: RangeSet = ()
     """Which pages left RSS: what a look back counts, and a restore brings back.
 

@@ -155,6 +155,7 @@ def report_totals(report: TargetReport, advice: Advice) -> Json:
         "elapsed_ms": round(report.elapsed_ms, 3),
         "held_ms": round(report.held_ms, 3),
         "longest_held_ms": round(report.longest_held_ms, 3),
+        "bystanders": report.bystanders or None,
         "outcome": report.outcome.value,
         "effect": {
             "rss_delta_bytes": effect.rss_delta_bytes,

@@ -45,6 +45,7 @@ def say(*words):
 
 
 pid, stop_at, extra = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+parent = int(sys.argv[6])
 method, journals = Freeze(sys.argv[4]), pathlib.Path(sys.argv[5])
 process = ProcessId(pid, read_stat(pid).start_time, "")
 pidfd = os.pidfd_open(pid)
@@ -84,6 +85,8 @@ if stop_at == "looping":
 try:
     hold = guard.hold(process, pidfd, method)
     stand("held")
+    while parent and read_stat(parent).state != "T":
+        time.sleep(0.001)
     released = guard.release(hold)
     say("released", released.held_throughout, released.why)
 except FreezeError as error:
@@ -131,11 +134,15 @@ class Engine:
         stop_at: str,
         journals: Path,
         extra: str = "",
+        parent: int = 0,
     ) -> None:
+        """With ``parent`` the hold lasts until that one has stopped itself."""
         self.journals = journals
         self.home = path_of(target.pid)
         self.popen = subprocess.Popen(
-            freeze_engine_command(_ENGINE, str(target.pid), stop_at, extra, method.value, str(journals)),
+            freeze_engine_command(
+                _ENGINE, str(target.pid), stop_at, extra, method.value, str(journals), str(parent)
+            ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -9,7 +9,8 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from memtui.linux import machine
@@ -124,7 +125,7 @@ def run(slot):
 for slot in range(1, threads):
     threading.Thread(target=run, args=(slot,), daemon=True).start()
 started.wait()
-put(slots - 2, 1)
+put(slots - 2, os.getpid())
 WORK[mode](0)
 """
 
@@ -138,20 +139,31 @@ def freeze_wait(condition: Callable[[], object], what: str, within_s: float = 10
 
 
 class FreezeTarget:
-    """A process to be frozen. It counts in shared memory, one counter a thread, as long as it runs."""
+    """A process to be frozen. It counts in shared memory, one counter a thread, as long as it runs.
 
-    def __init__(self, folder: Path, mode: str = "idle", threads: int = 1, name: str = "counters") -> None:
+    ``below`` is a command line that takes its own behind it, and runs it as a child.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        mode: str = "idle",
+        threads: int = 1,
+        name: str = "counters",
+        below: Sequence[str] = (),
+    ) -> None:
         path = folder / f"{name}-{time.monotonic_ns()}"
         path.write_bytes(bytes(FREEZE_SLOTS * 8))
         with path.open("r+b") as file:
             self._shared = mmap.mmap(file.fileno(), FREEZE_SLOTS * 8)
         command = [sys.executable, "-c", _FREEZE_SOURCE, mode, str(threads), str(path), str(FREEZE_SLOTS)]
         # A session of its own: no terminal that the tests may have is its.
-        self.popen = subprocess.Popen(command, start_new_session=True)
+        self.popen = subprocess.Popen([*below, *command], start_new_session=True, stdin=subprocess.DEVNULL)
         self.pid = self.popen.pid
         self.threads = threads
         try:
             freeze_wait(lambda: self.counter(FREEZE_SLOTS - 2), "the target starts", 60)
+            self.pid = self.counter(FREEZE_SLOTS - 2) if below else self.popen.pid
             self.pidfd = os.pidfd_open(self.pid)
         except BaseException:
             self.popen.kill()
@@ -269,7 +281,9 @@ class FreezeTarget:
         signal.pidfd_send_signal(self.pidfd, number)
 
     def close(self) -> None:
-        """End and reap it."""
+        """End and reap it, and what it is below."""
+        with suppress(ProcessLookupError):
+            self.signal(signal.SIGKILL)
         os.close(self.pidfd)
         self.popen.kill()
         self.popen.wait(10)
@@ -280,6 +294,46 @@ class FreezeTarget:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+_STOPPER = """
+import os, signal, sys
+
+how, own_group = sys.argv[1], sys.argv[2] == "own-group"
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD] if how != "waits" else [])
+child = os.fork()
+if child == 0:
+    if own_group:
+        os.setpgid(0, 0)
+    os.execv(sys.argv[3], sys.argv[3:])
+if own_group:
+    try:
+        os.setpgid(child, child)
+    except OSError:
+        pass  # it was quicker, and is another program by now
+while True:
+    if how == "waits":
+        _, status = os.waitpid(child, os.WUNTRACED)
+    else:
+        signal.sigwait([signal.SIGCHLD])
+        pid, status = os.waitpid(child, os.WNOHANG | os.WUNTRACED)
+        if not pid:
+            continue
+    if not os.WIFSTOPPED(status):
+        break
+    if how != "ignores":
+        os.kill(0 if how == "group" else os.getpid(), signal.SIGSTOP)
+        os.kill(child, signal.SIGCONT)
+"""
+
+
+def below_stopper(how: str, *, own_group: bool = False) -> list[str]:
+    """Return what runs a program below a parent that stops itself with its child.
+
+    ``waits`` as su does, ``signal`` as sudo does, ``group`` as sudo does on a terminal: with its whole
+    process group; ``ignores`` only takes note of it.
+    """
+    return [sys.executable, "-c", _STOPPER, how, "own-group" if own_group else ""]
 
 
 def freeze_engine_command(script: str, *arguments: str) -> list[str]:

@@ -49,7 +49,7 @@ PLAN_RANGE_KEYS = {"start", "end", "name", "requested_bytes", "forecast_bytes", 
 WHY_KEYS = {"reason", "reason_text", "bytes"}
 ADVISE_KEYS = PLAN_KEYS | {
     *("id", "action_id", "time", "advised_bytes", "moved_bytes", "calls", "holds"),
-    *("elapsed_ms", "held_ms", "longest_held_ms", "outcome", "effect", "back"),
+    *("elapsed_ms", "held_ms", "longest_held_ms", "bystanders", "outcome", "effect", "back"),
 }
 EFFECT_KEYS = {
     *("rss_delta_bytes", "swap_delta_bytes", "referenced_delta_bytes"),

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from memtui.freeze.client import FreezeError, Guard
+from memtui.freeze.client import FreezeError, Guard, Released
 from memtui.freeze.lockout import NAMES, ancestors, refuse_reason
 from memtui.linux import machine
 from memtui.linux.procfs import read_stat
@@ -177,6 +177,35 @@ def test_the_deadline_lets_go_by_itself_and_tells(guard: Guard, make: Make, meth
     assert 100 <= released.held_ms < 200
     again = guard.hold(target.process, target.pidfd, method)
     assert guard.release(again).held_throughout
+
+
+@pytest.mark.parametrize("asked", ["before", "after"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_guard_that_its_own_alarm_ends_has_kept_its_deadline(
+    guard: Guard, make: Make, method: Freeze, asked: str
+) -> None:
+    target = make("idle", 3)
+    hold = guard.hold(target.process, target.pidfd, method, 200)
+    os.kill(guard.pid, signal.SIGSTOP)
+    released: list[Released] = []
+    asker = threading.Thread(target=lambda: released.append(guard.release(hold)))
+    if asked == "before":
+        asker.start()
+        freeze_wait(guard._lock.locked, "the request is being made")
+    freeze_wait(lambda: _is_pending(guard.pid, signal.SIGALRM), "its alarm rings while it hangs")
+    os.kill(guard.pid, signal.SIGCONT)
+    if asked == "after":
+        freeze_wait(lambda: not guard.is_alive(), "the alarm ends it")
+        asker.start()
+    asker.join(10)
+    target.assert_free()
+    assert [(item.held_throughout, item.why) for item in released] == [(False, "deadline")]
+
+
+def _is_pending(pid: int, number: int) -> bool:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    bits = next(int(line.split()[1], 16) for line in lines if line.startswith("ShdPnd:"))
+    return bool(bits >> number - 1 & 1)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -664,7 +693,7 @@ if sys.argv[2] == "first":
     assert ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_SYS_PTRACE, 0, 0, 0) == 0
     # After an exec, root has what the bounding set has left.
     os.execv(sys.executable, [*sys.orig_argv[:-1], "second"])
-from memtui.freeze.client import FreezeError, Guard
+from memtui.freeze.client import FreezeError, Guard, Released
 from memtui.linux.procfs import read_stat
 from memtui.model.methods import Freeze
 from memtui.model.process import ProcessId

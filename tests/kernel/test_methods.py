@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,8 +21,9 @@ from memtui.freeze.choices import choices, why_not
 from memtui.freeze.client import FreezeError, Guard
 from memtui.freeze.journal import Entry, Journal
 from memtui.freeze.replay import replay
+from memtui.freeze.threads import state_words
 from memtui.linux import machine
-from memtui.linux.cgroups import Group, group_at, mounts, path_of
+from memtui.linux.cgroups import Group, group_at, may_be_frozen_without, mounts, path_of
 from memtui.linux.procfs import read_stat
 from memtui.model.holds import ThawOutcome
 from memtui.model.methods import Freeze
@@ -29,6 +31,7 @@ from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
 from tests.conftest import need
 from tests.kernel.children import FreezeTarget, freeze_wait
+from tests.kernel.toolkit import memtui, rows
 
 Make = Callable[..., FreezeTarget]
 METHODS = [Freeze.PTRACE, Freeze.SIGSTOP, Freeze.CGROUP]
@@ -182,6 +185,85 @@ def test_who_was_frozen_before_stays_so_after_ptrace(guard: Guard, make: Make, g
     group.set_freeze(False)
     target.assert_free_of_tracer()
     target.assert_progress()
+
+
+@pytest.fixture
+def freezer() -> Iterator[Path]:
+    """A group of the version 1 freezer, thawed and removed at the end; mounted for the test if it is not."""
+    place = next((Path(mount.point) for mount in mounts("freezer")), None)
+    mounted = None
+    if place is None:
+        mounted = place = Path(tempfile.mkdtemp(prefix="memtui-test-freezer-"))
+        program = ["mount", "-t", "cgroup", "-o", "freezer", "none", place]
+        done = subprocess.run(program, capture_output=True, check=False)
+        if done.returncode:
+            place.rmdir()
+            need(False, f"no version 1 freezer here: {done.stderr.decode().strip()}")
+    made = place / f"test-{os.getpid()}-{time.monotonic_ns()}"
+    made.mkdir()
+    yield made
+    (made / "freezer.state").write_text("THAWED")
+    for pid in (made / "cgroup.procs").read_text().split():
+        (place / "cgroup.procs").write_text(pid)
+    made.rmdir()
+    if mounted is not None:
+        subprocess.run(["umount", mounted], check=True)
+        mounted.rmdir()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_who_was_frozen_by_version_1_is_refused_and_the_freeze_named(
+    guard: Guard, make: Make, freezer: Path, method: Freeze, tmp_path: Path
+) -> None:
+    target = make("idle", 3)
+    (freezer / "cgroup.procs").write_text(str(target.pid))
+    assert why_not(target.process, method) is None
+    (freezer / "freezer.state").write_text("FROZEN")
+    freeze_wait(lambda: (freezer / "freezer.state").read_text() == "FROZEN\n", "it is frozen")
+    refused = why_not(target.process, method, override_names=True)
+    assert refused is not None
+    assert refused.reason is Reason.FREEZE_REFUSED
+    assert str(freezer) in str(refused)
+    line = choices(target.process)[list(Freeze).index(method)].line
+    assert line.startswith("not available")
+    assert str(freezer) in line
+    said = memtui("doctor", target.pid, "--json", state_dir=tmp_path)
+    (finding,) = [row for row in rows(said) if row["check"] == "freeze of it"]
+    assert finding["ok"] is False
+    assert str(freezer) in finding["finding"]
+    error = hold_fails(guard, target, method)
+    assert error.reason is Reason.FREEZE_REFUSED
+    # Frozen since the guard looked: it says what keeps it, and not a vfork child.
+    assert str(freezer) in state_words(target.pid, target.pid, 3, 1)
+    (freezer / "freezer.state").write_text("THAWED")
+    target.assert_free()
+
+
+def test_a_freeze_of_our_own_cgroup_is_told_where_the_method_is_chosen(make: Make, group: Group) -> None:
+    target = make("idle", 3)
+    home = path_of(os.getpid())
+    assert home is not None
+    mine = group_at(home)
+    assert mine is not None
+
+    def told() -> dict[Freeze, bool]:
+        return {item.method: "cgroup is frozen" in item.line for item in choices(target.process)}
+
+    try:
+        group.take_in(os.getpid())
+        assert told() == {Freeze.OFF: False, **dict.fromkeys(METHODS, True)}
+        # Frozen with us, it stands for that long anyway.
+        group.take_in(target.pid)
+        expected = may_be_frozen_without(target.pid)
+        assert told() == {Freeze.OFF: False, **dict.fromkeys(METHODS, expected)}
+        assert not expected or _v1_group(os.getpid()) != "/"
+    finally:
+        mine.take_in(os.getpid())
+
+
+def _v1_group(pid: int) -> str:
+    lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    return next((line.split(":", 2)[2] for line in lines if "freezer" in line.split(":")[1].split(",")), "/")
 
 
 def test_a_frozen_group_above_is_found_too(guard: Guard, make: Make, group: Group) -> None:

@@ -24,6 +24,8 @@ _MESSAGES = st.one_of(
     st.builds(protocol.Held, _NUMBER, _NUMBER, _MS),
     st.builds(protocol.Refused, _NUMBER, _TEXT, st.none() | _TEXT, st.booleans()),
     st.builds(protocol.ReleasedReply, _NUMBER, st.booleans(), _MS, st.none() | _TEXT, st.booleans()),
+    st.just(protocol.BystandersRequest()),
+    st.builds(protocol.BystandersReply, _TEXT),
     st.builds(protocol.Paused, _TEXT),
     st.builds(protocol.Dying, _TEXT),
 )

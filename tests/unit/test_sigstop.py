@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from memtui.freeze import sigstop
+from memtui.freeze.bystanders import Bystanders
 from memtui.freeze.journal import Journal
 from memtui.freeze.method import Subject
 from memtui.freeze.sigstop import SigstopGrip
@@ -34,7 +35,8 @@ class Threads:
 
 @pytest.fixture
 def grip(tmp_path: Path) -> SigstopGrip:
-    return SigstopGrip(Subject(PID, 1000, -1, Journal(tmp_path), lambda _point: None))
+    journal = Journal(tmp_path)
+    return SigstopGrip(Subject(PID, 1000, -1, journal, Bystanders(journal), lambda _point: None))
 
 
 def test_it_stands_when_every_thread_does(grip: SigstopGrip, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,7 @@ def describe_report(result: Result) -> list[SafeText]:
         f"moved      {moved_words}",
         *_backs(result),
         *report.told,
+        *filter(None, [report.bystanders]),
         f"work       {count(report.calls, 'call')} in {count(report.holds, 'hold')}, "
         f"{duration(report.elapsed_ms)}; {held}",
         f"effect     rss {signed_size(effect.rss_delta_bytes)}  swap {signed_size(effect.swap_delta_bytes)}"

@@ -1,0 +1,117 @@
+"""A process at its end is not one that execs, that somebody continued or thawed; nor the other way round."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from memtui.freeze.client import Guard
+from memtui.linux import machine
+from memtui.linux.capability import reason_of
+from memtui.linux.ending import is_ending
+from memtui.linux.handle import ProcessHandle
+from memtui.linux.procfs import read_stat
+from memtui.model.errors import MemtuiError
+from memtui.model.methods import Freeze
+from memtui.model.process import ProcessId, Standing
+from memtui.model.reasons import Reason
+from tests.kernel.toolkit import MIB, Child
+
+SIZE = 192 * MIB
+"""So much that to free it takes the kernel some milliseconds."""
+
+_EXECS = (
+    "import os, sys; os.execv(sys.executable, [sys.executable, '-I', '-S', '-c', sys.argv[1], sys.argv[1]])"
+)
+
+
+@pytest.mark.parametrize("run", range(3))
+@pytest.mark.parametrize("method", [Freeze.PTRACE, Freeze.SIGSTOP, Freeze.CGROUP])
+def test_a_target_that_is_killed_while_held_has_exited(
+    guard: Guard, child: Child, method: Freeze, run: int
+) -> None:
+    child.map(SIZE, fill=run)
+    process = ProcessId(child.pid, read_stat(child.pid).start_time, machine.boot_id())
+    with ProcessHandle(child.pid) as handle:
+        hold = guard.hold(process, handle.pidfd, method)
+        os.kill(child.pid, signal.SIGKILL)
+        released = guard.release(hold)
+        assert (released.held_throughout, released.why) == (False, "exited")
+        assert handle.is_ending()
+        while handle.standing() is Standing.ALIVE:
+            time.sleep(0)
+        assert handle.standing() in (Standing.EXITED, Standing.ZOMBIE)
+
+
+@pytest.mark.parametrize("run", range(5))
+def test_a_process_that_dies_is_at_no_moment_one_that_execs(child: Child, run: int) -> None:
+    child.map(SIZE, fill=run)
+    with ProcessHandle(child.pid) as handle:
+        assert not handle.is_ending()
+        assert handle.standing() is Standing.ALIVE
+        os.kill(child.pid, signal.SIGKILL)
+        seen: set[Standing] = set()
+        between = 0
+        while not handle.is_dead():
+            seen.add(handle.standing())
+            if not os.pread(handle.maps_fd, 1, 0):
+                between += 1
+                with pytest.raises(MemtuiError) as caught:
+                    handle.read_maps()
+                assert caught.value.reason is Reason.EXITED
+                assert reason_of(OSError(3, "", ""), handle) in (Reason.EXITED, Reason.ZOMBIE)
+        assert seen <= {Standing.ALIVE, Standing.EXITED, Standing.ZOMBIE}
+        assert between, "its memory was gone before its pidfd told"
+
+
+def test_a_process_that_execs_is_not_one_that_dies(child: Child) -> None:
+    with ProcessHandle(child.pid) as handle:
+        child.exec()
+        assert handle.standing() is Standing.EXECED
+        assert not handle.is_ending()
+        with pytest.raises(MemtuiError) as caught:
+            handle.read_maps()
+        assert caught.value.reason is Reason.EXECED
+
+
+def test_a_process_whose_first_thread_has_ended_goes_on(child: Child) -> None:
+    child.end_leader()
+    assert not is_ending(child.pid)
+    with pytest.raises(MemtuiError) as caught:
+        ProcessHandle(child.pid)
+    assert caught.value.reason is Reason.LEADER_EXITED
+    os.kill(child.pid, signal.SIGKILL)
+    assert is_ending(child.pid)
+
+
+@pytest.fixture
+def execs() -> Iterator[int]:
+    """A process that does nothing but exec."""
+    popen = subprocess.Popen([sys.executable, "-I", "-S", "-c", _EXECS, _EXECS])
+    yield popen.pid
+    popen.kill()
+    popen.wait()
+
+
+def test_a_process_that_execs_all_the_time_is_no_zombie(execs: int) -> None:
+    execed = 0
+    for _ in range(300):
+        with ProcessHandle(execs) as handle:
+            standing = handle.standing()
+            assert standing in (Standing.ALIVE, Standing.EXECED)
+            execed += standing is Standing.EXECED
+            # Both files are of one address space.
+            assert handle.pagemap_fd is not None
+    until = time.monotonic() + 20
+    while not execed and time.monotonic() < until:
+        with ProcessHandle(execs) as handle:
+            while handle.standing() is Standing.ALIVE:
+                time.sleep(0)
+            execed += handle.standing() is Standing.EXECED
+    assert execed
