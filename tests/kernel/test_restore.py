@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from memtui.advise import headroom
 from memtui.advise import restore as restoring
 from memtui.advise.pages_file import PageRecords
 from memtui.cli import restore as restore_command
@@ -428,7 +429,7 @@ def test_it_stops_while_memory_is_short(
 ) -> None:
     start = child.map(SIZE, fill=3)
     page_out(host, child, (start, SIZE))
-    monkeypatch.setattr(restoring, "FLOOR_SHARE", 1.0)
+    monkeypatch.setattr(headroom, "FLOOR_SHARE", 1.0)
     restored = restore(host)
     assert (restored.outcome, restored.reason) == (Outcome.REFUSED, Reason.MEMORY_LOW)
     assert restored.still_out_bytes == restored.wanted_bytes
