@@ -30,6 +30,7 @@ _SAMPLE_BYTES = 1 << 20
 _CALL_SHARE = 0.25
 """Of a hold, for one call at most."""
 _GROWTH = 2.0
+_MARGIN = 1.5
 _SPARE = 1.5
 """How much more is made ready than is expected to fit: the calls may turn out cheaper."""
 _FIRST_TAIL_S = 0.002
@@ -93,10 +94,10 @@ class BatchSizer:
         return int(min(CALL_BYTES, max(_LEAST_CALL_BYTES, self._bytes_per_s * allowed_s)))
 
     def fits(self, cost_bytes: int) -> bool:
-        """Whether a call of this cost is expected to end before the hold's time is over."""
+        """Whether a call of this cost will end before the hold's time is over, also if it is slower."""
         if self._until is None:
             return True
-        return time.monotonic() + cost_bytes / self._bytes_per_s < self._until
+        return time.monotonic() + _MARGIN * cost_bytes / self._bytes_per_s < self._until
 
     def took(self, cost_bytes: int, spent_s: float) -> None:
         """Learn from a call: what it worked on, and how long it took."""

@@ -20,6 +20,7 @@ from memtui.advise.calls import Adviser, CallResult, give
 from memtui.advise.cutting import Grain, calls_of, collapsible, populated_bytes
 from memtui.advise.headroom import Headroom
 from memtui.advise.pieces import Pieces
+from memtui.advise.priority import raised_priority
 from memtui.advise.recheck import Checked, Recheck
 from memtui.advise.secondpass import SECOND_PASS_SHARE, SecondPass
 from memtui.advise.tally import Tallies, add_seen
@@ -147,7 +148,8 @@ class Transaction:
             self._batches.put_back(self._work(batch, [], None))
             return
         try:
-            leftover, pause_s = self._held_turn(batch)
+            with raised_priority():
+                leftover, pause_s = self._held_turn(batch)
         except HoldFailed as failed:
             self._hold_failed(batch, failed.error)
             return

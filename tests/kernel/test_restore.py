@@ -436,23 +436,6 @@ def test_it_stops_while_memory_is_short(
     assert at(child.pid, start).rss <= RESIDUE_BYTES
 
 
-@pytest.fixture
-def group() -> Iterator[Path]:
-    """A memory cgroup of our own, of whichever version has the controller here."""
-    top = Path("/sys/fs/cgroup/memory")
-    if not top.is_dir():
-        top = Path("/sys/fs/cgroup")
-        enabled = (
-            (top / "cgroup.subtree_control").read_text() if top.joinpath("cgroup.procs").exists() else ""
-        )
-        need("memory" in enabled.split(), "no memory cgroups on this machine")
-    folder = top / f"memtui-test-{os.getpid()}"
-    folder.mkdir()
-    yield folder
-    wait_until(lambda: not (folder / "cgroup.procs").read_text(), "the group is empty")
-    folder.rmdir()
-
-
 @pytest.mark.usefixtures("swap_file")
 def test_a_target_at_the_limit_of_its_cgroup_is_not_killed(group: Path, tmp_path: Path) -> None:
     """What we bring in is charged to its group: without a look at the limit the kernel kills it."""
