@@ -279,8 +279,9 @@ class Guard:
         if self._journal_dir is None:
             return
         with suppress(MemtuiError):  # the journals cannot be read: the next start says so
-            self.replayed = replay(self._journal_dir)
-        self._replayed_at = time.monotonic()
+            replayed = replay(self._journal_dir)
+            self._replayed_at = time.monotonic()
+            self.replayed = replayed
 
     def _await_ready(self) -> None:
         answer = self._receive(_START_TIMEOUT_S)

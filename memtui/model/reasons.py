@@ -184,7 +184,7 @@ _TABLE: dict[Reason, _Words] = {
     Reason.ZERO_PAGE: _Words("all of it is the shared zero page, which takes no memory"),
     Reason.LRU_BATCH: _Words(
         "the last few pages touched wait in a batch of their CPU, where reclaim does not see them",
-        "try once more, or use --thorough",
+        "try once more; for PAGEOUT use --thorough",
     ),
     Reason.CANNOT_SHOW: _Words("nothing that could be read shows whether it had an effect"),
     Reason.NOTHING_CAME: _Words("neither swap cache nor page cache grew: it was there already"),

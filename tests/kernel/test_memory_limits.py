@@ -59,7 +59,7 @@ def set_limit(group: Path, size: int) -> None:
 class Full:
     """A target at the limit of its group, from which nothing can leave, with memory in swap."""
 
-    def __init__(self, host: LocalHost, child: Child, group: Path, *, shared: bool = False) -> None:
+    def __init__(self, group: Path, host: LocalHost, child: Child, *, shared: bool = False) -> None:
         need((group / "memory.swappiness").exists(), "a version 1 group, whose anonymous memory can be kept")
         self.group = group
         (group / "cgroup.procs").write_text(str(child.pid))
@@ -80,9 +80,9 @@ class Full:
 @pytest.mark.parametrize("freeze", METHODS)
 @pytest.mark.parametrize("shared", [False, True])
 def test_willneed_stops_before_the_kernel_kills(
-    host: LocalHost, child: Child, group: Path, freeze: Freeze, shared: bool
+    group: Path, host: LocalHost, child: Child, freeze: Freeze, shared: bool
 ) -> None:
-    full = Full(host, child, group, shared=shared)
+    full = Full(group, host, child, shared=shared)
     set_limit(group, usage(group) + 16 * MIB)
     report = give(host, child, Advice.WILLNEED, full.start, SIZE, freeze)
     assert kills(group) == 0
@@ -97,8 +97,8 @@ def test_willneed_stops_before_the_kernel_kills(
 
 
 @pytest.mark.parametrize("advice", [Advice.WILLNEED, Advice.COLLAPSE])
-def test_a_full_group_refuses_all_of_it(host: LocalHost, child: Child, group: Path, advice: Advice) -> None:
-    full = Full(host, child, group)
+def test_a_full_group_refuses_all_of_it(group: Path, host: LocalHost, child: Child, advice: Advice) -> None:
+    full = Full(group, host, child)
     set_limit(group, usage(group) + MIB)
     report = give(host, child, advice, full.start, SIZE)
     assert kills(group) == 0
@@ -106,8 +106,8 @@ def test_a_full_group_refuses_all_of_it(host: LocalHost, child: Child, group: Pa
     assert report.advised_bytes == report.calls == 0
 
 
-def test_files_need_no_room_in_the_group(host: LocalHost, child: Child, group: Path, tmp_path: Path) -> None:
-    full = Full(host, child, group)
+def test_files_need_no_room_in_the_group(group: Path, host: LocalHost, child: Child, tmp_path: Path) -> None:
+    full = Full(group, host, child)
     set_limit(group, usage(group) + MIB)
     path = tmp_path / "file"
     path.write_bytes(bytes(4 * MIB))
@@ -118,7 +118,7 @@ def test_files_need_no_room_in_the_group(host: LocalHost, child: Child, group: P
 
 
 def test_an_oom_kill_meanwhile_is_told(
-    host: LocalHost, child: Child, group: Path, monkeypatch: pytest.MonkeyPatch
+    group: Path, host: LocalHost, child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel kills a neighbour in the target's group while it works for us."""
     start = child.map(MIB, fill=1)
