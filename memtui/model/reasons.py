@@ -263,11 +263,11 @@ _TABLE: dict[Reason, _Words] = {
         "reading the pages back needs the right to trace it (CAP_SYS_PTRACE)",
         "run as root: see `memtui doctor`",
     ),
-    Reason.MEMORY_LOW: _Words("too little memory is available", "free memory, then restore again"),
+    Reason.MEMORY_LOW: _Words("too little memory is available", "free memory, then try again"),
     Reason.MEMORY_LIMIT: _Words(
-        "its cgroup has too little room for it (memory.max), or its limit cannot be seen: at the limit the"
-        " kernel kills",
-        "raise memory.max of its cgroup, then restore again",
+        "its cgroup has too little room for it (memory.max, memory.high), or its limit cannot be seen: at the"
+        " limit the kernel kills",
+        "raise memory.max of its cgroup, then try again",
     ),
     Reason.USERFAULTFD: _Words("userfaultfd serves these pages: reading them would wake its server"),
     Reason.PAGE_GONE: _Words("the page is no longer there to be read"),

@@ -158,3 +158,41 @@ def test_only_whole_huge_pages_with_something_in_them_collapse(data: st.DataObje
     ]
     calls = all_calls(Pieces.of(found), runs, Grain(Advice.COLLAPSE, HUGE_BYTES, {}))
     assert [element for call in calls for element in call] == found
+
+
+@settings(deadline=None)
+@given(st.data(), st.sampled_from(list(Advice)[:3]))
+def test_a_budget_that_changes_from_call_to_call_is_kept_to(data: st.DataObject, advice: Advice) -> None:
+    pieces = data.draw(piece_lists())
+    runs = data.draw(populated(pieces))
+    allowed: list[int] = []
+
+    def budget() -> int:
+        allowed.append(data.draw(st.integers(0, CALL_BYTES // PAGE_BYTES)) * PAGE_BYTES)
+        return allowed[-1]
+
+    at = 0
+    for call in calls_of(Pieces.of(pieces), runs, Grain(advice, HUGE_BYTES, {}), budget):
+        weighed = sum(cost(element, runs, advice) for element in call.elements)
+        # What may not be split can cost more than is allowed; then it stands alone.
+        assert weighed <= allowed[-1] or (len(call.elements) == 1 and call.elements.size_bytes <= HUGE_BYTES)
+        assert call.cost_bytes >= weighed or len(call.elements) > 1
+        assert call.charged_bytes == call.cost_bytes
+        at += call.elements.size_bytes
+    assert at == sum(piece.end - piece.start for piece in pieces)
+
+
+def test_what_of_shared_memory_is_in_swap_is_not_seen_and_counts_whole() -> None:
+    piece = Piece(HUGE_BYTES, HUGE_BYTES + 4 * CALL_BYTES, 0)
+    grain = Grain(Advice.WILLNEED, HUGE_BYTES, {}, frozenset({0}))
+    calls = list(calls_of(Pieces.of([piece]), [], grain, lambda: CALL_BYTES))
+    assert [(call.cost_bytes, call.charged_bytes) for call in calls] == [(CALL_BYTES, CALL_BYTES)] * 4
+
+
+def test_what_comes_of_a_file_is_not_charged_to_the_target() -> None:
+    pieces = [Piece(HUGE_BYTES, 2 * HUGE_BYTES, 0), Piece(2 * HUGE_BYTES, 3 * HUGE_BYTES, 1)]
+    runs = [(2 * HUGE_BYTES, 3 * HUGE_BYTES, SWAPPED)]
+    (call,) = calls_of(
+        Pieces.of(pieces), runs, Grain(Advice.WILLNEED, HUGE_BYTES, {0: HUGE_BYTES}), lambda: CALL_BYTES
+    )
+    assert (call.cost_bytes, call.charged_bytes) == (2 * HUGE_BYTES, HUGE_BYTES)
