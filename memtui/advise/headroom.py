@@ -6,14 +6,24 @@ way out, the kernel kills a process of it rather than leave a page out (KERNEL.m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from memtui.linux import machine
 from memtui.linux.memory_limit import MemoryLimits
+from memtui.model.advice import Advice
+from memtui.model.ranges import PAGE_BYTES
 from memtui.model.reasons import Reason
+from memtui.model.verdict import WhyBytes, Will
+from memtui.model.vma import Kind
 
 if TYPE_CHECKING:
     from memtui.advise.cutting import Call
+    from memtui.model.plan import PlannedRange
+
+BRINGS_IN = frozenset({Advice.WILLNEED, Advice.COLLAPSE})
+"""What they bring in must find room; the others make room."""
 
 FLOOR_SHARE = 0.05
 FLOOR_LEAST_BYTES = 64 << 20
@@ -32,26 +42,65 @@ class Headroom:
 
     def __init__(self, pid: int) -> None:
         self._limits = MemoryLimits(pid)
-        self._machine_bytes = self._group_bytes = 0
+        self.machine_bytes = self.group_bytes = 0
+        """By the last look."""
 
     def look(self) -> int:
         """Look how much may be brought in now; return it in bytes."""
-        self._machine_bytes = machine_room_bytes()
-        self._group_bytes = self._limits.room_bytes(FLOOR_SHARE)
-        return min(self._machine_bytes, self._group_bytes)
+        self.machine_bytes = machine_room_bytes()
+        self.group_bytes = self._limits.room_bytes(FLOOR_SHARE)
+        return min(self.machine_bytes, self.group_bytes)
 
     def why_not(self, call: Call) -> Reason | None:
         """Return why a call may not bring in what it costs, by the last look; None if it may."""
-        if call.cost_bytes > self._machine_bytes:
+        if call.cost_bytes > self.machine_bytes:
             return Reason.MEMORY_LOW
-        return Reason.MEMORY_LIMIT if call.charged_bytes > self._group_bytes else None
+        return Reason.MEMORY_LIMIT if call.charged_bytes > self.group_bytes else None
 
     def refuses(self, more_bytes: int) -> Reason | None:
         """Look, and return why so much may not be brought in; None if it may."""
         self.look()
-        if more_bytes > self._machine_bytes:
+        if more_bytes > self.machine_bytes:
             return Reason.MEMORY_LOW
-        return Reason.MEMORY_LIMIT if more_bytes > self._group_bytes else None
+        return Reason.MEMORY_LIMIT if more_bytes > self.group_bytes else None
+
+
+def fit_in_room(
+    ranges: Sequence[PlannedRange], advice: Advice, pid: int, huge_page_bytes: int | None
+) -> list[PlannedRange]:
+    """Return ranges with no more forecast to come in than there is room for, ascending.
+
+    WILLNEED uses up what there is. COLLAPSE frees the small pages for each huge one: it needs room for one.
+
+    Raises:
+        MemtuiError: NoSuchProcess, NotPermitted.
+    """
+    headroom = Headroom(pid)
+    headroom.look()
+    of_machine, of_group = headroom.machine_bytes, headroom.group_bytes
+    found = []
+    for item in ranges:
+        verdict = item.verdict
+        wanted = verdict.forecast_bytes
+        if not wanted or verdict.refused:
+            found.append(item)
+            continue
+        is_charged = item.kind is not Kind.FILE or advice is Advice.COLLAPSE
+        tighter = of_group < of_machine
+        room = min(of_machine, of_group) if is_charged else of_machine
+        if advice is Advice.COLLAPSE:
+            comes = wanted if room >= (huge_page_bytes or 0) else 0
+        else:
+            comes = min(wanted, room // PAGE_BYTES * PAGE_BYTES)
+            of_machine -= comes
+            of_group -= comes if is_charged else 0
+        if comes < wanted:
+            reason = Reason.MEMORY_LIMIT if is_charged and tighter else Reason.MEMORY_LOW
+            reasons = (WhyBytes(reason, wanted - comes), *verdict.reasons)
+            will = Will.PARTLY if comes else Will.NO
+            item = item._replace(verdict=replace(verdict, will=will, forecast_bytes=comes, reasons=reasons))
+        found.append(item)
+    return found
 
 
 def machine_room_bytes() -> int:

@@ -18,7 +18,7 @@ from memtui.advise.batch_sizer import BatchSizer
 from memtui.advise.batching import MANY_PIECES, Batches
 from memtui.advise.calls import Adviser, CallResult, give
 from memtui.advise.cutting import Grain, calls_of, collapsible, populated_bytes
-from memtui.advise.headroom import Headroom
+from memtui.advise.headroom import BRINGS_IN, Headroom
 from memtui.advise.pieces import Pieces
 from memtui.advise.priority import raised_priority
 from memtui.advise.recheck import Checked, Recheck
@@ -119,9 +119,7 @@ class Transaction:
         self._batches = Batches(
             planned, advice, tools.grain.huge_page_bytes, tools.reader, self._recheck, self._sizer
         )
-        # What these bring in must find room; the others make room.
-        brings_in = advice in (Advice.WILLNEED, Advice.COLLAPSE)
-        self._headroom = Headroom(tools.handle.pid) if brings_in else None
+        self._headroom = Headroom(tools.handle.pid) if advice in BRINGS_IN else None
         self._looks: list[tuple[Pieces, list[RawRun], list[RawRun]]] = []
         self.course = Course(Tallies(planned.ranges), planned.freeze)
 

@@ -49,6 +49,8 @@ _IN_SHORT: dict[Reason, str] = {
     Reason.CACHED_ALREADY: "in the page cache already",
     Reason.SWAP_CACHED: "perhaps in the swap cache already",
     Reason.SKIPPED: "that the kernel skips",
+    Reason.MEMORY_LIMIT: "for which its cgroup has no room",
+    Reason.MEMORY_LOW: "for which too little memory is available",
 }
 
 

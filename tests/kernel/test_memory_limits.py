@@ -86,6 +86,9 @@ def test_willneed_stops_before_the_kernel_kills(
     set_limit(group, usage(group) + 16 * MIB)
     report = give(host, child, Advice.WILLNEED, full.start, SIZE, freeze)
     assert kills(group) == 0
+    # It was forecast, and for the same reason.
+    assert 0 < (report.planned.forecast_bytes or 0) <= 16 * MIB
+    assert report.ranges[0].planned.verdict.main_reason is Reason.MEMORY_LIMIT
     assert report.reason is Reason.MEMORY_LIMIT
     assert report.outcome is Outcome.PARTIAL
     assert 0 < report.advised_bytes <= 16 * MIB
@@ -101,6 +104,8 @@ def test_a_full_group_refuses_all_of_it(group: Path, host: LocalHost, child: Chi
     full = Full(group, host, child)
     set_limit(group, usage(group) + MIB)
     report = give(host, child, advice, full.start, SIZE)
+    verdict = report.ranges[0].planned.verdict
+    assert (verdict.forecast_bytes, verdict.main_reason) == (0, Reason.MEMORY_LIMIT)
     assert kills(group) == 0
     assert (report.outcome, report.reason) == (Outcome.REFUSED, Reason.MEMORY_LIMIT)
     assert report.advised_bytes == report.calls == 0
