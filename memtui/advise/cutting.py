@@ -7,9 +7,9 @@ that its size is a promise to the target: at most 32 MiB of populated memory and
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from operator import sub
+from typing import NamedTuple
 
 from memtui.advise.pieces import Piece, Pieces
 from memtui.model.advice import Advice
@@ -33,42 +33,74 @@ class Grain:
     huge_page_bytes: int
     read_ahead_bytes: dict[int, int]
     """By the index of the planned range; only those with a file behind them."""
+    unseen: frozenset[int] = frozenset()
+    """Planned ranges of which the page table does not tell what will be read in: shared memory."""
+
+
+class Call(NamedTuple):
+    """The elements of a call, ascending, and what the kernel will have to work on.
+
+    ``charged_bytes`` of the cost are charged to the target's memory cgroup if the advice brings pages in.
+    """
+
+    elements: Pieces
+    cost_bytes: int
+    charged_bytes: int
 
 
 def calls_of(
-    pieces: Pieces, runs: Sequence[RawRun], grain: Grain, call_bytes: int = CALL_BYTES
-) -> Iterator[Pieces]:
+    pieces: Pieces, runs: Sequence[RawRun], grain: Grain, budget: Callable[[], int]
+) -> Iterator[Call]:
     """Yield the calls for ascending ``pieces``, given the runs of populated pages in them.
 
-    ``call_bytes`` is how much populated memory a call may work on, huge pages apart: those stay whole.
+    Before each call ``budget`` says how much populated memory it may work on, huge pages apart: those
+    stay whole.
     """
-    if _is_only_many(pieces, runs, grain, call_bytes):
-        yield from (pieces[at : at + CALL_ELEMENTS] for at in range(0, len(pieces), CALL_ELEMENTS))
-        return
-    meter = _Meter(runs, grain.advice)
+    total_bytes, size_bytes = populated_bytes(runs), pieces.size_bytes
+    least = _least_budget(pieces, total_bytes, grain)
+    at = 0
+    while at < len(pieces) and least is not None and least <= budget():
+        part = pieces[at : at + CALL_ELEMENTS]
+        at += len(part)
+        # There is too little of it to be worth weighing: as if it were spread evenly.
+        cost = min(part.size_bytes, -(-total_bytes * part.size_bytes // size_bytes))
+        yield Call(part, cost, cost)
+    if at < len(pieces):
+        yield from _weighed_calls(pieces[at:], _Meter(runs, grain), grain, budget)
+
+
+def _weighed_calls(pieces: Pieces, meter: _Meter, grain: Grain, budget: Callable[[], int]) -> Iterator[Call]:
     call: list[Piece] = []
-    cost = span = 0
-    for element, element_cost in _elements(pieces, meter, grain, call_bytes):
-        size = element.end - element.start
-        full = len(call) >= CALL_ELEMENTS or cost + element_cost > call_bytes or span + size > CALL_SPAN_BYTES
-        if call and full:
-            yield Pieces.of(call)
-            call, cost, span = [], 0, 0
-        call.append(element)
-        cost += element_cost
-        span += size
+    cost = charged = span = 0
+    allowed = budget()
+    for piece in pieces:
+        start = piece.start
+        while start < piece.end:
+            end = _element_end(piece, start, meter, grain, allowed)
+            element_cost = meter.cost(start, end, piece.owner)
+            is_full = len(call) >= CALL_ELEMENTS or span + end - start > CALL_SPAN_BYTES
+            if call and (is_full or cost + element_cost > allowed):
+                yield Call(Pieces.of(call), cost, charged)
+                call, cost, charged, span = [], 0, 0, 0
+                # It may be another one by now, and so may the element.
+                allowed = budget()
+                continue
+            call.append(Piece(start, end, piece.owner))
+            cost += element_cost
+            charged += 0 if piece.owner in grain.read_ahead_bytes else element_cost
+            span += end - start
+            start = end
     if call:
-        yield Pieces.of(call)
+        yield Call(Pieces.of(call), cost, charged)
 
 
-def _is_only_many(pieces: Pieces, runs: Sequence[RawRun], grain: Grain, call_bytes: int) -> bool:
-    """Whether only the number of elements makes several calls: then there is nothing to weigh."""
+def _least_budget(pieces: Pieces, total_bytes: int, grain: Grain) -> int | None:
+    """Return with how much a call only the number of elements makes several: then nothing is weighed."""
     if grain.advice in (Advice.COLLAPSE, Advice.WILLNEED) or not pieces:
-        return False
-    if max(map(sub, pieces.ends, pieces.starts)) * CALL_ELEMENTS <= call_bytes:
-        # However full they are.
-        return True
-    return pieces.size_bytes <= CALL_SPAN_BYTES and populated_bytes(runs) <= call_bytes
+        return None
+    # However full they are.
+    least = CALL_ELEMENTS * max([end - start for start, end in pieces.spans])
+    return least if pieces.size_bytes > CALL_SPAN_BYTES else min(least, total_bytes)
 
 
 def populated_bytes(runs: Sequence[RawRun]) -> int:
@@ -101,8 +133,11 @@ def collapsible(pieces: Pieces, runs: Sequence[RawRun], huge_page_bytes: int) ->
 class _Meter:
     """What a stretch costs to advise: the bytes in it that the kernel will work on."""
 
-    def __init__(self, runs: Sequence[RawRun], advice: Advice) -> None:
-        counted = {Advice.WILLNEED: SWAPPED, Advice.COLLAPSE: PRESENT | SWAPPED}.get(advice, PRESENT)
+    def __init__(self, runs: Sequence[RawRun], grain: Grain) -> None:
+        counted = {Advice.WILLNEED: SWAPPED, Advice.COLLAPSE: PRESENT | SWAPPED}.get(grain.advice, PRESENT)
+        # These cost their size: a huge page is copied; what comes of a file or of shared memory is not seen.
+        self._all = grain.advice is Advice.COLLAPSE
+        self._whole_owners = grain.read_ahead_bytes.keys() | grain.unseen
         self._starts: list[int] = []
         self._ends: list[int] = []
         self._before: list[int] = []
@@ -120,12 +155,16 @@ class _Meter:
             return 0
         return self._before[at] + min(address, self._ends[at]) - self._starts[at]
 
-    def cost(self, start: int, end: int) -> int:
-        """Return the cost of a stretch, in bytes."""
+    def cost(self, start: int, end: int, owner: int) -> int:
+        """Return the cost of a stretch of a planned range, in bytes."""
+        if self._all or owner in self._whole_owners:
+            return end - start
         return self._up_to(end) - self._up_to(start)
 
-    def reach(self, start: int, budget_bytes: int) -> int | None:
+    def reach(self, start: int, budget_bytes: int, owner: int) -> int | None:
         """Return the address up to which a stretch from ``start`` costs no more; None if none is hit."""
+        if owner in self._whole_owners:
+            return start + budget_bytes
         wanted = self._up_to(start) + budget_bytes
         at = bisect_right(self._before, wanted) - 1
         if at < 0:
@@ -134,37 +173,19 @@ class _Meter:
         return address if address < self._ends[at] else None
 
 
-def _elements(
-    pieces: Sequence[Piece], meter: _Meter, grain: Grain, call_bytes: int
-) -> Iterator[tuple[Piece, int]]:
-    for piece in pieces:
-        if grain.advice is Advice.COLLAPSE:
-            # Each is one huge page already, and its cost is the copying of it.
-            yield piece, piece.end - piece.start
-        elif piece.owner in grain.read_ahead_bytes:
-            yield from _read_ahead_elements(piece, grain.read_ahead_bytes[piece.owner])
-        else:
-            yield from _metered_elements(piece, meter, grain.huge_page_bytes, call_bytes)
-
-
-def _read_ahead_elements(piece: Piece, at_most_bytes: int) -> Iterator[tuple[Piece, int]]:
-    for start in range(piece.start, piece.end, at_most_bytes):
-        end = min(start + at_most_bytes, piece.end)
-        yield Piece(start, end, piece.owner), end - start
-
-
-def _metered_elements(
-    piece: Piece, meter: _Meter, huge_page_bytes: int, call_bytes: int
-) -> Iterator[tuple[Piece, int]]:
-    start = piece.start
-    while start < piece.end:
-        reach = meter.reach(start, call_bytes)
-        limit = min(start + CALL_SPAN_BYTES, piece.end, piece.end if reach is None else reach)
-        if limit < piece.end:
-            # A cut inside a huge page would split it (measured: KERNEL.md 3.7).
-            cut = limit // huge_page_bytes * huge_page_bytes
-            if cut <= start:
-                cut = (start // huge_page_bytes + 1) * huge_page_bytes
-            limit = min(cut, piece.end)
-        yield Piece(start, limit, piece.owner), meter.cost(start, limit)
-        start = limit
+def _element_end(piece: Piece, start: int, meter: _Meter, grain: Grain, allowed_bytes: int) -> int:
+    """Return where the element ends that begins at ``start`` of a piece."""
+    if grain.advice is Advice.COLLAPSE:
+        # Each is one huge page already.
+        return piece.end
+    if piece.owner in grain.read_ahead_bytes:
+        return min(start + grain.read_ahead_bytes[piece.owner], piece.end)
+    reach = meter.reach(start, allowed_bytes, piece.owner)
+    limit = min(start + CALL_SPAN_BYTES, piece.end, piece.end if reach is None else reach)
+    if limit >= piece.end:
+        return limit
+    # A cut inside a huge page would split it (measured: KERNEL.md 3.7).
+    cut = limit // grain.huge_page_bytes * grain.huge_page_bytes
+    if cut <= start:
+        cut = (start // grain.huge_page_bytes + 1) * grain.huge_page_bytes
+    return min(cut, piece.end)

@@ -20,7 +20,7 @@ from memtui.linux.pagemap import PageReader
 from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
-from memtui.model.fate import tell
+from memtui.model.fate import oom_words, tell
 from memtui.model.methods import Freeze
 from memtui.model.ranges import normalise, subtract
 from memtui.model.reasons import Reason
@@ -241,6 +241,8 @@ def _fill(report: TargetReport, course: Course, survey: Survey, about: Circumsta
     if course.stopped is not None:
         report.reason = course.stopped
         texts.append(course.detail or course.stopped.text)
+        if course.stopped is Reason.EXITED and report.effect.oom_kills:
+            texts.append(oom_words(report.effect.oom_kills))
     elif not planned.ranges:
         report.outcome, report.reason = Outcome.REFUSED, Reason.NOTHING_ASKED
         texts.append(Reason.NOTHING_ASKED.text)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from memtui.model.advice import Advice
 from memtui.model.fate import tell_range
+from memtui.model.pages import LRU_BATCH_PAGES
 from memtui.model.ranges import PAGE_BYTES
 from memtui.model.reasons import Reason, reason_of_errno
 from memtui.model.report import Alike, Outcome, RangeReport
@@ -19,9 +20,6 @@ from memtui.text import size
 if TYPE_CHECKING:
     from memtui.advise.tally import RangeTally, Tallies
     from memtui.model.plan import PlannedRange
-
-_BATCH_PAGES = 31
-"""Pages that a CPU keeps in a batch before they stand in an LRU list (PAGEVEC_SIZE, Linux 6.10)."""
 
 _KEEPS = frozenset(
     {
@@ -152,7 +150,7 @@ def _given_up(tally: RangeTally) -> int:
 
 
 def _batch_bytes() -> int:
-    return _BATCH_PAGES * PAGE_BYTES * (os.cpu_count() or 1)
+    return LRU_BATCH_PAGES * PAGE_BYTES * (os.cpu_count() or 1)
 
 
 _Ending = tuple[Outcome, "Reason | None", "str | None"]
@@ -266,6 +264,9 @@ def _why_stayed(tally: RangeTally, about: Circumstances, stays_bytes: int) -> Re
     return Reason.LRU_BATCH if stays_bytes <= _batch_bytes() else Reason.SKIPPED
 
 
+_KEPT = "used again since, or touched last and in a batch of their CPU, where COLD does not see them"
+
+
 def _cold_effect(tally: RangeTally, about: Circumstances) -> _Ending:
     if tally.seen and tally.rss_before_bytes == 0:
         return Outcome.NO_EFFECT, _why_nothing(tally), None
@@ -275,6 +276,8 @@ def _cold_effect(tally: RangeTally, about: Circumstances) -> _Ending:
     if was is None or now is None:
         return Outcome.UNVERIFIED, Reason.CANNOT_SHOW, None
     if now < was:
+        if planned.verdict.main_reason is None and 0 < now <= _batch_bytes():
+            return Outcome.DONE, Reason.LRU_BATCH, f"{size(now)} kept Referenced: {_KEPT}"
         return Outcome.DONE, planned.verdict.main_reason, None
     if planned.verdict.forecast_bytes == 0 and planned.verdict.main_reason:
         return Outcome.NO_EFFECT, planned.verdict.main_reason, None

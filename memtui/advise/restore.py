@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from memtui.advise.headroom import Headroom
 from memtui.advise.remains import Look, PagesByReason, Remains, note
-from memtui.linux import machine
 from memtui.linux.memory_file import MemoryFile, SharedFile
-from memtui.linux.memory_limit import MemoryLimits
 from memtui.linux.program import Program, places_of, random_address, random_at
 from memtui.model.errors import MemtuiError, Unusable
 from memtui.model.ranges import (
@@ -45,13 +44,6 @@ STEP_BYTES = 1 << 20
 SERVED_EVERY_S = 0.5
 """How long a look for userfaultfd holds; it also takes no more than a tenth of the time."""
 
-FLOOR_SHARE = 0.05
-FLOOR_LEAST_BYTES = 64 << 20
-"""What must stay available of the machine's memory (MemAvailable): a share of it all, and at least this.
-
-The share holds for the limits of the target's cgroups too.
-"""
-
 _GROUP_BYTES = 16 * PAGE_BYTES
 """What the kernel maps around a fault in shared memory (fault_around_bytes, mm/memory.c)."""
 
@@ -78,7 +70,7 @@ class Restorer:
         self._handle = handle
         self._moved = moved
         self._remains = Remains(handle, moved)
-        self._limits = MemoryLimits(handle.pid)
+        self._headroom = Headroom(handle.pid)
         self._served: RangeSet = ()
         self._look_for_servers_at = 0.0
         self._left: PagesByReason = {}
@@ -174,9 +166,7 @@ class Restorer:
             return Reason.CANCELLED
         if self._handle.is_dead():
             return Reason.EXITED
-        if not memory_allows(next_bytes):
-            return Reason.MEMORY_LOW
-        return None if self._limits.allow(next_bytes, FLOOR_SHARE) else Reason.MEMORY_LIMIT
+        return self._headroom.refuses(next_bytes)
 
     def _look_for_servers(self) -> None:
         """Look where a userfaultfd serves pages, and what lies where, now and then: smaps takes its time."""
@@ -302,15 +292,6 @@ class Restorer:
             note(once, reason, subtract(pages, counted))
             counted = normalise((*counted, *pages))
         return once
-
-
-def memory_allows(next_bytes: int) -> bool:
-    """Whether enough memory stays available when so much more is taken; not where that is unknown."""
-    memory = machine.memory()
-    if memory.available_bytes is None or memory.total_bytes is None:
-        return False
-    floor = max(FLOOR_LEAST_BYTES, int(memory.total_bytes * FLOOR_SHARE))
-    return memory.available_bytes - next_bytes >= floor
 
 
 def _all(pages: PagesByReason) -> Iterator[Range]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from memtui.advise.cutting import CALL_BYTES, CALL_ELEMENTS
+from memtui.advise.cutting import Call, Grain, calls_of
 from memtui.advise.pieces import Piece, Pieces
 from memtui.linux import machine
-from memtui.model.pages import resident
+from memtui.model.pages import RawRun, resident
 from memtui.model.verdict import Will
 
 if TYPE_CHECKING:
@@ -26,25 +26,22 @@ SECOND_PASS_SHARE = 0.25
 """How much of a hold's time is kept for it."""
 
 
-class _Left(NamedTuple):
-    """A piece, and how much of it is in RAM, in bytes."""
-
-    piece: Piece
-    count_bytes: int
-
-
 class SecondPass:
     """Finds what stayed and was expected to go, CPU after CPU. Not for several threads at once."""
 
-    def __init__(self, planned: TargetPlan, reader: PageReader) -> None:
+    def __init__(self, planned: TargetPlan, reader: PageReader, grain: Grain) -> None:
         self._reader = reader
+        self._grain = grain
         self.was_on_all_cpus = False
         """Whether the last :meth:`calls` came to an end on every CPU that is online."""
         self._expected = [item.goes and item.verdict.will is not Will.NO for item in planned.ranges]
 
-    def calls(self, called: Pieces, goes_on: Callable[[], bool]) -> Iterator[Pieces]:
+    def calls(
+        self, called: Pieces, goes_on: Callable[[int], bool], budget: Callable[[], int]
+    ) -> Iterator[Call]:
         """Yield the calls of each CPU, with the calling thread on that CPU until the next is asked for.
 
+        ``goes_on`` says whether there is time for a call of so many bytes, ``budget`` how large it may be.
         The thread's own CPUs are given back at the end, however that comes. A CPU that we may not run
         on is left out.
 
@@ -59,24 +56,24 @@ class SecondPass:
             for cpu in machine.online_cpus():
                 if not pieces:
                     break
-                if not goes_on() or not _move_to(cpu):
+                if not goes_on(0) or not _move_to(cpu):
                     missed = True
                     continue
-                left = self._left(pieces)
-                for call in _calls_of(left):
-                    if goes_on():
+                pieces, runs = self._left(pieces)
+                for call in calls_of(Pieces.of(pieces), runs, self._grain, budget):
+                    if goes_on(call.cost_bytes):
                         yield call
                     else:
                         missed = True
-                pieces = [item.piece for item in left]
+                        break
             self.was_on_all_cpus = not missed
         finally:
             # A cpuset that shrank meanwhile has moved us already.
             with suppress(OSError):
                 os.sched_setaffinity(0, ours)
 
-    def _left(self, pieces: Sequence[Piece]) -> list[_Left]:
-        """Return, of ascending pieces, the stretches from the first page in RAM to the last."""
+    def _left(self, pieces: Sequence[Piece]) -> tuple[list[Piece], list[RawRun]]:
+        """Return, of ascending pieces, the stretches from the first page in RAM to the last, and the runs."""
         runs = self._reader.raw_runs(pieces)
         there = resident(runs) if runs is not None else ()
         found = []
@@ -84,30 +81,16 @@ class SecondPass:
         for piece in pieces:
             while at < len(there) and there[at].end <= piece.start:
                 at += 1
-            start = end = count_bytes = 0
+            start = end = 0
             while at < len(there) and there[at].start < piece.end:
                 low, high = max(there[at].start, piece.start), min(there[at].end, piece.end)
                 start, end = start or low, high
-                count_bytes += high - low
                 if there[at].end > piece.end:
                     break
                 at += 1
-            if count_bytes:
-                found.append(_Left(Piece(start, end, piece.owner), count_bytes))
-        return found
-
-
-def _calls_of(left: Sequence[_Left]) -> Iterator[Pieces]:
-    call: list[Piece] = []
-    room = CALL_BYTES
-    for piece, count_bytes in left:
-        if call and (len(call) >= CALL_ELEMENTS or count_bytes > room):
-            yield Pieces.of(call)
-            call, room = [], CALL_BYTES
-        call.append(piece)
-        room -= count_bytes
-    if call:
-        yield Pieces.of(call)
+            if end:
+                found.append(Piece(start, end, piece.owner))
+        return found, runs or []
 
 
 def _move_to(cpu: int) -> bool:

@@ -11,6 +11,7 @@ from memtui.advise.outcome import Circumstances
 from memtui.advise.wholes import Wholes
 from memtui.linux import machine
 from memtui.linux.filecache import cached_bytes
+from memtui.linux.memory_limit import OomKills
 from memtui.linux.procfs import parse_maps, read_smaps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
@@ -51,7 +52,11 @@ class Survey:
         self._wholes = Wholes(advice, planned, handle)
         self.details_before: dict[int, VmaDetails] = {}
         self.details_after: dict[int, VmaDetails] = {}
-        self.grain = Grain(advice, machine.huge_page_bytes() or PAGE_BYTES, self._read_ahead())
+        self._oom_kills: OomKills
+        self._killed: int | None = None
+        self.grain = Grain(
+            advice, machine.huge_page_bytes() or PAGE_BYTES, self._read_ahead(), self._unseen_swap()
+        )
 
     def _read_ahead(self) -> dict[int, int]:
         if self._advice is not Advice.WILLNEED:
@@ -61,6 +66,12 @@ class Survey:
             for index, item in enumerate(self._planned.ranges)
             if item.identity is not None and item.kind is Kind.FILE
         }
+
+    def _unseen_swap(self) -> frozenset[int]:
+        """Return of which ranges the page table has no trace of what stands in swap."""
+        if self._advice is not Advice.WILLNEED:
+            return frozenset()
+        return frozenset(at for at, item in enumerate(self._planned.ranges) if item.kind is Kind.SHMEM)
 
     def before(self) -> None:
         """Look for the first time. Raises MemtuiError if the target has gone."""
@@ -77,6 +88,7 @@ class Survey:
         self._wholes.before()
         if self._wants_details():
             self.details_before = read_smaps(handle.pid)
+        self._oom_kills = OomKills(handle.pid)
         self._swaps_before = machine.swaps()
         self._memory_before = machine.memory()
 
@@ -84,6 +96,7 @@ class Survey:
         """Look again. What can no longer be seen stays unknown."""
         self._memory_after = machine.memory()
         self._swaps_after = machine.swaps()
+        self._killed = self._oom_kills.since()
         self._wholes.after(tallies)
         for index, cached in self._cache_before.items():
             now = self._cached(self._planned.ranges[index].range)
@@ -184,6 +197,7 @@ class Survey:
             swapped_in_bytes=self._swapped_in(),
             huge_delta_bytes=total_of(sorts, "huge_delta_bytes"),
             cache_delta_bytes=total_of(sorts, "cache_delta_bytes"),
+            oom_kills=self._killed,
         )
 
     def _swapped_in(self) -> int | None:

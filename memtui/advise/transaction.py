@@ -12,20 +12,15 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from operator import sub
 from typing import TYPE_CHECKING
 
+from memtui.advise.batch_sizer import BatchSizer
+from memtui.advise.batching import MANY_PIECES, Batches
 from memtui.advise.calls import Adviser, CallResult, give
-from memtui.advise.cutting import (
-    CALL_BYTES,
-    PIECE_BYTES,
-    Grain,
-    calls_of,
-    collapsible,
-    populated_bytes,
-)
-from memtui.advise.pace import Pace
-from memtui.advise.pieces import Piece, Pieces
+from memtui.advise.cutting import Grain, calls_of, collapsible, populated_bytes
+from memtui.advise.headroom import BRINGS_IN, Headroom
+from memtui.advise.pieces import Pieces
+from memtui.advise.priority import raised_priority
 from memtui.advise.recheck import Checked, Recheck
 from memtui.advise.secondpass import SECOND_PASS_SHARE, SecondPass
 from memtui.advise.tally import Tallies, add_seen
@@ -33,29 +28,21 @@ from memtui.linux.capability import reason_of
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.methods import Freeze
-from memtui.model.pages import PRESENT, RawRun
-from memtui.model.ranges import Range, split
+from memtui.model.pages import PRESENT, SWAPPED, RawRun
 from memtui.model.reasons import Reason
 from memtui.model.report import Progress
-from memtui.model.spans import Spans
 
 if TYPE_CHECKING:
-    from memtui.freeze.client import Guard, Released
+    from memtui.freeze.client import Guard, Hold, Released
     from memtui.linux.handle import ProcessHandle
     from memtui.linux.pagemap import PageReader
     from memtui.model.plan import TargetPlan
+    from memtui.model.ranges import Range
 
 GUARD_DEADLINE_MS = 2000
 """After this the guard lets a target go by itself, whatever we do."""
 
-_PIECES_A_HOLD = 4096
-_PIECES_A_ROUND = 256
-_PIECES_A_TEXT = 32768
-_REHEARSE_FROM = 64
-_TEXT_FROM = 64
-_SMALL_BYTES = 64 << 10
-_ROUND_OF_SMALL_BYTES = 256 << 20
-
+_REHEARSE_FROM = MANY_PIECES
 
 _GOES_ON_UNHELD = frozenset(
     {
@@ -111,7 +98,6 @@ class Course:
     moved_pages: list[Range] = field(default_factory=list)
     batches_emptied: bool = True
     """Of a second pass: that it came to all CPUs, each time."""
-    left: Pieces = field(default_factory=Pieces)
     holder: Guard | None = None
     """Who held it last."""
 
@@ -122,7 +108,8 @@ class Transaction:
     def __init__(
         self, planned: TargetPlan, advice: Advice, hold_ms: int, tools: Tools, *, thorough: bool = False
     ) -> None:
-        self._again = SecondPass(planned, tools.reader) if thorough and advice is Advice.PAGEOUT else None
+        twice = thorough and advice is Advice.PAGEOUT
+        self._again = SecondPass(planned, tools.reader, tools.grain) if twice else None
         self._planned = planned
         self._advice = advice
         self._hold_s = hold_ms / 1000
@@ -130,17 +117,19 @@ class Transaction:
         self._identities = [item.identity for item in planned.ranges]
         self._recheck = Recheck(tools.handle, planned.layout)
         self._requested_bytes = planned.requested_bytes
-        self._pace = Pace(self._hold_s)
-        self._most_pieces = _PIECES_A_TEXT
+        self._sizer = BatchSizer(advice, self._hold_s)
+        self._batches = Batches(
+            planned, advice, tools.grain.huge_page_bytes, tools.reader, self._recheck, self._sizer
+        )
+        self._headroom = Headroom(tools.handle.pid) if advice in BRINGS_IN else None
         self._looks: list[tuple[Pieces, list[RawRun], list[RawRun]]] = []
         self.course = Course(Tallies(planned.ranges), planned.freeze)
 
     def run(self) -> Course:
         """Work through the plan; return how it went. Raises nothing that the kernel can cause."""
         course = self.course
-        course.left = self._cut()
         try:
-            while len(course.left) and course.stopped is None:
+            while len(self._batches.left) and course.stopped is None:
                 if self._tools.cancelled.is_set():
                     course.stopped = Reason.CANCELLED
                 elif self._tools.handle.is_dead():
@@ -151,86 +140,29 @@ class Transaction:
             course.stopped, course.detail = error.reason, error.words
         return course
 
-    def _cut(self) -> Pieces:
-        """Return all that goes to the kernel, in pieces of which none takes long to look at."""
-        huge = self._tools.grain.huge_page_bytes
-        ranges = self._planned.ranges
-        going = [at for at, item in enumerate(ranges) if item.identity and not item.verdict.refused]
-        wholes = [ranges[at].range for at in going]
-        spans = Spans.across(wholes)
-        pieces = Pieces(spans.starts, spans.ends, going)
-        if max(map(sub, spans.ends, spans.starts), default=0) <= PIECE_BYTES:
-            return pieces
-        return Pieces.of(
-            Piece(part.start, part.end, index)
-            for whole, index in zip(wholes, going, strict=True)
-            for part in split(whole, max(PIECE_BYTES, huge), huge)
-        )
-
     def _turn(self) -> None:
         """Do as much as one hold, or one call where nothing is held."""
         held = self.course.freeze is not Freeze.OFF
-        batch = self._take(held)
+        batch = self._batches.take(held)
         if not held:
-            self._put_back(self._work(batch, None))
+            self._batches.put_back(self._work(batch, [], None))
             return
         try:
-            leftover, pause_s = self._held_turn(batch)
+            with raised_priority():
+                leftover, pause_s = self._held_turn(batch)
         except HoldFailed as failed:
             self._hold_failed(batch, failed.error)
             return
-        self._put_back(leftover)
-        if len(self.course.left) and self.course.stopped is None:
+        self._batches.put_back(leftover)
+        if len(self._batches.left) and self.course.stopped is None:
             # Between two holds the target runs at least as long as it was held.
             self._tools.cancelled.wait(pause_s)
 
-    def _take(self, held: bool) -> Pieces:
-        left = self.course.left
-        count = min(len(left), _PIECES_A_HOLD if held else self._pieces_a_round())
-        batch = left[:count]
-        budget = self._pace.hold_bytes if held else self._round_bytes(batch)
-        if batch.size_bytes > budget:
-            # It depends on how much of it is populated.
-            reach = self._tools.reader.reach(batch.spans, budget)
-            # Few were enough: so many need not be looked at the next time.
-            self._most_pieces = max(_PIECES_A_ROUND, 2 * reach)
-            count, batch = reach, batch[:reach]
-        self.course.left = left[count:]
-        # Now, not while the target is held: the vectors of the calls are slices of it.
-        batch.pack()
-        return batch
-
-    def _round_bytes(self, pieces: Pieces) -> int:
-        """Return how much to work on between two looks at the map where nothing is held: a call's worth.
-
-        More of small pieces that are marked old only. That takes the kernel a fiftieth of the time of
-        paging out (KERNEL.md 2.8), and what is unmapped meanwhile fails no large element.
-        """
-        is_quick = self._advice is Advice.COLD and len(pieces) >= _TEXT_FROM
-        if is_quick and max(map(sub, pieces.ends, pieces.starts)) <= _SMALL_BYTES:
-            return _ROUND_OF_SMALL_BYTES
-        return CALL_BYTES
-
-    def _pieces_a_round(self) -> int:
-        """Return how many pieces to re-check in one go where nothing is held.
-
-        Asked for one by one they must be few, or the first answer is old before the call.
-        """
-        left = len(self.course.left)
-        # As many each time: a small rest would be asked for one by one.
-        count = min(self._most_pieces, -(-left // -(-left // _PIECES_A_TEXT)))
-        if self._advice in (Advice.COLD, Advice.PAGEOUT) and count >= _TEXT_FROM:
-            return count if self._recheck.text_is_quicker(count) else _PIECES_A_ROUND
-        return _PIECES_A_ROUND
-
-    def _put_back(self, pieces: Pieces) -> None:
-        if len(pieces):
-            self.course.left = Pieces.joined([pieces, self.course.left])
-
     def _hold_failed(self, batch: Pieces, error: MemtuiError) -> None:
-        self._put_back(batch)
+        self._batches.put_back(batch)
         if self._planned.freeze_is_ours and error.reason in _GOES_ON_UNHELD:
             self.course.freeze = Freeze.OFF
+            self._sizer.run_on()
             self.course.freeze_text = f"not held: {error.words}"
         else:
             self.course.stopped, self.course.detail = error.reason, error.words
@@ -251,10 +183,12 @@ class Transaction:
             raise HoldFailed(error) from error
         called: list[Pieces] = []
         try:
-            # It stands still from when it is being stopped.
-            leftover = self._work(batch, hold.began + self._hold_s, called)
+            # It stands still from when it is being stopped. The second pass has its part of it too.
+            self._sizer.hold_from(hold.began, 1 - SECOND_PASS_SHARE if self._again else 1)
+            leftover = self._work(batch, called, hold)
         finally:
             released = holder.release(hold)
+            self._sizer.released()
             course.holds += 1
             course.held_ms += released.held_ms
             course.longest_held_ms = max(course.longest_held_ms, released.held_ms)
@@ -262,7 +196,6 @@ class Transaction:
             self._add_looks()
         else:
             self._lost(Pieces.joined(called), released)
-        self._pace.adapt()
         self._tell(holding=False)
         return leftover, released.held_ms / 1000
 
@@ -280,34 +213,30 @@ class Transaction:
         if course.stopped is not Reason.CANCELLED:
             course.tallies.add("lost_bytes", called)
 
-    def _work(self, batch: Pieces, until: float | None, called: list[Pieces] | None = None) -> Pieces:
+    def _work(self, batch: Pieces, called: list[Pieces], hold: Hold | None) -> Pieces:
         """Re-check, scan, call, scan; return what time did not suffice for. ``called`` grows with each call.
 
-        Without ``until`` one call's worth is done, and the map is looked at again after it.
+        Where it is not held one call's worth is done, and the map is looked at again after it.
         """
-        called = [] if called is None else called
+        held = hold is not None
         tallies = self.course.tallies
-        checked = self._check(batch, held=until is not None)
+        checked = self._check(batch, held=held)
         tallies.add("changed_bytes", Pieces.of(checked.changed))
         tallies.add("gone_bytes", Pieces.of(checked.gone))
         pieces = Pieces.of(checked.standing)
         before = self._runs(pieces)
         if self._advice is Advice.COLLAPSE:
             pieces = self._only_collapsible(pieces, before)
-        first_until = until
-        if until is not None and self._again is not None:
-            # The second pass has its part of the hold too.
-            first_until = until - self._hold_s * SECOND_PASS_SHARE
-        leftover = self._call(pieces, before, first_until, called)
+        leftover = self._call(pieces, before, called, held=held)
         worked_on = Pieces.joined(called)
         if called and self._again is not None and self.course.stopped is None:
-            self._ask_again(worked_on, until)
+            self._ask_again(worked_on, hold)
         if called and self.course.stopped not in (Reason.EXITED, Reason.EXECED):
-            self._look_after(worked_on, before, running=until is None)
+            self._look_after(worked_on, before, running=not held)
         return leftover
 
     def _check(self, pieces: Pieces, *, held: bool = False, anew: bool = False) -> Checked:
-        if held or len(pieces) < _TEXT_FROM:
+        if held or len(pieces) < MANY_PIECES:
             return self._recheck.check(pieces, self._identities)
         return self._recheck.check_by_text(pieces, self._identities, anew=anew)
 
@@ -324,32 +253,40 @@ class Transaction:
         return wanted
 
     def _call(
-        self, pieces: Pieces, before: list[RawRun] | None, until: float | None, called: list[Pieces]
+        self, pieces: Pieces, before: list[RawRun] | None, called: list[Pieces], *, held: bool
     ) -> Pieces:
-        course, tools = self.course, self._tools
-        runs = before if before is not None else [(start, end, PRESENT) for start, end in pieces.spans]
-        began = time.monotonic()
-        one_round = until is not None or self._is_little(pieces, runs)
-        for call in calls_of(
-            pieces, runs, tools.grain, self._pace.call_bytes if until is not None else CALL_BYTES
-        ):
-            over = called and (not one_round if until is None else time.monotonic() >= until)
+        """Give the advice call by call; return what was left when the time or the room was used up."""
+        course, tools, sizer = self.course, self._tools, self._sizer
+        # Not knowing what is populated, all of it counts as if it were.
+        unknown = PRESENT | SWAPPED
+        runs = before if before is not None else [(start, end, unknown) for start, end in pieces.spans]
+        one_round = held or self._is_little(pieces, runs)
+        for call in calls_of(pieces, runs, tools.grain, self._call_budget):
+            over = called and not (one_round and sizer.fits(call.cost_bytes))
             if over or tools.cancelled.is_set() or course.stopped is not None:
                 break
-            result = self._give(call)
+            if self._headroom is not None and (reason := self._headroom.why_not(call)) is not None:
+                course.stopped = reason
+                break
+            began = time.monotonic()
+            result = self._give(call.elements)
+            sizer.took(call.cost_bytes, time.monotonic() - began)
             for taken in result.taken:
                 course.tallies.add("advised_bytes", taken)
             for piece, number in result.failed:
                 course.tallies.set("errno", piece.owner, number)
-            called.append(call)
-            course.done_bytes += call.size_bytes
+            called.append(call.elements)
+            course.done_bytes += call.elements.size_bytes
             if result.fatal is None and tools.handle.is_dead():
                 course.stopped = Reason.EXITED
-            if until is None:
+            if not held:
                 self._tell(holding=False)
-        if called and until is not None:
-            self._pace.took(Pieces.joined(called), runs, time.monotonic() - began)
         return _behind(pieces, called)
+
+    def _call_budget(self) -> int:
+        """Return how much the next call may work on."""
+        allowed_bytes = self._sizer.call_bytes()
+        return allowed_bytes if self._headroom is None else min(allowed_bytes, self._headroom.look())
 
     def _give(self, call: Pieces) -> CallResult:
         """Make a call; an error that concerns the whole target ends the transaction."""
@@ -364,17 +301,21 @@ class Transaction:
             course.detail = os.strerror(result.fatal.errno or 0)
         return result
 
-    def _ask_again(self, called: Pieces, until: float | None) -> None:
+    def _ask_again(self, called: Pieces, hold: Hold | None) -> None:
         """Give what stayed a second pass. What it advises was counted the first time."""
         assert self._again is not None
-        tools, course = self._tools, self.course
+        tools, course, sizer = self._tools, self.course, self._sizer
+        if hold is not None:
+            sizer.hold_from(hold.began)
 
-        def goes_on() -> bool:
-            return not tools.cancelled.is_set() and (until is None or time.monotonic() < until)
+        def goes_on(cost_bytes: int) -> bool:
+            return not tools.cancelled.is_set() and sizer.fits(cost_bytes)
 
-        for call in self._again.calls(called, goes_on):
-            if self._give(call).fatal is not None:
+        for call in self._again.calls(called, goes_on, sizer.call_bytes):
+            began = time.monotonic()
+            if self._give(call.elements).fatal is not None:
                 break
+            sizer.took(call.cost_bytes, time.monotonic() - began)
         course.batches_emptied = course.batches_emptied and self._again.was_on_all_cpus
 
     def _is_little(self, pieces: Pieces, runs: Sequence[RawRun]) -> bool:
@@ -382,7 +323,7 @@ class Transaction:
         ahead = self._tools.grain.read_ahead_bytes
         if ahead and any(owner in ahead for owner in pieces.owners):
             return False
-        return populated_bytes(runs) <= self._round_bytes(pieces)
+        return populated_bytes(runs) <= self._batches.round_bytes(pieces)
 
     def _look_after(self, called: Pieces, before: list[RawRun] | None, running: bool) -> None:
         """Look at the pages again. Of a target that runs, the map must then still be what it was."""

@@ -22,10 +22,10 @@ from memtui.freeze.method import FreezeError
 from memtui.freeze.replay import BYSTANDERS_S, Replayed, replay
 from memtui.linux.procfs import decode
 from memtui.model.errors import MemtuiError
+from memtui.model.methods import Freeze
 from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
-    from memtui.model.methods import Freeze
     from memtui.model.process import ProcessId
 
 __all__ = ["FreezeError", "Guard", "Hold", "Released"]
@@ -113,6 +113,8 @@ class Guard:
         self._cleared: ProcessId | None = None
         self._panics = 0
         self._lost: str | None = None
+        self._ended_at: float | None = None
+        self._replayed_at: float | None = None
         self._closed = False
         self.pid = process.pid
 
@@ -218,10 +220,10 @@ class Guard:
                 self._await_replay()
                 # Its alarm rings a little after the deadline of a hold.
                 why = DEADLINE if error.by_alarm else str(error)
-                return Released(False, (time.monotonic() - hold.began) * 1000, why)
+                return Released(False, self._held_ms(hold), why)
         if not isinstance(answer, protocol.ReleasedReply):
             why = self._kill("the guard answered what it was not asked")
-            return Released(False, (time.monotonic() - hold.began) * 1000, why)
+            return Released(False, self._held_ms(hold), why)
         if answer.final:
             self._await_end("the guard ended to free a thread")
         return Released(answer.held_throughout, answer.held_ms, answer.why)
@@ -241,6 +243,13 @@ class Guard:
         if not isinstance(answer, protocol.BystandersReply):
             return self._kill("the guard answered what it was not asked")
         return answer.words
+    def _held_ms(self, hold: Hold) -> float:
+        """Return how long a target stood still that the guard can no longer tell of; not how long we waited.
+
+        With its end the kernel lets go of what it traced; the other methods waited for the replay.
+        """
+        over_at = self._ended_at if hold.method is Freeze.PTRACE else self._replayed_at
+        return ((over_at or time.monotonic()) - hold.began) * 1000
 
     def panic(self) -> None:
         """Have everything let go, now; returns at once. From any thread, or a signal handler."""
@@ -284,15 +293,18 @@ class Guard:
 
     def _watch(self) -> None:
         """Have a thread wait for the guard's end."""
-        if self._journal_dir is not None:
-            self._watcher = threading.Thread(target=self._replay_after_it, name="memtui-guard", daemon=True)
-            self._watcher.start()
+        self._watcher = threading.Thread(target=self._replay_after_it, name="memtui-guard", daemon=True)
+        self._watcher.start()
 
     def _replay_after_it(self) -> None:
         self._ended(None)
-        assert self._journal_dir is not None
+        self._ended_at = time.monotonic()
+        if self._journal_dir is None:
+            return
         with suppress(MemtuiError):  # the journals cannot be read: the next start says so
-            self.replayed = replay(self._journal_dir)
+            replayed = replay(self._journal_dir)
+            self._replayed_at = time.monotonic()
+            self.replayed = replayed
 
     def _await_ready(self) -> None:
         answer = self._receive(_START_TIMEOUT_S)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.advise.forecast import Part, SwapPurse, choose_marks, choose_rows, forecast
 from memtui.advise.garbage import uncollected
+from memtui.advise.headroom import BRINGS_IN, fit_in_room
 from memtui.advise.study import Study
 from memtui.linux import machine
 from memtui.linux.cgroups import swap_rooms
@@ -56,6 +57,8 @@ def forecast_of(
             purse,
             swap_rooms(target.process.pid) if advice is Advice.PAGEOUT else None,
         )
+        if advice in BRINGS_IN:
+            ranges = fit_in_room(ranges, advice, target.process.pid, machine.huge_page_bytes())
         if marks is None and select is None:
             # What only the closer look found the kernel to refuse.
             ranges = [item for item in ranges if not item.verdict.refused]

@@ -48,8 +48,16 @@ def tell(report: TargetReport, advice: Advice, swaps: Collection[SwapKind]) -> t
         return ()
     words = [f"Advised is the kernel's word: it walked {size(report.advised_bytes)}."]
     words += _TELLERS[advice](report, swaps)
+    if report.effect.oom_kills:
+        words.append(oom_words(report.effect.oom_kills))
     machine = _machine(report.effect, advice)
     return (*words, machine) if machine else tuple(words)
+
+
+def oom_words(kills: int) -> str:
+    """Return what to say of processes that the OOM killer ended meanwhile."""
+    what = "a process" if kills == 1 else f"{kills} processes"
+    return f"The OOM killer ended {what} of its memory cgroup meanwhile (see dmesg)."
 
 
 def tell_range(item: RangeReport, advice: Advice) -> str:

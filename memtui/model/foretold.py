@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memtui.model.advice import Advice
+from memtui.model.pages import LRU_BATCH_PAGES
 from memtui.model.plan import Plan, TargetPlan
+from memtui.model.ranges import PAGE_BYTES
 from memtui.model.reasons import Reason
 from memtui.text import SafeText, size
 
@@ -19,6 +21,9 @@ FORECAST_MEANS = {
     Advice.COLD: "is resident and will be aged",
     Advice.WILLNEED: "will be read in",
 }
+
+BUT_FOR_BATCHES = f", but for what each CPU touched last (up to {size(LRU_BATCH_PAGES * PAGE_BYTES)} a CPU)"
+"""COLD skips what stands in an LRU batch (KERNEL.md 12.14): which pages those are no file tells."""
 
 _IN_SHORT: dict[Reason, str] = {
     Reason.ALREADY_OUT: "already out",
@@ -44,6 +49,8 @@ _IN_SHORT: dict[Reason, str] = {
     Reason.CACHED_ALREADY: "in the page cache already",
     Reason.SWAP_CACHED: "perhaps in the swap cache already",
     Reason.SKIPPED: "that the kernel skips",
+    Reason.MEMORY_LIMIT: "for which its cgroup has no room",
+    Reason.MEMORY_LOW: "for which too little memory is available",
 }
 
 
@@ -88,5 +95,7 @@ def forecast_in_words(advice: Advice, of: Plan | TargetPlan) -> SafeText:
             else f"about {expected} (estimated: not all of its pages may be seen)"
         )
     words = f"of {size(of.requested_bytes)} requested {expected} {FORECAST_MEANS[advice]}"
+    if advice is Advice.COLD and forecast != 0:
+        words += BUT_FOR_BATCHES
     rest = rest_in_words(of.reasons)
     return SafeText(f"{words}; {rest}" if rest else words)

@@ -12,6 +12,9 @@ from typing import NamedTuple
 from memtui.model.ranges import Range, RangeSet, inner_aligned, normalise
 from memtui.model.spans import Spans
 
+LRU_BATCH_PAGES = 31
+"""Pages that a CPU keeps in a batch before they stand in an LRU list (PAGEVEC_SIZE, Linux 6.10)."""
+
 FILE = 1 << 2
 """Page of a file or of shared memory."""
 PRESENT = 1 << 3

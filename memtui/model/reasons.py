@@ -184,7 +184,7 @@ _TABLE: dict[Reason, _Words] = {
     Reason.ZERO_PAGE: _Words("all of it is the shared zero page, which takes no memory"),
     Reason.LRU_BATCH: _Words(
         "the last few pages touched wait in a batch of their CPU, where reclaim does not see them",
-        "try once more, or use --thorough",
+        "try once more; for PAGEOUT use --thorough",
     ),
     Reason.CANNOT_SHOW: _Words("nothing that could be read shows whether it had an effect"),
     Reason.NOTHING_CAME: _Words("neither swap cache nor page cache grew: it was there already"),
@@ -263,11 +263,11 @@ _TABLE: dict[Reason, _Words] = {
         "reading the pages back needs the right to trace it (CAP_SYS_PTRACE)",
         "run as root: see `memtui doctor`",
     ),
-    Reason.MEMORY_LOW: _Words("too little memory is available", "free memory, then restore again"),
+    Reason.MEMORY_LOW: _Words("too little memory is available", "free memory, then try again"),
     Reason.MEMORY_LIMIT: _Words(
-        "its cgroup has too little room for it (memory.max), or its limit cannot be seen: at the limit the"
-        " kernel kills",
-        "raise memory.max of its cgroup, then restore again",
+        "its cgroup has too little room for it (memory.max, memory.high), or its limit cannot be seen: at the"
+        " limit the kernel kills",
+        "raise memory.max of its cgroup, then try again",
     ),
     Reason.USERFAULTFD: _Words("userfaultfd serves these pages: reading them would wake its server"),
     Reason.PAGE_GONE: _Words("the page is no longer there to be read"),

@@ -99,7 +99,7 @@ class Effect(NamedTuple):
     """What changed while a target was worked on; bytes, None where not known.
 
     ``mem_free_delta_bytes``, ``swap_cached_delta_bytes`` and ``swapped_in_bytes`` (pswpin) are of the
-    whole machine, the others of the target's ranges.
+    whole machine, ``oom_kills`` of the target's memory cgroups, the others of the target's ranges.
     """
 
     rss_delta_bytes: int | None = None
@@ -110,6 +110,7 @@ class Effect(NamedTuple):
     swapped_in_bytes: int | None = None
     huge_delta_bytes: int | None = None
     cache_delta_bytes: int | None = None
+    oom_kills: int | None = None
 
 
 class Back(NamedTuple):

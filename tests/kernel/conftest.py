@@ -15,7 +15,7 @@ from memtui.host.local import LocalHost
 from tests.conftest import need
 from tests.kernel import swaps
 from tests.kernel.children import FreezeTarget
-from tests.kernel.toolkit import NOBODY, Child
+from tests.kernel.toolkit import NOBODY, Child, wait_until
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -87,3 +87,20 @@ def nobodys_dir() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="memtui-test-") as folder:
         os.chown(folder, NOBODY, NOBODY)
         yield Path(folder)
+
+
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A memory cgroup of our own, of whichever version has the controller here."""
+    top = Path("/sys/fs/cgroup/memory")
+    if not top.is_dir():
+        top = Path("/sys/fs/cgroup")
+        enabled = (
+            (top / "cgroup.subtree_control").read_text() if top.joinpath("cgroup.procs").exists() else ""
+        )
+        need("memory" in enabled.split(), "no memory cgroups on this machine")
+    folder = top / f"memtui-test-{os.getpid()}"
+    folder.mkdir()
+    yield folder
+    wait_until(lambda: not (folder / "cgroup.procs").read_text(), "the group is empty")
+    folder.rmdir()

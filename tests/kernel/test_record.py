@@ -28,6 +28,7 @@ from tests.kernel.toolkit import (
     MIB,
     PAGE,
     REPOSITORY,
+    RESIDUE_BYTES,
     Child,
     at,
     command,
@@ -76,7 +77,9 @@ def test_cancel_ends_at_a_calls_edge(host: LocalHost, child: Child, freeze: Free
     assert report.calls == told[-1].calls
     assert 0 < report.advised_bytes <= report.calls * CALL < size
     assert report.ranges[0].outcome is Outcome.PARTIAL
-    assert at(child.pid, start).referenced == size - report.advised_bytes
+    # COLD skips what stands in the batch of a CPU: that keeps Referenced.
+    kept = at(child.pid, start).referenced - (size - report.advised_bytes)
+    assert 0 <= kept <= RESIDUE_BYTES
     if freeze is Freeze.OFF:
         assert report.calls == 1
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from memtui.advise import headroom
 from memtui.advise import restore as restoring
 from memtui.advise.pages_file import PageRecords
 from memtui.cli import restore as restore_command
@@ -428,28 +429,11 @@ def test_it_stops_while_memory_is_short(
 ) -> None:
     start = child.map(SIZE, fill=3)
     page_out(host, child, (start, SIZE))
-    monkeypatch.setattr(restoring, "FLOOR_SHARE", 1.0)
+    monkeypatch.setattr(headroom, "FLOOR_SHARE", 1.0)
     restored = restore(host)
     assert (restored.outcome, restored.reason) == (Outcome.REFUSED, Reason.MEMORY_LOW)
     assert restored.still_out_bytes == restored.wanted_bytes
     assert at(child.pid, start).rss <= RESIDUE_BYTES
-
-
-@pytest.fixture
-def group() -> Iterator[Path]:
-    """A memory cgroup of our own, of whichever version has the controller here."""
-    top = Path("/sys/fs/cgroup/memory")
-    if not top.is_dir():
-        top = Path("/sys/fs/cgroup")
-        enabled = (
-            (top / "cgroup.subtree_control").read_text() if top.joinpath("cgroup.procs").exists() else ""
-        )
-        need("memory" in enabled.split(), "no memory cgroups on this machine")
-    folder = top / f"memtui-test-{os.getpid()}"
-    folder.mkdir()
-    yield folder
-    wait_until(lambda: not (folder / "cgroup.procs").read_text(), "the group is empty")
-    folder.rmdir()
 
 
 @pytest.mark.usefixtures("swap_file")

@@ -34,6 +34,10 @@ lengths = st.one_of(
 gaps = st.one_of(st.just(0), st.integers(1, 600)).map(lambda pages: pages * PAGE_BYTES)
 
 
+def all_calls(pieces: Pieces, runs: list[RawRun], grain: Grain) -> list[Pieces]:
+    return [call.elements for call in calls_of(pieces, runs, grain, lambda: CALL_BYTES)]
+
+
 @st.composite
 def piece_lists(draw: st.DrawFn) -> list[Piece]:
     place = draw(st.integers(1, 2000)) * PAGE_BYTES
@@ -76,7 +80,7 @@ def cost(element: Piece, runs: list[RawRun], advice: Advice) -> int:
 def test_calls_cover_the_pieces_exactly_and_stay_small(data: st.DataObject, advice: Advice) -> None:
     pieces = data.draw(piece_lists())
     runs = data.draw(populated(pieces))
-    calls = list(calls_of(Pieces.of(pieces), runs, Grain(advice, HUGE_BYTES, {})))
+    calls = all_calls(Pieces.of(pieces), runs, Grain(advice, HUGE_BYTES, {}))
     elements = [element for call in calls for element in call]
     for piece in pieces:
         mine = [element for element in elements if piece.start <= element.start < piece.end]
@@ -99,13 +103,13 @@ def test_calls_cover_the_pieces_exactly_and_stay_small(data: st.DataObject, advi
 def test_many_small_elements_fill_calls() -> None:
     pieces = [Piece(2 * at * PAGE_BYTES, (2 * at + 1) * PAGE_BYTES, at) for at in range(1, 2001)]
     runs = [(piece.start, piece.end, PRESENT) for piece in pieces]
-    calls = list(calls_of(Pieces.of(pieces), runs, Grain(Advice.PAGEOUT, HUGE_BYTES, {})))
+    calls = all_calls(Pieces.of(pieces), runs, Grain(Advice.PAGEOUT, HUGE_BYTES, {}))
     assert [len(call) for call in calls] == [256] * 7 + [208]
 
 
 def test_what_is_empty_needs_no_cut_but_the_span() -> None:
     piece = Piece(HUGE_BYTES, HUGE_BYTES + (16 << 30), 0)
-    calls = list(calls_of(Pieces.of([piece]), [], Grain(Advice.COLD, HUGE_BYTES, {})))
+    calls = all_calls(Pieces.of([piece]), [], Grain(Advice.COLD, HUGE_BYTES, {}))
     assert len(calls) == 9
 
 
@@ -116,7 +120,7 @@ def test_files_are_read_ahead_in_elements_that_the_kernel_reads_whole(
 ) -> None:
     length = data.draw(st.integers(1, 20_000)) * PAGE_BYTES
     piece = Piece(PAGE_BYTES, PAGE_BYTES + length, 7)
-    calls = list(calls_of(Pieces.of([piece]), [], Grain(Advice.WILLNEED, HUGE_BYTES, {7: read_ahead})))
+    calls = all_calls(Pieces.of([piece]), [], Grain(Advice.WILLNEED, HUGE_BYTES, {7: read_ahead}))
     elements = [element for call in calls for element in call]
     assert elements[0].start == piece.start
     assert elements[-1].end == piece.end
@@ -152,5 +156,43 @@ def test_only_whole_huge_pages_with_something_in_them_collapse(data: st.DataObje
         for start in range(-(-piece.start // huge) * huge, piece.end - huge + 1, huge)
         if any(start <= run[0] < start + huge for run in runs)
     ]
-    calls = list(calls_of(Pieces.of(found), runs, Grain(Advice.COLLAPSE, HUGE_BYTES, {})))
+    calls = all_calls(Pieces.of(found), runs, Grain(Advice.COLLAPSE, HUGE_BYTES, {}))
     assert [element for call in calls for element in call] == found
+
+
+@settings(deadline=None)
+@given(st.data(), st.sampled_from(list(Advice)[:3]))
+def test_a_budget_that_changes_from_call_to_call_is_kept_to(data: st.DataObject, advice: Advice) -> None:
+    pieces = data.draw(piece_lists())
+    runs = data.draw(populated(pieces))
+    allowed: list[int] = []
+
+    def budget() -> int:
+        allowed.append(data.draw(st.integers(0, CALL_BYTES // PAGE_BYTES)) * PAGE_BYTES)
+        return allowed[-1]
+
+    at = 0
+    for call in calls_of(Pieces.of(pieces), runs, Grain(advice, HUGE_BYTES, {}), budget):
+        weighed = sum(cost(element, runs, advice) for element in call.elements)
+        # What may not be split can cost more than is allowed; then it stands alone.
+        assert weighed <= allowed[-1] or (len(call.elements) == 1 and call.elements.size_bytes <= HUGE_BYTES)
+        assert call.cost_bytes >= weighed or len(call.elements) > 1
+        assert call.charged_bytes == call.cost_bytes
+        at += call.elements.size_bytes
+    assert at == sum(piece.end - piece.start for piece in pieces)
+
+
+def test_what_of_shared_memory_is_in_swap_is_not_seen_and_counts_whole() -> None:
+    piece = Piece(HUGE_BYTES, HUGE_BYTES + 4 * CALL_BYTES, 0)
+    grain = Grain(Advice.WILLNEED, HUGE_BYTES, {}, frozenset({0}))
+    calls = list(calls_of(Pieces.of([piece]), [], grain, lambda: CALL_BYTES))
+    assert [(call.cost_bytes, call.charged_bytes) for call in calls] == [(CALL_BYTES, CALL_BYTES)] * 4
+
+
+def test_what_comes_of_a_file_is_not_charged_to_the_target() -> None:
+    pieces = [Piece(HUGE_BYTES, 2 * HUGE_BYTES, 0), Piece(2 * HUGE_BYTES, 3 * HUGE_BYTES, 1)]
+    runs = [(2 * HUGE_BYTES, 3 * HUGE_BYTES, SWAPPED)]
+    (call,) = calls_of(
+        Pieces.of(pieces), runs, Grain(Advice.WILLNEED, HUGE_BYTES, {0: HUGE_BYTES}), lambda: CALL_BYTES
+    )
+    assert (call.cost_bytes, call.charged_bytes) == (2 * HUGE_BYTES, HUGE_BYTES)

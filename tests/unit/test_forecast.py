@@ -35,14 +35,17 @@ def full(number: int, anonymous: int = MIB) -> MappedVma:
 
 
 def pageout(
-    rows: list[MappedVma], purse: SwapPurse, groups: dict[str, int] | None = None
+    rows: list[MappedVma],
+    purse: SwapPurse,
+    groups: dict[str, int] | None = None,
+    advice: Advice = Advice.PAGEOUT,
 ) -> list[PlannedRange]:
     mapped = AddressSpace(
         ProcessId(1, 1, "boot"), [item.vma for item in rows], [item.rss_bytes for item in rows], None
     )
     parts = [Part.of(mapped, at) for at in range(len(rows))]
     looked_up = [item.pages for item in rows]
-    return forecast(parts, looked_up, lambda item, facts: judge(item, Advice.PAGEOUT, facts), purse, groups)
+    return forecast(parts, looked_up, lambda item, facts: judge(item, advice, facts), purse, groups)
 
 
 def forecasts(planned: list[PlannedRange]) -> list[int | None]:
@@ -175,6 +178,13 @@ def test_a_forecast_is_one_sentence() -> None:
     estimated = TargetPlan(ProcessId(1, 1, "boot"), "x", by_smaps, Freeze.OFF)
     assert "about 1M (estimated" in forecast_in_words(Advice.PAGEOUT, estimated)
     assert by_smaps[0].verdict.will is Will.YES
+
+
+def test_a_forecast_of_cold_says_that_batches_are_skipped() -> None:
+    rows = [row(vma(start=BASE), pages=PageFacts(MIB, 0, 0, 0))]
+    planned = tuple(pageout(rows, SwapPurse(machine(None)), advice=Advice.COLD))
+    words = forecast_in_words(Advice.COLD, TargetPlan(ProcessId(1, 1, "boot"), "x", planned, Freeze.OFF))
+    assert "is resident and will be aged, but for what each CPU touched last (up to 124K a CPU)" in words
 
 
 def test_whole_vmas_that_are_alike_share_a_verdict_however_they_were_chosen() -> None:

@@ -29,7 +29,11 @@ def test_the_calls_are_those_that_weighing_makes(lengths: list[tuple[int, int]],
         at = start + pages * PAGE
         pieces.append(Piece(start, at, owner))
         runs.append((start, min(at, start + 2 * PAGE), PRESENT))
-    found = list(calls_of(Pieces.of(pieces), runs, GRAIN, call_bytes))
+
+    def calls() -> list[Pieces]:
+        return [call.elements for call in calls_of(Pieces.of(pieces), runs, GRAIN, lambda: call_bytes)]
+
+    found = calls()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cutting, "_is_only_many", lambda *_: False)
-        assert found == list(calls_of(Pieces.of(pieces), runs, GRAIN, call_bytes))
+        patch.setattr(cutting, "_least_budget", lambda *_: None)
+        assert found == calls()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from memtui.linux import cgroups, memory_limit
-from memtui.linux.memory_limit import MemoryLimits
+from memtui.linux.memory_limit import MemoryLimits, OomKills
 
 MIB = 1 << 20
 
@@ -77,3 +77,49 @@ def test_a_mount_of_a_part_shows_that_part(tmp_path: Path, monkeypatch: pytest.M
     see(monkeypatch, "0::/part\n", tmp_path, root="/part")
     assert MemoryLimits(1).allow(MIB, 0)
     assert not MemoryLimits(1).allow(MIB + 1, 0)
+
+
+def test_memory_high_is_a_limit_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above it the kernel reclaims from the group, and slows it down."""
+    group(tmp_path, str(10 * MIB), 4 * MIB)
+    (tmp_path / "memory.high").write_text(f"{6 * MIB}\n")
+    see(monkeypatch, "0::/\n", tmp_path)
+    assert MemoryLimits(1).room_bytes(0) == 2 * MIB
+    (tmp_path / "memory.high").write_text("max\n")
+    assert MemoryLimits(1).room_bytes(0) == 6 * MIB
+    assert MemoryLimits(1).room_bytes(0.5) == MIB
+    assert MemoryLimits(1).room_bytes(0.9) == 0
+
+
+def test_kills_of_the_groups_are_counted_from_when_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group(tmp_path, None)
+    group(tmp_path / "a", "max")
+    events = tmp_path / "a" / "memory.events"
+    events.write_text("low 0\noom 1\noom_kill 3\noom_group_kill 0\n")
+    see(monkeypatch, "0::/a\n", tmp_path)
+    watch = OomKills(1)
+    assert watch.since() == 0
+    events.write_text("low 0\noom 2\noom_kill 5\noom_group_kill 0\n")
+    assert watch.since() == 2
+    events.unlink()
+    assert watch.since() is None, "the group is gone: it is not known"
+
+
+def test_kills_under_version_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group(tmp_path, str(MIB), version=1)
+    (tmp_path / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 0\n")
+    see(monkeypatch, "4:memory:/\n0::/x\n", tmp_path)
+    watch = OomKills(1)
+    (tmp_path / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 1\noom_kill 1\n")
+    assert watch.since() == 1
+
+
+def test_where_no_count_is_to_be_seen_none_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    group(tmp_path, str(MIB), version=1)
+    (tmp_path / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\n")
+    see(monkeypatch, "4:memory:/\n", tmp_path)
+    assert OomKills(1).since() is None
+    see(monkeypatch, "0::/../beside\n", tmp_path)
+    assert OomKills(1).since() is None

@@ -1,0 +1,107 @@
+"""What of a plan goes into the next hold, or into the next round where nothing is held."""
+
+from __future__ import annotations
+
+from operator import sub
+from typing import TYPE_CHECKING
+
+from memtui.advise.cutting import PIECE_BYTES
+from memtui.advise.pieces import Piece, Pieces
+from memtui.model.advice import Advice
+from memtui.model.ranges import split
+from memtui.model.spans import Spans
+
+if TYPE_CHECKING:
+    from memtui.advise.batch_sizer import BatchSizer
+    from memtui.advise.recheck import Recheck
+    from memtui.linux.pagemap import PageReader
+    from memtui.model.plan import TargetPlan
+
+MANY_PIECES = 64
+"""From so many on it may be quicker to read the text of the map than to ask for each."""
+
+_PIECES_A_HOLD = 4096
+_PIECES_A_ROUND = 256
+_PIECES_A_TEXT = 32768
+_SMALL_BYTES = 64 << 10
+_ROUND_OF_SMALL_BYTES = 256 << 20
+
+
+class Batches:
+    """The pieces that are left of a plan, taken batch by batch."""
+
+    def __init__(
+        self,
+        planned: TargetPlan,
+        advice: Advice,
+        huge_page_bytes: int,
+        reader: PageReader,
+        recheck: Recheck,
+        sizer: BatchSizer,
+    ) -> None:
+        self._advice = advice
+        self._reader = reader
+        self._recheck = recheck
+        self._sizer = sizer
+        self._most_pieces = _PIECES_A_TEXT
+        self.left = _pieces_of(planned, huge_page_bytes)
+
+    def take(self, held: bool) -> Pieces:
+        """Take out as much as one hold may do, or one round."""
+        count = min(len(self.left), _PIECES_A_HOLD if held else self._pieces_a_round())
+        batch = self.left[:count]
+        budget = self._sizer.hold_bytes if held else self.round_bytes(batch)
+        if batch.size_bytes > budget:
+            # It depends on how much of it is populated.
+            reach = self._reader.reach(batch.spans, budget)
+            # Few were enough: so many need not be looked at the next time.
+            self._most_pieces = max(_PIECES_A_ROUND, 2 * reach)
+            count, batch = reach, batch[:reach]
+        self.left = self.left[count:]
+        # Now, not while the target is held: the vectors of the calls are slices of it.
+        batch.pack()
+        return batch
+
+    def put_back(self, pieces: Pieces) -> None:
+        """Put what was not worked on before all else that is left."""
+        if len(pieces):
+            self.left = Pieces.joined([pieces, self.left])
+
+    def round_bytes(self, pieces: Pieces) -> int:
+        """Return how much to work on between two looks at the map where nothing is held: a call's worth.
+
+        More of small pieces that are marked old only. That takes the kernel a fiftieth of the time of
+        paging out (KERNEL.md 2.8), and what is unmapped meanwhile fails no large element.
+        """
+        is_quick = self._advice is Advice.COLD and len(pieces) >= MANY_PIECES
+        if is_quick and max(map(sub, pieces.ends, pieces.starts)) <= _SMALL_BYTES:
+            return _ROUND_OF_SMALL_BYTES
+        return self._sizer.call_bytes()
+
+    def _pieces_a_round(self) -> int:
+        """Return how many pieces to re-check in one go where nothing is held.
+
+        Asked for one by one they must be few, or the first answer is old before the call.
+        """
+        left = len(self.left)
+        # As many each time: a small rest would be asked for one by one.
+        count = min(self._most_pieces, -(-left // -(-left // _PIECES_A_TEXT)))
+        if self._advice in (Advice.COLD, Advice.PAGEOUT) and count >= MANY_PIECES:
+            return count if self._recheck.text_is_quicker(count) else _PIECES_A_ROUND
+        return _PIECES_A_ROUND
+
+
+def _pieces_of(planned: TargetPlan, huge_page_bytes: int) -> Pieces:
+    """Return all that goes to the kernel, in pieces of which none takes long to look at."""
+    ranges = planned.ranges
+    going = [at for at, item in enumerate(ranges) if item.identity and not item.verdict.refused]
+    wholes = [ranges[at].range for at in going]
+    spans = Spans.across(wholes)
+    pieces = Pieces(spans.starts, spans.ends, going)
+    if max(map(sub, spans.ends, spans.starts), default=0) <= PIECE_BYTES:
+        return pieces
+    return Pieces.of(
+        Piece(part.start, part.end, index)
+        for whole, index in zip(wholes, going, strict=True)
+        for part in split(whole, max(PIECE_BYTES, huge_page_bytes), huge_page_bytes)
+    )
