@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from memtui.shutdown import drop_stream
 from memtui.text import SafeText, count, safe
 
 _Item = TypeVar("_Item")
 
 _MOST_ROWS = 24
 _NAME_CELLS = 44
+_NOBODY_READS = (errno.EPIPE, errno.EIO)
 
 
 def complain(text: str, code: int = 1) -> int:
-    """Say one line on stderr; return ``code``."""
-    print(f"memtui: {safe(text)}", file=sys.stderr)
+    """Say one line on stderr, if anybody can hear it; return ``code``."""
+    try:
+        print(f"memtui: {safe(text)}", file=sys.stderr)
+    except OSError:
+        # A terminal that is gone, a full disk: nobody is left to tell it to.
+        drop_stream(sys.stderr.fileno())
     return code
 
 
@@ -68,14 +74,19 @@ def short_name(name: str) -> SafeText:
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """Print what an action came to: a reader that goes away (``| head``) changes nothing of it."""
+    """Print what an action came to: a reader that goes away changes nothing of it.
+
+    That is one of a pipe (``| head``), or a terminal that is closed.
+    """
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in _NOBODY_READS:
+            raise
         drop_output()
 
 
 def drop_output() -> None:
     """Let nothing more reach standard output, nor fail there at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    drop_stream(sys.stdout.fileno())

@@ -69,6 +69,7 @@ class Reason(str, Enum):
     IO_ERROR = "io_error"
     NO_MEMORY = "no_memory"
     TOO_MANY_FILES = "too_many_files"
+    NO_TASKS = "no_tasks"
     NOT_SUPPORTED = "not_supported"
     # Of a target.
     EXITED = "exited"
@@ -216,6 +217,9 @@ _TABLE: dict[Reason, _Words] = {
     Reason.IO_ERROR: _Words("an error of input or output", "look at the kernel's log (dmesg)"),
     Reason.NO_MEMORY: _Words("the kernel had no memory for it", "free memory, then try again"),
     Reason.TOO_MANY_FILES: _Words("too many files are open", "raise the limit (ulimit -n), or choose fewer"),
+    Reason.NO_TASKS: _Words(
+        "no more threads or processes can be started here", "raise `ulimit -u` or its cgroup's pids.max"
+    ),
     Reason.NOT_SUPPORTED: _Words("this kernel or file system does not have it", "see `memtui doctor`"),
     Reason.EXITED: _Words("the process has exited"),
     Reason.EXECED: _Words("the process runs another program now (exec): its old map is gone", "mark it anew"),

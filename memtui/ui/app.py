@@ -18,6 +18,7 @@ from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
+from memtui.shutdown import drop_dead_streams
 from memtui.text import safe
 from memtui.ui.ascii import AsciiFilter
 from memtui.ui.commands import APP_BINDINGS, is_acting
@@ -206,8 +207,11 @@ def run(host: Host, options: UiOptions) -> int:
         if loop is None:
             # Not started yet, so that there is no terminal to restore.
             os._exit(with_code)
-        loop.call_soon_threadsafe(app.exit, None, with_code)
+        with suppress(RuntimeError):  # closed: it has ended by itself
+            loop.call_soon_threadsafe(app.exit, None, with_code)
 
     with Lifeline(host.release, end):
         app.run(mouse=options.mouse)
+    # Of a terminal that is gone, say.
+    drop_dead_streams()
     return code or app.return_code or 0
