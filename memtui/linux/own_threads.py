@@ -24,6 +24,25 @@ def start_thread(thread: threading.Thread) -> None:
         raise MemtuiError(Reason.NO_TASKS) from error
 
 
+def require_threads(count: int) -> None:
+    """Make sure that so many threads more can be started just now.
+
+    Raises:
+        MemtuiError: NO_TASKS.
+    """
+    over = threading.Event()
+    started = []
+    try:
+        for _ in range(count):
+            started.append(threading.Thread(target=over.wait, daemon=True))
+            start_thread(started[-1])
+    finally:
+        over.set()
+        for thread in started:
+            if thread.ident is not None:
+                thread.join()
+
+
 def no_process(error: OSError) -> str:
     """Return why a process could not be started, in words."""
     return Reason.NO_TASKS.text if error.errno == errno.EAGAIN else error.strerror or str(error)
