@@ -77,13 +77,13 @@ class Survey:
         self._wholes.before()
         if self._wants_details():
             self.details_before = read_smaps(handle.pid)
-        self._swaps_before = machine.swaps()
+        self._swaps_before = machine.swaps() or []
         self._memory_before = machine.memory()
 
     def after(self, tallies: Tallies) -> None:
         """Look again. What can no longer be seen stays unknown."""
         self._memory_after = machine.memory()
-        self._swaps_after = machine.swaps()
+        self._swaps_after = machine.swaps() or []
         self._wholes.after(tallies)
         for index, cached in self._cache_before.items():
             now = self._cached(self._planned.ranges[index].range)

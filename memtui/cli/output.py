@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from memtui.shutdown import drop_stream
-from memtui.text import SafeText, count, safe
+from memtui.text import SafeText, cells, count, safe
 
 _Item = TypeVar("_Item")
 
@@ -39,17 +39,17 @@ def print_json(rows: Iterable[Mapping[str, object]]) -> None:
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> None:
     """Print aligned columns; the last ``left`` are to the left, the others to the right.
 
-    Cells must be safe to show already.
+    What stands in them must be safe to show already.
     """
     table = [list(headings), *(list(row) for row in rows)]
-    widths = [max(len(row[at]) for row in table) for at in range(len(headings))]
+    widths = [max(cells(row[at]) for row in table) for at in range(len(headings))]
     first_left = len(headings) - left
     for row in table:
-        cells = [
-            cell.ljust(widths[at]) if at >= first_left else cell.rjust(widths[at])
-            for at, cell in enumerate(row)
-        ]
-        print("  ".join(cells).rstrip())
+        shown = []
+        for at, text in enumerate(row):
+            fill = " " * (widths[at] - cells(text))
+            shown.append(text + fill if at >= first_left else fill + text)
+        print("  ".join(shown).rstrip())
 
 
 def shortlist(
@@ -67,9 +67,11 @@ def shortlist(
 def short_name(name: str) -> SafeText:
     """Return a name safe to show in a column: of a long path its end."""
     shown = safe(name) or "-"
-    return SafeText(
-        shown if len(shown) <= _NAME_CELLS else "\N{HORIZONTAL ELLIPSIS}" + shown[1 - _NAME_CELLS :]
-    )
+    if cells(shown) <= _NAME_CELLS:
+        return SafeText(shown)
+    while cells(shown) >= _NAME_CELLS:
+        shown = SafeText(shown[1:])
+    return SafeText("\N{HORIZONTAL ELLIPSIS}" + shown)
 
 
 @contextmanager
