@@ -7,6 +7,8 @@ called where they are shown, and nowhere else.
 
 from __future__ import annotations
 
+import unicodedata
+from functools import cache
 from typing import NewType
 
 SafeText = NewType("SafeText", str)
@@ -32,6 +34,9 @@ _INVISIBLE = (
     *range(0xE0000, 0xE1000),
 )
 
+_JOINED_JAMO = frozenset(map(chr, (*range(0x1160, 0x1200), *range(0xD7B0, 0xD7FC))))
+"""Vowels and finals of Hangul, which stand in the cells of the consonant before them."""
+
 _UNSAFE: dict[int, str] = {
     **{code: chr(0x2400 + code) for code in range(0x20)},
     0x7F: "\u2421",
@@ -52,6 +57,23 @@ def safe(raw: str) -> SafeText:
     if not shown.isprintable():
         shown = "".join(char if char.isprintable() else _REPLACEMENT for char in shown)
     return SafeText(shown)
+
+
+def cells(shown: str) -> int:
+    """Return how many cells of a terminal safe text takes: two for wide characters, none for marks.
+
+    As wcwidth(3) of a UTF-8 locale has it.
+    """
+    if shown.isascii():
+        return len(shown)
+    return sum(map(_cells_of, shown))
+
+
+@cache
+def _cells_of(char: str) -> int:
+    if unicodedata.category(char) in ("Mn", "Me") or char in _JOINED_JAMO:
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in ("W", "F") else 1
 
 
 def size(count_bytes: int | None) -> SafeText:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from memtui.practice.files import is_in_memory
 
@@ -38,11 +39,14 @@ def _run_of_root(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 def pytest_configure() -> None:
-    """Have Ctrl+C and its like end what the tests start, also where the tests were started with ``&``.
+    """Prepare for a busy machine, and for tests that were started with ``&``.
 
-    A shell without job control has what it puts in the background ignore SIGINT and SIGQUIT, and so would all
-    that comes from there.
+    Hypothesis has no deadline: how long an example takes says nothing of memtui. And Ctrl+C and its like end
+    what the tests start: a shell without job control has what it puts in the background ignore SIGINT and
+    SIGQUIT, and so would all that comes from there.
     """
+    settings.register_profile("memtui", deadline=None)
+    settings.load_profile("memtui")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGQUIT) is signal.SIG_IGN:

@@ -89,13 +89,13 @@ class Survey:
         if self._wants_details():
             self.details_before = read_smaps(handle.pid)
         self._oom_kills = OomKills(handle.pid)
-        self._swaps_before = machine.swaps()
+        self._swaps_before = machine.swaps() or []
         self._memory_before = machine.memory()
 
     def after(self, tallies: Tallies) -> None:
         """Look again. What can no longer be seen stays unknown."""
         self._memory_after = machine.memory()
-        self._swaps_after = machine.swaps()
+        self._swaps_after = machine.swaps() or []
         self._killed = self._oom_kills.since()
         self._wholes.after(tallies)
         for index, cached in self._cache_before.items():

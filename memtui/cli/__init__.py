@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -13,19 +14,27 @@ from io import TextIOWrapper
 from memtui.cli.arguments import build_parser, load
 from memtui.cli.output import complain, drop_output
 from memtui.model.errors import FilterError, MemtuiError
+from memtui.shutdown import drop_dead_streams
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run memtui; return its exit code: see ``exitcode``."""
     has_output = _has_streams()
     _let_any_terminal_show()
-    arguments = build_parser().parse_args(argv)
-    if not has_output and arguments.command != "thaw":
-        # To let processes go is worth it without a word.
-        return complain("standard output is closed, so that nothing can be told: nothing was done", 2)
-    if not sys.platform.startswith("linux"):
-        return complain("this is not Linux, and memtui works on Linux only", 1)
     try:
+        return _run(argv, has_output)
+    finally:
+        drop_dead_streams()
+
+
+def _run(argv: Sequence[str] | None, has_output: bool) -> int:
+    try:
+        arguments = _parse(argv)
+        if not has_output and arguments.command != "thaw":
+            # To let processes go is worth it without a word.
+            return complain("standard output is closed, so that nothing can be told: nothing was done", 2)
+        if not sys.platform.startswith("linux"):
+            return complain("this is not Linux, and memtui works on Linux only", 1)
         code = load(arguments.command)(arguments)
         sys.stdout.flush()
         return code
@@ -46,6 +55,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain(f"{error.strerror or error}{where}", 1)
     except KeyboardInterrupt:
         return 5
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        return build_parser().parse_args(argv)
+    except SystemExit:
+        # After --help: what cannot be written is told as of every command.
+        sys.stdout.flush()
+        raise
 
 
 def _has_streams() -> bool:

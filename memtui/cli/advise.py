@@ -14,9 +14,13 @@ from memtui.cli.watching import Watching
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import Advice
+from memtui.model.errors import MemtuiError
+from memtui.model.reasons import Reason
 from memtui.text import address_range, change, duration, safe, size, size_or_dash
 
 if TYPE_CHECKING:
+    from memtui.host import Wanted
+    from memtui.model.plan import Plan
     from memtui.model.report import RangeReport, TargetReport
 
 
@@ -32,15 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
         for line in before_acting(host):
             complain(line)
         wanted, codes = targets.wanted_of(host, arguments)
-        plan = host.plan(
-            advice,
-            wanted,
-            arguments.freeze,
-            arguments.hold_ms,
-            arguments.override_lockout,
-            thorough=arguments.thorough,
-        )
-        if signals.came:
+        plan = _plan(host, arguments, wanted, signals)
+        if plan is None:
             return complain("cancelled: nothing was advised", exitcode.CANCELLED)
         watching = Watching(host, arguments.watch, [item.target for item in wanted])
         reports = host.apply(plan, signals.cancel_again, watching.begin)
@@ -58,6 +55,27 @@ def run(arguments: argparse.Namespace) -> int:
     if code == exitcode.ALL and arguments.require_effect and not any(map(_moved, reports)):
         return exitcode.PART
     return code
+
+
+def _plan(
+    host: LocalHost, arguments: argparse.Namespace, wanted: Sequence[Wanted], signals: Signals
+) -> Plan | None:
+    """Return what is to be done; None where a signal came meanwhile."""
+    try:
+        plan = host.plan(
+            Advice(arguments.advice),
+            wanted,
+            arguments.freeze,
+            arguments.hold_ms,
+            arguments.override_lockout,
+            thorough=arguments.thorough,
+            cancelled=signals.cancelled,
+        )
+    except MemtuiError as error:
+        if error.reason is Reason.CANCELLED:
+            return None
+        raise
+    return None if signals.came else plan
 
 
 def _print(reports: Sequence[TargetReport], advice: Advice, as_json: bool) -> None:

@@ -7,13 +7,16 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from memtui import __version__
+from memtui.cli.output import complain
 from memtui.model.advice import Advice
 from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
 from memtui.model.ranges import PAGE_BYTES, Range, is_aligned
-from memtui.text import safe
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsWrite
 
 _MODULES = {
     "ps": "memtui.cli.ps",
@@ -46,8 +49,11 @@ class _Parser(argparse.ArgumentParser):
     """A parser that says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"memtui: {safe(message)}; see `{self.prog} --help`", file=sys.stderr)
-        raise SystemExit(2)
+        raise SystemExit(complain(f"{message}; see `{self.prog} --help`", 2))
+
+    def _print_message(self, message: str, file: SupportsWrite[str] | None = None) -> None:
+        # argparse's own says nothing of what could not be written.
+        print(message, end="", file=file or sys.stderr)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -40,6 +40,6 @@ def _note(host: LocalHost) -> str:
     notes = []
     if not has_capability(CAP_SYS_NICE):
         notes.append(_NO_RIGHT)
-    if not host.machine().swap_free_bytes:
+    if host.machine().swap_free_bytes == 0:
         notes.append(_NO_SWAP)
     return " ".join(notes)

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from memtui.cli.output import print_json
+from memtui.cli.starting import state_dir_to_read
 from memtui.host.local import LocalHost
 from memtui.model.wire import schema
 from memtui.text import safe
@@ -18,7 +19,7 @@ _MARKS = {True: "ok  ", False: "NO  ", None: "note"}
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings; 0 if all is well, else 1."""
-    with LocalHost(arguments.state_dir) as host:
+    with LocalHost(state_dir_to_read(arguments)) as host:
         findings = host.doctor(arguments.pid)
     if arguments.json:
         print_json({"schema": schema("doctor"), **finding._asdict()} for finding in findings)

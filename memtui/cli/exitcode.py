@@ -34,6 +34,8 @@ TOOK = frozenset({Outcome.DONE, Outcome.UNVERIFIED, Outcome.NO_EFFECT})
 
 def of_reason(reason: Reason | None) -> int:
     """Return the code for a target on which nothing was done."""
+    if reason is Reason.CANCELLED:
+        return CANCELLED
     if reason in _PERMISSION:
         return PERMISSION
     return GONE if reason in _GONE else PART

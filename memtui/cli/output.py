@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-import os
+import errno
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
-from memtui.text import SafeText, count, safe
+from memtui.shutdown import drop_stream
+from memtui.text import SafeText, cells, count, safe
 
 _Item = TypeVar("_Item")
 
 _MOST_ROWS = 24
 _NAME_CELLS = 44
+_NOBODY_READS = (errno.EPIPE, errno.EIO)
 
 
 def complain(text: str, code: int = 1) -> int:
-    """Say one line on stderr; return ``code``."""
-    print(f"memtui: {safe(text)}", file=sys.stderr)
+    """Say one line on stderr, if anybody can hear it; return ``code``."""
+    try:
+        print(f"memtui: {safe(text)}", file=sys.stderr)
+    except OSError:
+        # A terminal that is gone, a full disk: nobody is left to tell it to.
+        drop_stream(sys.stderr.fileno())
     return code
 
 
@@ -33,17 +39,17 @@ def print_json(rows: Iterable[Mapping[str, object]]) -> None:
 def print_table(headings: Sequence[str], rows: Iterable[Sequence[str]], left: int = 1) -> None:
     """Print aligned columns; the last ``left`` are to the left, the others to the right.
 
-    Cells must be safe to show already.
+    What stands in them must be safe to show already.
     """
     table = [list(headings), *(list(row) for row in rows)]
-    widths = [max(len(row[at]) for row in table) for at in range(len(headings))]
+    widths = [max(cells(row[at]) for row in table) for at in range(len(headings))]
     first_left = len(headings) - left
     for row in table:
-        cells = [
-            cell.ljust(widths[at]) if at >= first_left else cell.rjust(widths[at])
-            for at, cell in enumerate(row)
-        ]
-        print("  ".join(cells).rstrip())
+        shown = []
+        for at, text in enumerate(row):
+            fill = " " * (widths[at] - cells(text))
+            shown.append(text + fill if at >= first_left else fill + text)
+        print("  ".join(shown).rstrip())
 
 
 def shortlist(
@@ -61,21 +67,28 @@ def shortlist(
 def short_name(name: str) -> SafeText:
     """Return a name safe to show in a column: of a long path its end."""
     shown = safe(name) or "-"
-    return SafeText(
-        shown if len(shown) <= _NAME_CELLS else "\N{HORIZONTAL ELLIPSIS}" + shown[1 - _NAME_CELLS :]
-    )
+    if cells(shown) <= _NAME_CELLS:
+        return SafeText(shown)
+    while cells(shown) >= _NAME_CELLS:
+        shown = SafeText(shown[1:])
+    return SafeText("\N{HORIZONTAL ELLIPSIS}" + shown)
 
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """Print what an action came to: a reader that goes away (``| head``) changes nothing of it."""
+    """Print what an action came to: a reader that goes away changes nothing of it.
+
+    That is one of a pipe (``| head``), or a terminal that is closed.
+    """
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in _NOBODY_READS:
+            raise
         drop_output()
 
 
 def drop_output() -> None:
     """Let nothing more reach standard output, nor fail there at the end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    drop_stream(sys.stdout.fileno())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from memtui.cli import exitcode, targets
 from memtui.cli.output import print_json, print_table, short_name, shortlist
+from memtui.cli.starting import state_dir_to_read
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import CATALOGUE, Advice
@@ -23,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     if wrong is not None:
         return wrong
     advice = Advice(arguments.advice)
-    with LocalHost(arguments.state_dir) as host:
+    with LocalHost(state_dir_to_read(arguments)) as host:
         wanted, codes = targets.wanted_of(host, arguments)
         plan = host.plan(advice, wanted, arguments.freeze)
     if arguments.json:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from memtui.cli.output import print_json, print_table
+from memtui.cli.starting import state_dir_to_read
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.select import parse
@@ -28,7 +29,7 @@ _KEYS: dict[str, Callable[[Process], Any]] = {
 def run(arguments: argparse.Namespace) -> int:
     """List the processes that the filter takes."""
     wanted = parse(" ".join(arguments.filter), of="process")
-    with LocalHost(arguments.state_dir) as host:
+    with LocalHost(state_dir_to_read(arguments)) as host:
         processes = [process for process in host.processes() if wanted.matches_process(process)]
     processes.sort(key=_KEYS[arguments.sort])
     if arguments.json:

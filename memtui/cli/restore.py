@@ -24,8 +24,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Restore, print, and return the exit code."""
     with LocalHost(arguments.state_dir) as host, Signals(host) as signals:
         try:
-            plans = host.plan_restore(arguments.id)
+            plans = host.plan_restore(arguments.id, cancelled=signals.cancelled)
         except MemtuiError as error:
+            if error.reason is Reason.CANCELLED:
+                return complain("cancelled: nothing was read back", exitcode.CANCELLED)
             return complain(str(error), _code_of_error(error, arguments.id))
         if signals.came:
             return complain("cancelled: nothing was read back", exitcode.CANCELLED)

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain
-from memtui.cli.starting import before_acting
+from memtui.cli.starting import before_acting, state_dir_to_read
 from memtui.host.local import LocalHost
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ def run(arguments: argparse.Namespace) -> int:
     problem = no_terminal()
     if problem:
         return complain(problem, 2)
-    with LocalHost(arguments.state_dir) as host:
+    state_dir = state_dir_to_read(arguments) if arguments.read_only else arguments.state_dir
+    with LocalHost(state_dir) as host:
         released = [] if arguments.read_only else before_acting(host)
         return show(host, arguments, note="; ".join(released))
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain
 from memtui.host import KEPT_LOOKS_S, Target
+from memtui.linux.own_threads import start_thread
 from memtui.model.advice import Advice
-from memtui.model.errors import with_step
+from memtui.model.errors import MemtuiError, with_step
 from memtui.model.process import Standing
 from memtui.model.reasons import Reason
 from memtui.model.report import Back, TargetReport, stayed
@@ -48,6 +49,7 @@ class Watching:
         self._plan_is_done = self._is_over = False
         self._seen: SimpleQueue[tuple[TargetReport, Back | None] | Exception | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._trouble = ""
 
     def begin(self, report: TargetReport) -> None:
         """Begin to look back at a report; right after it was made."""
@@ -59,8 +61,14 @@ class Watching:
             self._due = sorted([*self._due, *((began + at, self._begun, report) for at in self._times)])
             self._wake.notify()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._look_on, name="memtui-watching", daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._look_on, name="memtui-watching", daemon=True)
+            try:
+                start_thread(thread)
+            except MemtuiError as error:
+                # The plan goes on, and is reported: only the looks back are missing.
+                self._trouble = str(error)
+            else:
+                self._thread = thread
 
     def run(self, advice: Advice, reports: Sequence[TargetReport], signals: Signals, *, quiet: bool) -> None:
         """Tell what was seen and is still to be seen, if not ``quiet``. A signal ends it.
@@ -75,7 +83,9 @@ class Watching:
             words = with_step(Reason.PAGES_UNSEEN.text, Reason.PAGES_UNSEEN)
             complain(f"--watch: process {report.planned.process.pid}: {words}")
         if self._thread is None:
-            if not unseen:
+            if self._trouble:
+                complain(f"--watch: what comes back is not looked at: {self._trouble}")
+            elif not unseen:
                 complain("--watch: nothing left RAM, so nothing can come back")
             return
         try:

@@ -20,6 +20,7 @@ from memtui.freeze import protocol
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.method import FreezeError
 from memtui.freeze.replay import BYSTANDERS_S, Replayed, replay
+from memtui.linux.own_threads import no_process, start_thread
 from memtui.linux.procfs import decode
 from memtui.model.errors import MemtuiError
 from memtui.model.methods import Freeze
@@ -130,18 +131,19 @@ class Guard:
         try:
             guard = cls._spawn(journal_dir, pause_at)
         except OSError as error:
-            raise FreezeError(Reason.FREEZE_NO_GUARD, "", f"the guard does not start: {error}") from error
+            words = f"the guard does not start: {no_process(error)}"
+            raise FreezeError(Reason.FREEZE_NO_GUARD, "", words) from error
         process = guard._process
         try:
             guard._await_ready()
-        except _Lost as error:
+            guard._watch()
+        except (_Lost, MemtuiError) as error:
             guard.close()
-            words = f"the guard does not start: {_last_words(process) or error}"
-            raise FreezeError(Reason.FREEZE_NO_GUARD, "", words) from error
+            words = error.words if isinstance(error, MemtuiError) else _last_words(process) or str(error)
+            raise FreezeError(Reason.FREEZE_NO_GUARD, "", f"the guard does not start: {words}") from error
         finally:
             if process.stderr is not None:
                 process.stderr.close()
-        guard._watch()
         return guard
 
     @classmethod
@@ -292,9 +294,14 @@ class Guard:
             self._watcher.join(_REPLAY_TIMEOUT_S)
 
     def _watch(self) -> None:
-        """Have a thread wait for the guard's end."""
-        self._watcher = threading.Thread(target=self._replay_after_it, name="memtui-guard", daemon=True)
-        self._watcher.start()
+        """Have a thread wait for the guard's end.
+
+        Raises:
+            MemtuiError: NO_TASKS.
+        """
+        watcher = threading.Thread(target=self._replay_after_it, name="memtui-guard", daemon=True)
+        start_thread(watcher)
+        self._watcher = watcher
 
     def _replay_after_it(self) -> None:
         self._ended(None)

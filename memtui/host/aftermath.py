@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from memtui.advise.watch import Watch
 from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.memory_file import MemoryFile
+from memtui.linux.own_threads import start_thread
 from memtui.linux.program import Program
 from memtui.model import wire
 from memtui.model.advice import Advice
@@ -191,9 +193,12 @@ class Aftermath:
         if self._timer is not None or not self._watched:
             return
         left_s = min(watched.left_s() for watched in self._watched.values())
-        self._timer = threading.Timer(max(0.1, left_s), self._end_old)
-        self._timer.daemon = True
-        self._timer.start()
+        timer = threading.Timer(max(0.1, left_s), self._end_old)
+        timer.daemon = True
+        # Without it a watch ends when the last look was recorded, or with us.
+        with suppress(MemtuiError):
+            start_thread(timer)
+            self._timer = timer
 
     def _end_old(self) -> None:
         with self._lock:

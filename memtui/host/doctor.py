@@ -114,6 +114,9 @@ def _in_user_namespace() -> bool:
 
 def _swap() -> Finding:
     areas = machine.swaps()
+    if areas is None:
+        consequence = "whether PAGEOUT can move anonymous memory is not known"
+        return Finding("swap", None, "/proc/swaps cannot be read", consequence, "")
     free = sum(area.size_bytes - area.used_bytes for area in areas)
     if not areas:
         consequence = "PAGEOUT moves pages of files only; anonymous memory has nowhere to go"

@@ -12,7 +12,9 @@ from memtui.host import MachineState
 from memtui.host.opened import Opened
 from memtui.linux import machine
 from memtui.linux.processes import ProcessList
+from memtui.model.errors import MemtuiError
 from memtui.model.methods import DEFAULT_HOLD_MS
+from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
     from memtui.freeze.client import Guard
@@ -32,12 +34,23 @@ if TYPE_CHECKING:
 
 
 def default_state_dir() -> Path:
-    """Return where the ledger lies: /var/lib/memtui for root, else the user's state directory."""
+    """Return where the ledger lies: /var/lib/memtui for root, else the user's state directory.
+
+    Raises:
+        MemtuiError: NO_STATE_DIR.
+    """
     if os.geteuid() == 0:
         return Path("/var/lib/memtui")
     from platformdirs import user_state_path
 
-    return user_state_path("memtui")
+    try:
+        found = user_state_path("memtui")
+    except RuntimeError as error:
+        raise MemtuiError(Reason.NO_STATE_DIR) from error
+    if not found.is_absolute():
+        # Some versions of platformdirs leave the ~ where it stands.
+        raise MemtuiError(Reason.NO_STATE_DIR)
+    return found
 
 
 def default_journal_dir(state_dir: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+from contextlib import suppress
 from functools import cache
 from typing import NamedTuple
 
@@ -44,13 +45,22 @@ def _read(path: str) -> bytes | None:
         return None
 
 
+def _number(text: bytes | str | None) -> int | None:
+    """Return a number that a file holds; None where it holds something else, or is not there."""
+    try:
+        return None if text is None else int(text)
+    except ValueError:
+        return None
+
+
 def memory() -> Memory:
     """Return the state of memory now."""
     info = parse_colon_lines(_read("/proc/meminfo") or b"")
     swapped_in = None
     for line in (_read("/proc/vmstat") or b"").split(b"\n"):
         if line.startswith(b"pswpin "):
-            swapped_in = int(line[7:]) * os.sysconf("SC_PAGE_SIZE")
+            pages = _number(line[7:])
+            swapped_in = None if pages is None else pages * os.sysconf("SC_PAGE_SIZE")
             break
     return Memory(
         total_bytes=kib_to_bytes(info.get("MemTotal")),
@@ -63,14 +73,20 @@ def memory() -> Memory:
     )
 
 
-def swaps() -> list[Swap]:
-    """Return the swap areas in use (proc_swaps(5))."""
+def swaps() -> list[Swap] | None:
+    """Return the swap areas in use (proc_swaps(5)); None where the kernel does not say."""
+    heading, *lines = decode(_read("/proc/swaps") or b"").split("\n")
+    if not heading:
+        # It is there even without any swap.
+        return None
     found = []
-    for line in decode(_read("/proc/swaps") or b"").split("\n")[1:]:
+    for line in lines:
         fields = line.split()
         if len(fields) >= 5:
-            path, kind, size, used, priority = fields[:5]
-            found.append(Swap(path, kind, int(size) * 1024, int(used) * 1024, int(priority)))
+            size, used, priority = map(_number, fields[2:5])
+            if size is None or used is None or priority is None:
+                return None
+            found.append(Swap(fields[0], fields[1], size * 1024, used * 1024, priority))
     return found
 
 
@@ -81,7 +97,8 @@ def pressure_some_avg10() -> float | None:
         return None
     for field in data.split(b"\n", 1)[0].split():
         if field.startswith(b"avg10="):
-            return float(field[6:])
+            with suppress(ValueError):
+                return float(field[6:])
     return None
 
 
@@ -96,16 +113,23 @@ def online_cpus() -> list[int]:
     found: list[int] = []
     for part in decode(_read("/sys/devices/system/cpu/online") or b"").strip().split(","):
         first, _, last = part.partition("-")
-        if first.isdigit():
+        if first.isdigit() and (last or first).isdigit():
             found.extend(range(int(first), int(last or first) + 1))
     return found or list(range(os.cpu_count() or 1))
 
 
 @cache
 def huge_page_bytes() -> int | None:
-    """Return the size of a transparent huge page, or None where the kernel has none."""
-    data = _read("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
-    return int(data) if data else None
+    """Return the size of a transparent huge page, or None where the kernel has none.
+
+    Without /sys, meminfo tells whether it has any; one is as large as what a page full of 8-byte entries
+    maps (PMD_SIZE on x86-64 and arm64).
+    """
+    size = _number(_read("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size"))
+    if size is None and b"\nAnonHugePages:" in (_read("/proc/meminfo") or b""):
+        page_bytes = os.sysconf("SC_PAGE_SIZE")
+        return page_bytes // 8 * page_bytes
+    return size
 
 
 def facts() -> MachineFacts:
@@ -197,7 +221,7 @@ def read_ahead_bytes(device: str) -> int:
         f"/sys/dev/block/{number}/queue/read_ahead_kb",
         f"/sys/dev/block/{number}/../queue/read_ahead_kb",
     ):
-        data = _read(path)
-        if data and int(data) > 0:
-            return int(data) * 1024
+        kib = _number(_read(path))
+        if kib:
+            return kib * 1024
     return _DEFAULT_READ_AHEAD_BYTES

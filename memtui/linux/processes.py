@@ -11,6 +11,7 @@ from memtui.linux import machine
 from memtui.linux.procfs import (
     Stat,
     decode,
+    has_proc,
     kib_to_bytes,
     parse_colon_lines,
     parse_stat,
@@ -18,6 +19,7 @@ from memtui.linux.procfs import (
 )
 from memtui.model.errors import MemtuiError
 from memtui.model.process import Process, ProcessId
+from memtui.model.reasons import Reason
 
 _STATUS_EVERY = 16
 """At every so many-th pass a process's status is read even if its stat tells of no change.
@@ -49,7 +51,12 @@ class ProcessList:
         """Return all processes that can be seen, by pid. One that vanishes meanwhile is left out.
 
         One of which nothing has changed is the same object as the last time.
+
+        Raises:
+            MemtuiError: NO_PROC.
         """
+        if not has_proc():
+            raise MemtuiError(Reason.NO_PROC)
         self._pass += 1
         rows: dict[int, _Row] = {}
         for pid in psutil.pids():

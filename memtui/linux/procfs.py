@@ -24,12 +24,19 @@ def error_of(error: OSError, pid: int) -> MemtuiError:
     """Return the typed error for what opening or reading a file of a process raised."""
     subject = f"process {pid}"
     if error.errno in (errno.ENOENT, errno.ESRCH):
+        if not has_proc():
+            return MemtuiError(Reason.NO_PROC)
         return NoSuchProcess(Reason.NO_SUCH_PROCESS, subject)
     if error.errno in (errno.EACCES, errno.EPERM):
         # The superuser is refused by what holds more capabilities (ptrace(2), access mode checking).
         return NotPermitted(Reason.NOT_READABLE if os.geteuid() else Reason.MORE_CAPABLE, subject)
     reason = reason_of_call(str(error.filename), error.errno or 0)
     return MemtuiError(reason, subject, f"{error.strerror} ({error.filename})")
+
+
+def has_proc() -> bool:
+    """Whether /proc is mounted: without it, that a process is not to be seen says nothing of it."""
+    return os.path.exists("/proc/self/stat")
 
 
 def read_fd(fd: int, last: bytes = b"") -> bytes:
@@ -263,8 +270,9 @@ def parse_colon_lines(data: bytes) -> dict[str, str]:
 
 
 def kib_to_bytes(value: str | None) -> int | None:
-    """Return a value such as ``412 kB`` in bytes; None stays None."""
-    return None if value is None else int(value.split()[0]) * 1024
+    """Return a value such as ``412 kB`` in bytes; None stays None, and is what any other text gives."""
+    number = (value or "").partition(" ")[0]
+    return int(number) * 1024 if number.isdecimal() else None
 
 
 def thread_ids(pid: int) -> list[int]:

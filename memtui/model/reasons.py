@@ -69,6 +69,8 @@ class Reason(str, Enum):
     IO_ERROR = "io_error"
     NO_MEMORY = "no_memory"
     TOO_MANY_FILES = "too_many_files"
+    NO_TASKS = "no_tasks"
+    NO_PROC = "no_proc"
     NOT_SUPPORTED = "not_supported"
     # Of a target.
     EXITED = "exited"
@@ -111,6 +113,7 @@ class Reason(str, Enum):
     WENT_AGAIN = "went_again"
     # Of the record and of our own fault.
     LEDGER_UNWRITABLE = "ledger_unwritable"
+    NO_STATE_DIR = "no_state_dir"
     FAILED = "failed"
 
     @property
@@ -216,6 +219,12 @@ _TABLE: dict[Reason, _Words] = {
     Reason.IO_ERROR: _Words("an error of input or output", "look at the kernel's log (dmesg)"),
     Reason.NO_MEMORY: _Words("the kernel had no memory for it", "free memory, then try again"),
     Reason.TOO_MANY_FILES: _Words("too many files are open", "raise the limit (ulimit -n), or choose fewer"),
+    Reason.NO_PROC: _Words(
+        "/proc is not mounted here, so that no process can be seen", "mount it (mount -t proc proc /proc)"
+    ),
+    Reason.NO_TASKS: _Words(
+        "no more threads or processes can be started here", "raise `ulimit -u` or its cgroup's pids.max"
+    ),
     Reason.NOT_SUPPORTED: _Words("this kernel or file system does not have it", "see `memtui doctor`"),
     Reason.EXITED: _Words("the process has exited"),
     Reason.EXECED: _Words("the process runs another program now (exec): its old map is gone", "mark it anew"),
@@ -280,6 +289,10 @@ _TABLE: dict[Reason, _Words] = {
         "run as root (CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE)",
     ),
     Reason.WENT_AGAIN: _Words("it came back and left RAM again", "memory is short: see `memtui ps`"),
+    Reason.NO_STATE_DIR: _Words(
+        "nothing says where the ledger lies: HOME is not set, and this user has no passwd entry",
+        "set HOME, or give --state-dir DIR",
+    ),
     Reason.LEDGER_UNWRITABLE: _Words("the ledger cannot be written", "see `memtui doctor`"),
     Reason.FAILED: _Words("an error of the system"),
 }

@@ -102,7 +102,7 @@ class PracticeLink:
             )
         except OSError as error:
             errors.close()
-            raise PracticeError(f"the practice process did not start: {error}") from error
+            raise PracticeError(f"the practice process did not start: {error.strerror or error}") from error
         try:
             return cls(process, errors, state_dir)
         except BaseException:

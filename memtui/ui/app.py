@@ -11,6 +11,7 @@ from contextlib import suppress
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.text import Text
 from textual import events
 from textual.app import SystemCommand
 from textual.binding import BindingType
@@ -18,6 +19,9 @@ from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
+from memtui.linux.own_threads import require_threads
+from memtui.model.errors import MemtuiError
+from memtui.shutdown import drop_dead_streams
 from memtui.text import safe
 from memtui.ui.ascii import AsciiFilter
 from memtui.ui.commands import APP_BINDINGS, is_acting
@@ -38,6 +42,8 @@ _SHOWN_S = 0.5
 _SETTLED_S = 2.0
 _ARRANGED_S = 0.2
 _SUSPEND_WAITS_S = 1.0
+_THREADS = 9
+"""How many threads a screen takes: the session's six, Textual's two, and the one of the signals."""
 _BREAKPOINTS = [(0, "-narrow"), (90, "-medium"), (110, "-wide")]
 _HEIGHTS = [(0, "-low"), (34, "-high")]
 
@@ -114,7 +120,11 @@ class MemtuiApp(InOrderApp):
             # The terminal's own colours: no greys without colour, and a third fewer bytes over a line.
             self.theme = "ansi-dark"
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
-        self.session.start()
+        try:
+            self.session.start()
+        except MemtuiError as error:
+            self.exit(None, 1, Text(f"memtui: {safe(str(error))}"))
+            return
         if self.session.sampler is not None:
             # While this thread makes the screen, one that reads gets on but slowly (it asks for the
             # interpreter after each call), and the screen would stand empty at first.
@@ -188,7 +198,11 @@ def _collect() -> None:
 
 
 def run(host: Host, options: UiOptions) -> int:
-    """Run the TUI until it is quit, and return the exit code: 0, 2 for wrong use, 128 + a signal."""
+    """Run the TUI until it is quit, and return the exit code: 0, 2 for wrong use, 128 + a signal.
+
+    Raises:
+        MemtuiError: NO_TASKS.
+    """
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         print("memtui: the TUI needs a terminal on stdin and stderr; see `memtui --help`", file=sys.stderr)
         return 2
@@ -197,6 +211,7 @@ def run(host: Host, options: UiOptions) -> int:
         names = ", ".join(sorted(app.available_themes))
         print(f"memtui: no theme {safe(options.theme)!r}; there are: {names}", file=sys.stderr)
         return 2
+    require_threads(_THREADS)
     code = 0
 
     def end(with_code: int) -> None:
@@ -206,8 +221,11 @@ def run(host: Host, options: UiOptions) -> int:
         if loop is None:
             # Not started yet, so that there is no terminal to restore.
             os._exit(with_code)
-        loop.call_soon_threadsafe(app.exit, None, with_code)
+        with suppress(RuntimeError):  # closed: it has ended by itself
+            loop.call_soon_threadsafe(app.exit, None, with_code)
 
     with Lifeline(host.release, end):
         app.run(mouse=options.mouse)
+    # Of a terminal that is gone, say.
+    drop_dead_streams()
     return code or app.return_code or 0

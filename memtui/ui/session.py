@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memtui.host import Host, MachineState, Target, Wanted
+from memtui.linux.own_threads import start_thread
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.methods import Freeze
@@ -75,12 +76,16 @@ class Session:
         self.finder = Finder(self.arranger, self.shelf, post)
 
     def start(self) -> None:
-        """Start the threads; with a process that was named, the sampler begins with that."""
+        """Start the threads; with a process that was named, the sampler begins with that.
+
+        Raises:
+            MemtuiError: NO_TASKS.
+        """
         if self.sampler is not None and self.options.pid is not None:
             self.sampler.find(self.options.pid)
         for thread in self._threads:
             if thread is not None:
-                thread.start()
+                start_thread(thread)
 
     @property
     def _threads(self) -> tuple[Sampler | Operator | Watcher | Clerk | Arranger | None, ...]:
@@ -276,7 +281,7 @@ class Session:
     def thaw(self) -> threading.Thread | None:
         """Empty the queue, cancel the plan and have everything released, without waiting for it.
 
-        Returns the thread that does it, or None in a session that only reads.
+        Returns the thread that does it, or None in a session that only reads, and where it is done already.
         """
         if self.operator is None:
             return None
@@ -294,5 +299,10 @@ class Session:
                 self.post(Said(f"Thaw: {plans}, and the guard was told to let everything go"))
 
         thread = threading.Thread(target=thaw_now, name="memtui-thaw", daemon=True)
-        thread.start()
+        try:
+            start_thread(thread)
+        except MemtuiError:
+            # Nothing may keep it from being done: this thread must do.
+            thaw_now()
+            return None
         return thread

@@ -255,6 +255,49 @@ def test_a_hostile_name_is_shown_harmlessly(child: Child, tmp_path: Path, name: 
     assert row["name"] == name
 
 
+def test_bytes_that_are_no_text_are_told_in_hexadecimal(child: Child, tmp_path: Path) -> None:
+    """What is shown has a U+FFFD for each such byte; the ledger too; and a filter takes the very bytes."""
+    raw = b"\xc3\xa9\xff\xed\xa0\x80"
+    shown, raw_hex = "\xe9" + 4 * "\ufffd", raw.hex()
+    child.do("set_name", name=os.fsdecode(raw))
+    assert Path(f"/proc/{child.pid}/comm").read_bytes() == raw + b"\n"
+    path = tmp_path / os.fsdecode(b"file-" + raw)
+    path.write_bytes(bytes(MIB))
+    start = child.map(MIB, path=str(path), fill=1)
+    (row,) = rows(memtui("ps", f"pid:{child.pid}", os.fsdecode(b"name:*\xff*"), "--json", state_dir=tmp_path))
+    assert (row["name"], row["name_hex"]) == (shown, raw_hex)
+    assert rows(memtui("ps", f"pid:{child.pid}", "name:*\ufffd*", "--json", state_dir=tmp_path)) == []
+    (row,) = rows(
+        memtui("maps", child.pid, os.fsdecode(b"name:*file-\xc3\xa9\xff*"), "--json", state_dir=tmp_path)
+    )
+    assert (row["start"], row["name"]) == (f"{start:x}", f"{tmp_path}/file-{shown}")
+    assert bytes.fromhex(row["name_hex"]) == os.fsencode(path)
+    done = memtui(
+        *("advise", "cold", child.pid, "--select", os.fsdecode(b"name:*\xff*"), "--json"), state_dir=tmp_path
+    )
+    (row,) = rows(done)
+    assert (row["target"]["name"], row["target"]["name_hex"]) == (shown, raw_hex)
+    assert [item["name"] for item in row["ranges"]] == [f"{tmp_path}/file-{shown}"]
+    (row,) = rows(memtui("history", "--json", state_dir=tmp_path))
+    assert (row["target"]["name"], row["target"]["name_hex"]) == (shown, raw_hex)
+    for line in (tmp_path / "ledger.jsonl").read_text("ascii").splitlines():
+        json.dumps(json.loads(line), ensure_ascii=False).encode("utf-8")
+    assert "name_hex" not in rows(memtui("maps", child.pid, "kind:heap", "--json", state_dir=tmp_path))[0]
+
+
+def test_a_table_is_aligned_by_cells(child: Child, tmp_path: Path) -> None:
+    """A name of four wide characters takes eight cells; its marks take none."""
+    path = tmp_path / "\u6f22\u5b57\u6f22\u5b57e\u0301.db"
+    path.write_bytes(bytes(MIB))
+    child.map(MIB, path=str(path), fill=1)
+    done = memtui("plan", "willneed", child.pid, state_dir=tmp_path)
+    heading = next(line for line in done.stdout.splitlines() if "WHY" in line)
+    (row,) = (line for line in done.stdout.splitlines() if path.name in line)
+    end = row.index(path.name) + len(path.name)
+    # The column is as wide as its longest name, which this is.
+    assert heading.index("WHY") == end + 4 - 1 + 2
+
+
 def test_a_terminal_without_unicode_is_no_error(child: Child, tmp_path: Path) -> None:
     child.do("set_name", name="\x1b\u202e\xe9")
     for arguments in (["ps"], ["maps", child.pid], ["advise", "cold", child.pid], ["history"]):

@@ -244,12 +244,14 @@ def memtui(
 
 
 def rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
-    """Return the objects that ``--json`` printed: each one line of printable ASCII."""
+    """Return the objects that ``--json`` printed: each one line of printable ASCII, with valid text only."""
     found = []
     for line in done.stdout.splitlines():
         assert line.isascii()
         assert line.isprintable()
         found.append(json.loads(line))
+        # Strict parsers refuse half of a surrogate pair (RFC 8259, section 8.2); that cannot be encoded.
+        json.dumps(found[-1], ensure_ascii=False).encode("utf-8")
     return found
 
 

@@ -158,8 +158,13 @@ def test_a_stalled_terminal_does_not_keep_it_from_releasing_and_ending(start: St
     assert 1.9 < time.monotonic() - before < 6.0
 
 
+@pytest.mark.parametrize("unbuffered", [True, False])
 @pytest.mark.parametrize("words", [(), ("ignore-hup",)])
-def test_a_closed_terminal_releases_and_ends(start: Start, words: tuple[str, ...]) -> None:
+def test_a_closed_terminal_releases_and_ends(
+    start: Start, words: tuple[str, ...], unbuffered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python writes to it once more at its very end, unless it writes all at once."""
+    monkeypatch.setenv("PYTHONUNBUFFERED", "1" if unbuffered else "")
     terminal = start(*words)
     os.close(terminal.master)
     terminal.master = -1
