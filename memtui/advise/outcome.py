@@ -136,6 +136,7 @@ def _seen(tally: RangeTally, about: Circumstances) -> RangeReport:
         swapped_bytes=tally.swapped_bytes,
         came_bytes=tally.came_bytes,
         huge_moved_bytes=tally.huge_moved_bytes,
+        zero_moved_bytes=tally.zero_moved_bytes,
         given_up_bytes=_given_up(tally),
     )
 
@@ -148,7 +149,8 @@ def _given_up(tally: RangeTally) -> int:
     reasons = tally.planned.verdict.reasons
     foretold = sum(why.count_bytes or 0 for why in reasons if why.reason is Reason.LAZY_FREE)
     uncounted = _batch_bytes() if foretold else 0
-    return min(max(0, tally.moved_bytes - tally.swapped_bytes), foretold + uncounted)
+    left = tally.moved_bytes - tally.swapped_bytes - (tally.zero_moved_bytes or 0)
+    return min(max(0, left), foretold + uncounted)
 
 
 def _batch_bytes() -> int:

@@ -14,7 +14,8 @@ from memtui.model.verdict import MachineFacts
 class Memory(NamedTuple):
     """What memtui needs of /proc/meminfo and /proc/vmstat; None where the kernel does not say.
 
-    ``swapped_in_bytes`` counts since boot.
+    ``swapped_in_bytes`` counts since boot. ``zswapped_bytes`` is what zswap holds, as it was before it was
+    compressed; None also before Linux 5.19, whose meminfo does not say.
     """
 
     total_bytes: int | None
@@ -24,6 +25,7 @@ class Memory(NamedTuple):
     swap_free_bytes: int | None
     swap_cached_bytes: int | None
     swapped_in_bytes: int | None
+    zswapped_bytes: int | None = None
 
 
 class Swap(NamedTuple):
@@ -60,7 +62,13 @@ def memory() -> Memory:
         swap_free_bytes=kib_to_bytes(info.get("SwapFree")),
         swap_cached_bytes=kib_to_bytes(info.get("SwapCached")),
         swapped_in_bytes=swapped_in,
+        zswapped_bytes=kib_to_bytes(info.get("Zswapped")),
     )
+
+
+def zswap_is_on() -> bool:
+    """Return whether zswap compresses what goes to swap (Documentation/admin-guide/mm/zswap.rst)."""
+    return (_read("/sys/module/zswap/parameters/enabled") or b"").strip() in (b"Y", b"1")
 
 
 def swaps() -> list[Swap]:

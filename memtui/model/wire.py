@@ -162,6 +162,7 @@ def report_totals(report: TargetReport, advice: Advice) -> Json:
             "referenced_delta_bytes": effect.referenced_delta_bytes,
             "mem_free_delta_bytes": effect.mem_free_delta_bytes,
             "swap_cached_delta_bytes": effect.swap_cached_delta_bytes,
+            "zswapped_delta_bytes": effect.zswapped_delta_bytes,
         },
         "back": [back(item) for item in report.back],
     }
