@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum
 
 from memtui.model.advice import Advice
+from memtui.model.reasons import Reason
 from memtui.model.report import Alike, Effect, Outcome, RangeReport, TargetReport, total_of
 from memtui.model.vma import ANONYMOUS_KINDS, Kind
 from memtui.text import signed_size, size
@@ -31,9 +32,9 @@ _MEMORY_DEVICES = ("/dev/zram", "/dev/ram", "/dev/pmem")
 _SWAP_WORDS = {
     SwapKind.DISK: "Swap on a disk or in a file keeps written pages in the swap cache, in RAM,"
     " until reclaim takes them: unmapped is not freed, and MemFree need not rise.",
-    SwapKind.ZSWAP: "zswap compresses pages on their way to swap: what it takes is freed at once, less the room"
-    " for it, compressed. What it does not take is written, and stays in RAM, in the swap cache, until reclaim"
-    " takes it.",
+    SwapKind.ZSWAP: "zswap compresses pages on their way to swap: what it takes is freed at once, less the"
+    " room for it, compressed. What it does not take is written, and stays in the swap cache, in RAM, until"
+    " reclaim takes it.",
     SwapKind.ZRAM: "Swap on zram keeps no page in the swap cache: it is freed at once, less what zram"
     " takes for it, compressed. MemFree may show it later: freed pages wait in lists of their CPU.",
 }
@@ -203,8 +204,9 @@ def _of_shared_memory(sorts: Sequence[Alike]) -> Iterator[str]:
     stays = unmapped - left_ram if delta is not None else 0
     if stays > 0:
         yield f"{size(stays)} of the shared memory is unmapped and still in RAM: not freed."
-    if delta is None and swapped is not None and swapped < unmapped:
-        yield f"Whether {size(unmapped - max(0, swapped))} of the shared memory stays in RAM could not be seen."
+    unseen = unmapped - max(0, swapped or 0)
+    if delta is None and unseen > 0:
+        yield f"Whether {size(unseen)} of the shared memory stays in RAM could not be seen."
 
 
 def _shared_memory_swapped(sorts: Sequence[Alike]) -> int | None:
@@ -224,12 +226,19 @@ def _may_be_in_swap(shared_memory: Sequence[Alike]) -> bool:
 
 def _cold(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[str]:
     delta = report.effect.referenced_delta_bytes
+    stays = [alike for alike in report.sorts if alike.report.reason in (Reason.UNEVICTABLE, Reason.PINNED)]
+    of_these = _total(stays, "referenced_delta_bytes")
+    if delta is not None and of_these < 0:
+        # They were aged as well, and reclaim does not take them.
+        delta -= of_these
     if delta is None:
         yield "Referenced was not read: whether pages were aged is not known."
     elif delta < 0:
         yield f"Referenced fell by {size(-delta)} (the VMAs advised): reclaim takes these pages first."
     else:
         yield "Referenced did not fall (the VMAs advised)."
+    if of_these < 0:
+        yield f"Referenced fell by {size(-of_these)} of memory that reclaim does not take."
     yield "COLD takes nothing out of RAM."
     huge = report.effect.huge_delta_bytes
     if huge and huge < 0:

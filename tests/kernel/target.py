@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import struct
+import subprocess
 import sys
 import threading
 import zlib
@@ -98,6 +99,12 @@ def write(address: int, size: int, seed: int) -> None:
     for at in range(0, size, len(block)):
         part = block[: size - at]
         ctypes.memmove(address + at, part, len(part))
+
+
+def repeat(address: int, size: int) -> None:
+    """Write the first page over all that follow."""
+    for at in range(address + PAGE, address + size, PAGE):
+        ctypes.memmove(at, address, PAGE)
 
 
 def touch(address: int, size: int, step: int = PAGE) -> int:
@@ -185,6 +192,12 @@ def pin(address: int, size: int) -> int:
     return fd
 
 
+def run(command: str) -> None:
+    done = subprocess.run(["sh", "-ec", command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(done.stderr)
+
+
 def fork_zombie() -> int:
     """Fork a child that exits and is not waited for."""
     child = os.fork()
@@ -216,8 +229,11 @@ COMMANDS: dict[str, Any] = {
     "protect": lambda address, size, protection: checked(libc.mprotect(address, size, protection)),
     "madvise": lambda address, size, advice: checked(libc.madvise(address, size, advice)),
     "write": write,
+    "repeat": repeat,
     "touch": touch,
     "change_folder": os.chdir,
+    "change_root": os.chroot,
+    "run": run,
     "dirty": dirty,
     "memfd": memfd,
     "grow_heap": grow_heap,
