@@ -170,8 +170,8 @@ _TABLE: dict[Reason, _Words] = {
     Reason.UNMAPPED_HERE: _Words("not mapped in by this process now (it may be in the page cache)"),
     Reason.LAZY_FREE: _Words("will be freed, not swapped: its owner gave it up (MADV_FREE)"),
     Reason.SHARED_PAGES: _Words(
-        "pages that are mapped more than once are skipped (by other processes, or twice by this one)",
-        "they can go once one mapping is left; of a service, write a size to memory.reclaim of its cgroup",
+        "pages that are mapped more than once (by others, or again by itself) are skipped",
+        "they can go once a single mapping is left; for a service, write to its cgroup's memory.reclaim",
     ),
     Reason.MERGED_PAGES: _Words("pages that KSM merged are skipped", "turn merging off (MADV_UNMERGEABLE)"),
     Reason.UNEVICTABLE: _Words(

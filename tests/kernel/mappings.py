@@ -344,14 +344,14 @@ def overlay_on_tmpfs(stage: Stage) -> Spot:
     """A container's file whose upper layer is tmpfs."""
     child = stage.in_mounts_of_its_own()
     place = stage.folder()
-    child.do("run", command=_OVERLAY.format(place=place, mount="mount -t tmpfs none"))
+    child.do("run", script=_OVERLAY.format(place=place, mount="mount -t tmpfs none"))
     return stage.spot(_mapped(child, f"{place}/merged/pages"), pid=child.pid)
 
 
 def overlay_on_a_disk(stage: Stage) -> Spot:
     child = stage.in_mounts_of_its_own()
     place = stage.folder()
-    child.do("run", command=_OVERLAY.format(place=place, mount=":"))
+    child.do("run", script=_OVERLAY.format(place=place, mount=":"))
     return stage.spot(_mapped(child, f"{place}/merged/pages"), pid=child.pid)
 
 
@@ -406,7 +406,7 @@ def _of_own_mount(stage: Stage, child: Child, kind: str, *, hidden: bool) -> int
     )
     start = _mapped(child, f"{place}/pages")
     if hidden:
-        child.do("run", command=f"umount --lazy {place}")
+        child.do("run", script=f"umount --lazy {place}")
     return start
 
 

@@ -59,6 +59,7 @@ def map_memory(
     fill: int | None = None,
     hugetlb: bool = False,
     offset: int = 0,
+    read_only: bool = False,
 ) -> int:
     """Map and, with ``fill`` as the seed, write every page; return the address.
 
@@ -76,7 +77,7 @@ def map_memory(
     if path is None:
         address = checked(libc.mmap(at, size, protection, flags | ANONYMOUS, -1, 0))
     else:
-        fd = os.open(path, os.O_RDWR)
+        fd = os.open(path, os.O_RDONLY if read_only else os.O_RDWR)
         address = checked(libc.mmap(at, size, protection, flags, fd, offset))
         os.close(fd)
     if fill is not None:
@@ -192,8 +193,8 @@ def pin(address: int, size: int) -> int:
     return fd
 
 
-def run(command: str) -> None:
-    done = subprocess.run(["sh", "-ec", command], capture_output=True, text=True, check=False)
+def run(script: str) -> None:
+    done = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=False)
     if done.returncode:
         raise OSError(done.stderr)
 
