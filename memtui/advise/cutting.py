@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from memtui.advise.pieces import Piece, Pieces
 from memtui.model.advice import Advice
-from memtui.model.pages import PRESENT, SWAPPED, RawRun
+from memtui.model.pages import PRESENT, SWAPPED, ZERO, RawRun
 from memtui.model.ranges import Range, inner_aligned
 
 CALL_BYTES = 32 << 20
@@ -111,13 +111,14 @@ def populated_bytes(runs: Sequence[RawRun]) -> int:
 def collapsible(pieces: Pieces, runs: Sequence[RawRun], huge_page_bytes: int) -> Pieces:
     """Return the whole huge pages of ``pieces`` in which anything is populated, each on its own.
 
-    One that is empty fails the element it stands in with EINVAL, though its neighbours collapse.
+    One that is empty fails the element it stands in with EINVAL, though its neighbours collapse; so does
+    one with nothing but the zero page in it.
     """
     starts = sorted(
         {
             start
             for low, high, state in runs
-            if state & (PRESENT | SWAPPED)
+            if state & (PRESENT | ZERO) == PRESENT or state & SWAPPED
             for start in range(low // huge_page_bytes * huge_page_bytes, high, huge_page_bytes)
         }
     )

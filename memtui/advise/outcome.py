@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 _KEEPS = frozenset(
     {
         Reason.SHARED_PAGES,
+        Reason.MERGED_PAGES,
+        Reason.UNEVICTABLE,
+        Reason.PINNED,
         Reason.FILE_NOT_WRITABLE,
         Reason.NO_SWAP,
         Reason.SWAP_LIMIT,
@@ -32,6 +35,13 @@ _KEEPS = frozenset(
     }
 )
 """What keeps resident pages where they are."""
+
+_CAUSES = {
+    Reason.BUSY: (Reason.SWAPPED_OUT, Reason.PINNED),
+    Reason.CGROUP_FULL: (Reason.WATCHED,),
+    Reason.NOT_COLLAPSIBLE: (Reason.WATCHED, Reason.OWN_COPIES),
+}
+"""What else an errno of COLLAPSE may stand for (madvise_collapse_errno(), mm/khugepaged.c)."""
 
 _REST_EMPTY = "the rest holds no whole huge page with anything in it"
 
@@ -134,6 +144,7 @@ def _seen(tally: RangeTally, about: Circumstances) -> RangeReport:
         swapped_bytes=tally.swapped_bytes,
         came_bytes=tally.came_bytes,
         huge_moved_bytes=tally.huge_moved_bytes,
+        zero_moved_bytes=tally.zero_moved_bytes,
         given_up_bytes=_given_up(tally),
     )
 
@@ -146,7 +157,8 @@ def _given_up(tally: RangeTally) -> int:
     reasons = tally.planned.verdict.reasons
     foretold = sum(why.count_bytes or 0 for why in reasons if why.reason is Reason.LAZY_FREE)
     uncounted = _batch_bytes() if foretold else 0
-    return min(max(0, tally.moved_bytes - tally.swapped_bytes), foretold + uncounted)
+    left = tally.moved_bytes - tally.swapped_bytes - (tally.zero_moved_bytes or 0)
+    return min(max(0, left), foretold + uncounted)
 
 
 def _batch_bytes() -> int:
@@ -187,7 +199,7 @@ def _never_went(planned: PlannedRange) -> _Ending:
 def _shortfall(tally: RangeTally, about: Circumstances) -> _Ending:
     """Return why a range was not advised whole."""
     if tally.errno is not None:
-        reason = reason_of_errno(about.advice, tally.errno)
+        reason = _cause(tally, about.advice, reason_of_errno(about.advice, tally.errno))
         unknown = reason is Reason.KERNEL_REFUSED
         return Outcome.REFUSED, reason, f"{reason.text}: {os.strerror(tally.errno)}" if unknown else None
     if tally.changed_bytes:
@@ -204,6 +216,13 @@ def _shortfall(tally: RangeTally, about: Circumstances) -> _Ending:
         return Outcome.REFUSED, Reason.NOTHING_TO_COLLAPSE, None
     middle = "cancelled in the middle" if tally.advised_bytes else None
     return Outcome.CANCELLED, Reason.CANCELLED, middle
+
+
+def _cause(tally: RangeTally, advice: Advice, reason: Reason) -> Reason:
+    """Return why the kernel refused: where an errno has several causes, the one that the forecast saw."""
+    causes = _CAUSES.get(reason, ()) if advice is Advice.COLLAPSE else ()
+    seen = [why.reason for why in tally.planned.verdict.reasons]
+    return next((cause for cause in causes if cause in seen), reason)
 
 
 def _effect(tally: RangeTally, report: RangeReport, about: Circumstances) -> _Ending:
@@ -275,6 +294,10 @@ def _cold_effect(tally: RangeTally, about: Circumstances) -> _Ending:
     now = about.referenced_after.get(planned.range.start)
     if was is None or now is None:
         return Outcome.UNVERIFIED, Reason.CANNOT_SHOW, None
+    stays_for_good = planned.verdict.main_reason in (Reason.UNEVICTABLE, Reason.PINNED)
+    if planned.verdict.forecast_bytes == 0 and stays_for_good:
+        # Referenced falls there as well; reclaim, for which it is, never takes them.
+        return Outcome.NO_EFFECT, planned.verdict.main_reason, None
     if now < was:
         if planned.verdict.main_reason is None and 0 < now <= _batch_bytes():
             return Outcome.DONE, Reason.LRU_BATCH, f"{size(now)} kept Referenced: {_KEPT}"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from memtui.linux.filecache import cache_facts
 from memtui.linux.pagefacts import PageSurvey
 from memtui.linux.pagemap import Source
+from memtui.linux.pinned import Pinned, pinned_memory
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import CacheFacts, HugeFacts, PageFacts, huge_facts
@@ -44,13 +45,15 @@ class Study:
         self._source = source
         self._huge_page_bytes = huge_page_bytes
         self._cancelled = cancelled
+        self._pinned = Pinned()
 
     def of(self, parts: Sequence[Part], advice: Advice) -> Sequence[LookedUp]:
         """Return what was looked up for each of ascending parts."""
         self._look_up()
         if advice is Advice.WILLNEED:
             return [self._cache(part) for part in parts]
-        with PageSurvey(self._handle, self._huge_page_bytes, self._source) as survey:
+        self._pinned = pinned_memory(self._handle.pid)
+        with PageSurvey(self._handle, self._huge_page_bytes, self._source, self._pinned.ranges) as survey:
             if advice is Advice.COLLAPSE:
                 return [self._blocks(survey, part) for part in parts]
             return self._pages(survey, parts)
@@ -77,7 +80,21 @@ class Study:
         for run in runs:
             self._look_up()
             found.append(run)
-        return huge_facts(inner, found, size, of_file=part.kind in CACHED_KINDS)
+        flags = frozenset(part.details.flags if part.details is not None else ())
+        of_file = part.kind in CACHED_KINDS
+        # Holes of anonymous memory stay under any watch, those of a file where missing pages are watched:
+        # hpage_collapse_scan_pmd(), collapse_file(), mm/khugepaged.c.
+        keeps_holes = "um" in flags or (not of_file and not flags.isdisjoint(("uw", "ui")))
+        protected = survey.write_protected(found, size) if "uw" in flags else ()
+        return huge_facts(
+            inner,
+            found,
+            size,
+            of_file=of_file,
+            pinned=self._pinned.ranges,
+            keeps_holes=keeps_holes,
+            protected=protected,
+        )
 
     def _pages(self, survey: PageSurvey, parts: Sequence[Part]) -> Sequence[PageFacts | None]:
         usable = [part for part in parts if part.kind not in _NOT_LOOKED_INTO]
@@ -91,10 +108,13 @@ class Study:
             else:
                 facts.append(step)
         sees_zero = survey.sees_zero_and_huge
-        if not sees_zero or any(part.details is not None and part.details.huge_bytes for part in usable):
+        if not sees_zero or any(_smaps_says_more(part) for part in usable):
             facts = [
                 self._corrected(part, pages, sees_zero) for part, pages in zip(usable, facts, strict=True)
             ]
+        if self._pinned.elsewhere_bytes:
+            elsewhere = self._pinned.elsewhere_bytes
+            facts = [pages._replace(pinned_elsewhere_bytes=elsewhere) for pages in facts]
         if len(usable) == len(parts):
             return facts
         found = iter(facts)
@@ -108,14 +128,17 @@ class Study:
         like a page that others map; smaps' Rss leaves it out.
         """
         size, details = self._huge_page_bytes, part.details
-        if details is None or (sees_zero and not details.huge_bytes):
+        if details is None or (sees_zero and not _smaps_says_more(part)):
             return pages
         if details.size_bytes != part.range.size_bytes:
             return pages
+        if details.merged_bytes:
+            merged = min(details.merged_bytes, pages.shared_bytes)
+            pages = pages._replace(shared_bytes=pages.shared_bytes - merged, merged_bytes=merged)
         if not sees_zero:
             zero = min(max(0, pages.resident_bytes - details.rss_bytes), pages.shared_bytes)
             pages = pages._replace(shared_bytes=pages.shared_bytes - zero, zero_bytes=zero)
-        hidden = min(details.shared_bytes - pages.shared_bytes, details.huge_bytes)
+        hidden = min(details.shared_bytes - pages.shared_bytes - pages.merged_bytes, details.huge_bytes)
         if hidden <= 0 or size is None:
             return pages
         stays = min(-(-hidden // size) * size, pages.own_anonymous_bytes)
@@ -123,3 +146,9 @@ class Study:
             own_anonymous_bytes=pages.own_anonymous_bytes - stays,
             shared_bytes=pages.shared_bytes + stays,
         )
+
+
+def _smaps_says_more(part: Part) -> bool:
+    """Whether smaps saw huge pages, or pages that KSM merged."""
+    details = part.details
+    return details is not None and (details.huge_bytes > 0 or details.merged_bytes > 0)

@@ -107,10 +107,20 @@ class Survey:
         self._see_by_details(tallies)
 
     def swap_kinds(self) -> frozenset[SwapKind]:
-        """Return the kinds of the swap areas of which more is in use than before; if none, of all."""
+        """Return the kinds of the swap areas of which more is in use than before; if none, of all.
+
+        zswap stands before an area on a disk; where it holds no more than before, it took nothing.
+        """
         used = {swap.path: swap.used_bytes for swap in self._swaps_before}
         grown = [swap for swap in self._swaps_after if swap.used_bytes > used.get(swap.path, 0)]
-        return frozenset(swap_kind(swap.path) for swap in grown or self._swaps_after)
+        kinds = frozenset(swap_kind(swap.path) for swap in grown or self._swaps_after)
+        took = self._zswapped()
+        if machine.zswap_is_on() if took is None else took > 0:
+            return kinds - {SwapKind.DISK} | {SwapKind.ZSWAP}
+        return kinds
+
+    def _zswapped(self) -> int | None:
+        return _delta(self._memory_before.zswapped_bytes, self._memory_after.zswapped_bytes)
 
     def _with_page_cache(self) -> list[int]:
         """Return which ranges have a page cache behind them that may be looked at."""
@@ -198,6 +208,7 @@ class Survey:
             huge_delta_bytes=total_of(sorts, "huge_delta_bytes"),
             cache_delta_bytes=total_of(sorts, "cache_delta_bytes"),
             oom_kills=self._killed,
+            zswapped_delta_bytes=self._zswapped(),
         )
 
     def _swapped_in(self) -> int | None:

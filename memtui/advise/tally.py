@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from memtui.advise.pieces import Pieces
 from memtui.model.advice import Advice
 from memtui.model.pages import HUGE, PRESENT, SWAPPED, ZERO, RawRun, cut, resident, tally_by_span
-from memtui.model.ranges import Range, RangeSet, intersect, subtract
+from memtui.model.ranges import Range, RangeSet, intersect, normalise, subtract
 from memtui.model.vma import Kind, VmaDetails
 
 if TYPE_CHECKING:
@@ -33,7 +33,8 @@ class RangeTally:
     """Sums over the pieces of one planned range; bytes.
 
     ``swapped_bytes`` of what moved were in swap afterwards, ``came_bytes`` came into RSS meanwhile.
-    ``huge_moved_bytes`` of what moved had stood in huge pages. ``seen_bytes`` were looked at twice;
+    ``huge_moved_bytes`` of what moved had stood in huge pages; where ``zero_moved_bytes`` of it were, the
+    shared zero page stands now (None where smaps alone was read). ``seen_bytes`` were looked at twice;
     where that is not all of the range, ``whole`` tells what all of it held. ``smaps_seen`` tells that swap
     is known of shared memory too.
     """
@@ -48,6 +49,7 @@ class RangeTally:
     swapped_bytes: int = 0
     came_bytes: int = 0
     huge_moved_bytes: int = 0
+    zero_moved_bytes: int | None = 0
     zero_bytes: int = 0
     huge_before_bytes: int = 0
     huge_after_bytes: int = 0
@@ -85,6 +87,7 @@ class RangeTally:
             self.moved_bytes = max(0, was.rss_bytes - now.rss_bytes)
             self.swapped_bytes = min(self.moved_bytes, max(0, now.swap_bytes - was.swap_bytes))
             self.came_bytes = max(0, now.rss_bytes - was.rss_bytes)
+            self.zero_moved_bytes = None
 
 
 _DEFAULTS = {item.name: item.default for item in fields(RangeTally) if item.name != "planned"}
@@ -187,7 +190,11 @@ _Look = tuple[Sequence[RawRun], Sequence[int]]
 
 
 def _add_left(tallies: Tallies, called: Pieces, first: _Look, second: _Look) -> RangeSet:
-    """Add, page by page, what left RSS, where it went, and what came; return the pages that left."""
+    """Add, page by page, what left RSS, where it went, and what came; return the pages that can come back.
+
+    What a huge page held in zeroes only does not: the kernel splits the page, frees these parts, and maps
+    the shared zero page in their place (try_to_map_unused_to_zeropage(), mm/migrate.c, Linux 6.12).
+    """
     (before, was), (after, now) = first, second
     spans = called.spans
     left = subtract(resident(before), resident(after))
@@ -198,6 +205,11 @@ def _add_left(tallies: Tallies, called: Pieces, first: _Look, second: _Look) -> 
     tallies.add("swapped_bytes", called, tally_by_span(spans, out).swap_bytes)
     huge = cut((run for run in before if run[2] & HUGE), left)
     tallies.add("huge_moved_bytes", called, tally_by_span(spans, huge).rss_bytes)
+    zeroed = normalise(Range(start, end) for start, end, state in cut(after, left) if state & ZERO)
+    if zeroed:
+        by_piece = tally_by_span(spans, ((item.start, item.end, PRESENT) for item in zeroed)).rss_bytes
+        tallies.add("zero_moved_bytes", called, by_piece)
+        left = subtract(left, zeroed)
     # The looks may show what lies between the pieces too.
     return intersect(left, tuple(Range(start, end) for start, end in spans))
 

@@ -125,7 +125,11 @@ def _swap() -> Finding:
     words = f"{size(free)} free of {size(sum(area.size_bytes for area in areas))} ({kinds})"
     if free == 0:
         return Finding("swap", False, words, "PAGEOUT moves no anonymous memory", ADD_SWAP)
-    note = "" if kinds == "zram" else "what is paged out stays in the swap cache until reclaim takes it"
+    note = "what is paged out stays in the swap cache until reclaim takes it"
+    if kinds == "zram":
+        note = ""
+    elif machine.zswap_is_on():
+        note = "zswap is on: what it takes is compressed and freed at once, the rest stays in the swap cache"
     return Finding("swap", True, words, note, "")
 
 

@@ -13,6 +13,7 @@ from memtui.host import CHEAP_SMAPS_MS
 from memtui.linux import machine
 from memtui.linux.capability import FileRights
 from memtui.linux.handle import ProcessHandle
+from memtui.linux.mapped_files import with_file_facts
 from memtui.linux.maptable import MapTable
 from memtui.linux.packed import Packed
 from memtui.linux.pagemap import PageReader, Source, residency_of_details
@@ -159,12 +160,25 @@ class LocalTarget:
             self._details = _packed({start: row for start, row in self._details.items() if start in same})
         self._maps_text, self._table = text, table
         self._live = self._reader.live(table)
-        self._shmem = table.of_shared_memory()
+        self._shmem = self._of_shared_memory()
 
     def _read_details(self) -> None:
         began = time.monotonic()
-        self._details = _packed(self._reader.details())
+        details = self._reader.details()
+        details.update(with_file_facts(self.handle, self._reader, self._table, details))
+        self._details = _packed(details)
+        self._shmem = self._of_shared_memory()
         self._details_ms = (time.monotonic() - began) * 1000
+
+    def _of_shared_memory(self) -> Sequence[int]:
+        """Return which VMAs map shared memory, those included of which only their pages tell."""
+        found, table = self._table.of_shared_memory(), self._table
+        hidden = [
+            at
+            for at in table.on_virtual_devices()
+            if (row := self._details.get(table.starts[at])) is not None and row.in_shmem
+        ]
+        return sorted({*found, *hidden}) if hidden else found
 
     def _residency(self, only: Sequence[int] | None) -> Residency | None:
         if self._reader.source is Source.SMAPS:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import re
 import sys
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from memtui.linux.capability import CAP_SYS_ADMIN, has_capability
 
@@ -19,12 +21,22 @@ _ENTRY_BYTES = 8
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _FRAME = (1 << 55) - 1
 _DIRTY, _HEAD, _TAIL, _PRIVATE = 1 << 4, 1 << 15, 1 << 16, 1 << 35
+_SWAP_BACKED, _UNEVICTABLE, _LOCKED = 1 << 14, 1 << 18, 1 << 33
+_OF_A_FILE = 1 << 63 | 1 << 61
+"""In RAM, and a page of a file or of shared memory (pagemap.rst)."""
 _MOST_PAGES = 512
 _MOST_EDGES = 4096
 _EDGE = re.compile(rb"[\x01\x02](?=\x03)|\x03(?=[\x01\x02])")
 """Where pages mapped once (classes 1 and 2) and pages mapped more often (3) meet: see pagefacts."""
 _OWN_FILE = re.compile(rb"\x02+")
 _ONCE = (1).to_bytes(_ENTRY_BYTES, sys.byteorder)
+
+
+class FilePage(NamedTuple):
+    """Of a file by one of its pages: whether it is shared memory, and whether it never leaves RAM."""
+
+    in_shmem: bool
+    unevictable: bool
 
 
 class Folios:
@@ -99,6 +111,15 @@ class Folios:
                 head, end = self._extent(frame)
                 yield from range(max(first, page - (frame - head)), min(behind, page + end - frame))
 
+    def of_file_page(self, entry: bytes) -> FilePage | None:
+        """Return what one page tells of its file; ``entry`` is pagemap's of it. None where that is hidden."""
+        frame = _frame(entry, 0)
+        if not frame:
+            return None
+        flags = self._flags(self._extent(frame)[0])
+        # What someone locked (mlock) is unevictable as well, and says nothing of the file.
+        return FilePage(bool(flags & _SWAP_BACKED), flags & (_UNEVICTABLE | _LOCKED) == _UNEVICTABLE)
+
     def _flags(self, frame: int) -> int:
         return _entry(_read(self._flags_fd, frame, 1), 0)
 
@@ -115,6 +136,29 @@ class Folios:
         while last * _ENTRY_BYTES < len(data) and _entry(data, last) & _TAIL:
             last += 1
         return low + first, low + last
+
+
+def file_frames(pid: int, start: int, pages: int) -> list[int] | None:
+    """Return the frame of each page, 0 for what is no page of a file in RAM.
+
+    None where pagemap may not be read, or hides the frames.
+    """
+    if not has_capability(CAP_SYS_ADMIN):
+        return None
+    try:
+        fd = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        entries = array("Q")
+        data = os.pread(fd, pages * _ENTRY_BYTES, start // _PAGE_BYTES * _ENTRY_BYTES)
+        entries.frombytes(data[: len(data) // _ENTRY_BYTES * _ENTRY_BYTES])
+    except OSError:
+        # Gone meanwhile.
+        return None
+    finally:
+        os.close(fd)
+    return [entry & _FRAME if entry & _OF_A_FILE == _OF_A_FILE else 0 for entry in entries]
 
 
 def _entry(data: bytes, at: int) -> int:

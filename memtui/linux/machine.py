@@ -9,13 +9,15 @@ from functools import cache
 from typing import NamedTuple
 
 from memtui.linux.procfs import decode, kib_to_bytes, parse_colon_lines, read_file
+from memtui.model.fate import SwapKind, swap_kind
 from memtui.model.verdict import MachineFacts
 
 
 class Memory(NamedTuple):
     """What memtui needs of /proc/meminfo and /proc/vmstat; None where the kernel does not say.
 
-    ``swapped_in_bytes`` counts since boot.
+    ``swapped_in_bytes`` counts since boot. ``zswapped_bytes`` is what zswap holds, as it was before it was
+    compressed; None also before Linux 5.19, whose meminfo does not say.
     """
 
     total_bytes: int | None
@@ -25,6 +27,7 @@ class Memory(NamedTuple):
     swap_free_bytes: int | None
     swap_cached_bytes: int | None
     swapped_in_bytes: int | None
+    zswapped_bytes: int | None = None
 
 
 class Swap(NamedTuple):
@@ -70,7 +73,13 @@ def memory() -> Memory:
         swap_free_bytes=kib_to_bytes(info.get("SwapFree")),
         swap_cached_bytes=kib_to_bytes(info.get("SwapCached")),
         swapped_in_bytes=swapped_in,
+        zswapped_bytes=kib_to_bytes(info.get("Zswapped")),
     )
+
+
+def zswap_is_on() -> bool:
+    """Return whether zswap compresses what goes to swap (Documentation/admin-guide/mm/zswap.rst)."""
+    return (_read("/sys/module/zswap/parameters/enabled") or b"").strip() in (b"Y", b"1")
 
 
 def swaps() -> list[Swap] | None:
@@ -139,9 +148,18 @@ def facts() -> MachineFacts:
         swap_free_bytes=now.swap_free_bytes,
         huge_page_bytes=huge_page_bytes(),
         swap_cached_bytes=now.swap_cached_bytes,
+        swap_is_memory=_swap_is_memory(),
         file_huge_pages=file_huge_pages(),
         shmem_huge_pages=shmem_huge_pages(),
     )
+
+
+def _swap_is_memory() -> bool | None:
+    """Return whether what is in swap is read at once; None where most of it is, perhaps."""
+    areas = swaps()
+    if areas and all(swap_kind(area.path) is SwapKind.ZRAM for area in areas):
+        return True
+    return None if zswap_is_on() else False
 
 
 def shmem_huge_pages() -> bool | None:
@@ -186,15 +204,26 @@ def _kernel_config() -> bytes:
 def shmem_devices(pid: int) -> frozenset[str]:
     """Return the devices (``major:minor`` in hexadecimal, as in maps) of the tmpfs mounts a process sees.
 
-    They are those of its own mount namespace (a container's /dev/shm), or else of ours.
+    They are those of its own mount namespace (a container's /dev/shm), and of ours.
     """
-    devices = set()
-    for line in decode(_read(f"/proc/{pid}/mountinfo") or _read("/proc/self/mountinfo") or b"").split("\n"):
-        fields = line.split(" ")
-        if " - tmpfs " in line and len(fields) > 2:
-            major, _, minor = fields[2].partition(":")
-            devices.add(f"{int(major):02x}:{int(minor):02x}")
-    return frozenset(devices)
+    return frozenset(device for device, kind in file_systems(pid).items() if kind == "tmpfs")
+
+
+def file_systems(pid: int) -> dict[str, str]:
+    """Return the type of the file system on each device (``major:minor`` in hexadecimal, as in maps).
+
+    A process sees the mounts below its root (proc_pid_mountinfo(5)): of one in a chroot ours tell the rest.
+    What was unmapped with ``umount -l``, or lies in a namespace of neither, is missing.
+    """
+    found: dict[str, str] = {}
+    for name in ("self", str(pid)):
+        for line in decode(_read(f"/proc/{name}/mountinfo") or b"").split("\n"):
+            place, _, rest = line.partition(" - ")
+            fields = place.split(" ")
+            if len(fields) > 2:
+                major, _, minor = fields[2].partition(":")
+                found[f"{int(major):02x}:{int(minor):02x}"] = rest.partition(" ")[0]
+    return found
 
 
 _DEFAULT_READ_AHEAD_BYTES = 128 * 1024

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,6 +15,8 @@ from memtui.model.vma import Kind, Vma
 _SHMEM_NAMES = (b"/memfd:", b"/SYSV", b"/dev/shm/", b"/dev/zero", b"[anon_shmem:")
 """What stands in the line of shared memory that no device tells of: see kind_of()."""
 _FEW_PATHS = 2000
+_ON_VIRTUAL_DEVICE = re.compile(rb"^\S+ \S+ \S+ 00:\S+ (?:[1-9]|0 +/SYSV)", re.MULTILINE)
+"""A line with an inode on a device of major number 0 (proc_pid_maps(5)); a System V segment's may be 0."""
 
 
 class MapTable(Sequence[Vma]):
@@ -96,6 +99,11 @@ class MapTable(Sequence[Vma]):
             signs = (*_SHMEM_NAMES, *(b" %b " % device.encode("ascii") for device in self._shmem_devices))
         found = sorted({at for sign in signs for at in self.holding(sign)})
         return [at for at in found if self[at].kind is Kind.SHMEM]
+
+    def on_virtual_devices(self) -> list[int]:
+        """Return which VMAs map a file on a device without a disk: tmpfs, ramfs, overlay, NFS."""
+        places = (match.start() for match in _ON_VIRTUAL_DEVICE.finditer(self._text))
+        return [bisect_right(self._places, place) - 1 for place in places]
 
     def holding(self, part: bytes) -> list[int]:
         """Return which VMAs have a part in their line, as the kernel wrote it."""

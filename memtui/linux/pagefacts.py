@@ -21,7 +21,7 @@ from memtui.linux import folios
 from memtui.linux.pagemap import PageReader, Source
 from memtui.linux.procfs import error_of
 from memtui.model.pages import HUGE, ZERO, PageFacts, RawRun
-from memtui.model.ranges import PAGE_BYTES
+from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect
 
 if TYPE_CHECKING:
     from memtui.linux.handle import ProcessHandle
@@ -37,9 +37,10 @@ _SMALL_BYTES = 64 * PAGE_BYTES
 _TOP = 7 if sys.byteorder == "little" else 0
 """Where in an entry its bits 56 to 63 stand."""
 
-ABSENT, OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK, NOUGHT = range(7)
+ABSENT, OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK, NOUGHT, PINNED = range(8)
 """What a page is, one byte a page."""
-_COUNTED = (OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK, NOUGHT)
+_COUNTED = (OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK, NOUGHT, PINNED)
+_KINDS = 1 + len(_COUNTED)
 
 
 def _class_of(top: int) -> int:
@@ -53,6 +54,7 @@ def _class_of(top: int) -> int:
 
 
 _SHARED_ALL = bytes.maketrans(bytes((OWN_ANONYMOUS, OWN_FILE)), bytes((SHARED, SHARED)))
+_PINNED_OWN = bytes.maketrans(bytes((OWN_ANONYMOUS,)), bytes((PINNED,)))
 _CLASSES = bytes(_class_of(top) for top in range(256))
 
 
@@ -73,6 +75,11 @@ class Stretch:
         """Say that what is resident from ``start`` to ``end`` is mapped by others too."""
         first, last = self._places(start, end)
         self.classes[first:last] = self.classes[first:last].translate(_SHARED_ALL)
+
+    def pin(self, start: int, end: int) -> None:
+        """Say that what is anonymous, and nobody else's, from ``start`` to ``end`` is pinned."""
+        first, last = self._places(start, end)
+        self.classes[first:last] = self.classes[first:last].translate(_PINNED_OWN)
 
     def _places(self, start: int, end: int) -> tuple[int, int]:
         return (start - self.start) // PAGE_BYTES, (end - self.start) // PAGE_BYTES
@@ -113,15 +120,21 @@ class _Borders:
 class PageSurvey:
     """Looks at the pages of one process, for one plan. Close it.
 
-    A test may ask for a lesser ``source`` than the best that works here.
+    ``pinned`` is what of its memory is pinned for I/O. A test may ask for a lesser ``source`` than the best
+    that works here.
 
     Raises:
         MemtuiError: if the process has exited or exec'ed.
     """
 
     def __init__(
-        self, handle: ProcessHandle, huge_page_bytes: int | None, source: Source = Source.SCAN
+        self,
+        handle: ProcessHandle,
+        huge_page_bytes: int | None,
+        source: Source = Source.SCAN,
+        pinned: RangeSet = (),
     ) -> None:
+        self._pinned = pinned
         self._handle = handle
         self._reader = PageReader(handle, source)
         self._huge_page_bytes = huge_page_bytes
@@ -150,6 +163,25 @@ class PageSurvey:
         """Return the runs of populated pages in ascending spans, one by one, and perhaps some between."""
         return self._reader.each_run(spans)
 
+    def write_protected(self, runs: Sequence[RawRun], huge_page_bytes: int) -> frozenset[int]:
+        """Return the huge pages, by address, with a page that a userfaultfd protects from writes.
+
+        Raises:
+            MemtuiError: if the process has gone.
+        """
+        blocks = {
+            at
+            for start, end, _state in runs
+            for at in range(start // huge_page_bytes * huge_page_bytes, end, huge_page_bytes)
+        }
+        found = []
+        for block in sorted(blocks):
+            tops = self._read(block, huge_page_bytes // PAGE_BYTES)[_TOP::_ENTRY_BYTES]
+            # Bit 57 of an entry (pagemap.rst).
+            if any(top & 0x02 for top in tops):
+                found.append(block)
+        return frozenset(found)
+
     def facts(self, spans: Spans) -> Iterator[PageFacts | None] | None:
         """Yield the facts of ascending spans; None before those is only a chance to be interrupted.
 
@@ -164,7 +196,7 @@ class PageSurvey:
     def _facts(self, spans: Spans, looks: Iterator[list[RawRun]]) -> Iterator[PageFacts | None]:
         starts, ends = spans.starts, spans.ends
         at, last = 0, len(spans)
-        counts = [0] * 7
+        counts = [0] * _KINDS
         begun = False
         none = self._page_facts(counts)
         page, small = PAGE_BYTES, self._small.get
@@ -172,7 +204,7 @@ class PageSurvey:
             low, high, classes = stretch.start, stretch.end, bytes(stretch.classes)
             while at < last and ends[at] <= low:
                 yield self._page_facts(counts) if begun else none
-                at, counts, begun = at + 1, [0] * 7, False
+                at, counts, begun = at + 1, [0] * _KINDS, False
             while at < last:
                 start, end = starts[at], ends[at]
                 if start >= high:
@@ -187,24 +219,24 @@ class PageSurvey:
                     begun = True
                     break
                 yield self._page_facts(counts)
-                at, counts, begun = at + 1, [0] * 7, False
+                at, counts, begun = at + 1, [0] * _KINDS, False
             yield None
         for _ in range(at, last):
             yield self._page_facts(counts) if begun else none
-            counts, begun = [0] * 7, False
+            counts, begun = [0] * _KINDS, False
 
     def _small_facts(self, classes: bytes) -> PageFacts:
         """Return the facts of a few pages, one value for all that are alike."""
-        found = self._page_facts([classes.count(what) for what in range(7)])
+        found = self._page_facts([classes.count(what) for what in range(_KINDS)])
         self._small[classes] = found
         return found
 
     def _page_facts(self, counts: Sequence[int]) -> PageFacts:
-        own_anonymous, own_file, shared, swapped, stuck, zero = (
+        own_anonymous, own_file, shared, swapped, stuck, zero, pinned = (
             counts[what] * PAGE_BYTES for what in _COUNTED
         )
         known = self._folios is not None
-        return PageFacts(own_anonymous, own_file, shared, swapped, stuck, zero, known)
+        return PageFacts(own_anonymous, own_file, shared, swapped, stuck, zero, known, pinned_bytes=pinned)
 
     def _stretches(self, looks: Iterator[list[RawRun]], borders: _Borders) -> Iterator[Stretch]:
         """Read the entries of runs, neighbours together: a read costs more than a few empty entries."""
@@ -241,6 +273,8 @@ class PageSurvey:
         if self._folios is not None:
             for page in list(self._folios.straddling(data, wide.classes)):
                 wide.classes[page] = SHARED
+        if self._pinned:
+            self._mark_pinned(wide, special)
         first, last = lead // PAGE_BYTES, (lead + end - start) // PAGE_BYTES
         stretch = Stretch(start, wide.classes[first:last])
         if self._folios is not None and OWN_FILE in stretch.classes:
@@ -255,6 +289,18 @@ class PageSurvey:
         size = self._huge_page_bytes or _STRETCH_BYTES
         tables = range(-(-stretch.start // size) * size, stretch.end, size)
         return sorted({(edge - stretch.start) // PAGE_BYTES for edge in (*inside, *tables)})
+
+    def _mark_pinned(self, stretch: Stretch, special: Sequence[RawRun]) -> None:
+        """Of a huge page that is mapped as one, and of which a part is pinned, nothing goes."""
+        size = self._huge_page_bytes or PAGE_BYTES
+        huge = [(low, high) for low, high, state in special if state & HUGE]
+        for part in intersect(self._pinned, (Range(stretch.start, stretch.end),)):
+            stretch.pin(part.start, part.end)
+            around = Range(part.start // size * size, -(-part.end // size) * size)
+            for low, high in huge:
+                start, end = max(low, around.start, stretch.start), min(high, around.end, stretch.end)
+                if start < end:
+                    stretch.pin(start, end)
 
     def _look_into_huge(self, stretch: Stretch, start: int, end: int, size: int) -> None:
         assert self._folios is not None

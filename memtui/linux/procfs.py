@@ -132,6 +132,7 @@ _SMAPS_FIELDS = {
     b"Locked": 7,
     b"Size": 8,
     b"LazyFree": 9,
+    b"KSM": 10,
 }
 
 
@@ -173,11 +174,13 @@ class SmapsReader:
             place = _SMAPS_FIELDS.get(key)
             if place is not None:
                 sums[place] += int(value[:-3]) * 1024
-        rss, pss, shared, referenced, anonymous, huge, swap, locked, size, lazy_free = sums
+        rss, pss, shared, referenced, anonymous, huge, swap, locked, size, lazy_free, merged = sums
         flags = self._flag_sets.get(flag_line)
         if flags is None:
             flags = self._flag_sets[flag_line] = tuple(flag_line[8:].decode("ascii", "replace").split())
-        return VmaDetails(flags, rss, pss, shared, referenced, anonymous, huge, swap, locked, size, lazy_free)
+        return VmaDetails(
+            flags, rss, pss, shared, referenced, anonymous, huge, swap, locked, size, lazy_free, merged
+        )
 
 
 def read_smaps(pid: int) -> dict[int, VmaDetails]:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum
 
 from memtui.model.advice import Advice
+from memtui.model.reasons import Reason
 from memtui.model.report import Alike, Effect, Outcome, RangeReport, TargetReport, total_of
 from memtui.model.vma import ANONYMOUS_KINDS, Kind
 from memtui.text import signed_size, size
@@ -20,6 +21,8 @@ class SwapKind(str, Enum):
 
     DISK = "disk"
     """A partition or a file: the page stays in the swap cache, and in RAM, until reclaim takes it."""
+    ZSWAP = "zswap"
+    """A disk with zswap before it: what it takes is compressed in RAM, and the page is freed at once."""
     ZRAM = "zram"
     """Memory (zram, brd, pmem): writing is done at once, and the page is freed at once."""
 
@@ -29,6 +32,9 @@ _MEMORY_DEVICES = ("/dev/zram", "/dev/ram", "/dev/pmem")
 _SWAP_WORDS = {
     SwapKind.DISK: "Swap on a disk or in a file keeps written pages in the swap cache, in RAM,"
     " until reclaim takes them: unmapped is not freed, and MemFree need not rise.",
+    SwapKind.ZSWAP: "zswap compresses pages on their way to swap: what it takes is freed at once, less the"
+    " room for it, compressed. What it does not take is written, and stays in the swap cache, in RAM, until"
+    " reclaim takes it.",
     SwapKind.ZRAM: "Swap on zram keeps no page in the swap cache: it is freed at once, less what zram"
     " takes for it, compressed. MemFree may show it later: freed pages wait in lists of their CPU.",
 }
@@ -86,6 +92,8 @@ def _machine(effect: Effect, advice: Advice) -> str | None:
         )
         if delta is not None
     ]
+    if effect.zswapped_delta_bytes:
+        parts.append(f"Zswapped {signed_size(effect.zswapped_delta_bytes)}")
     if effect.swapped_in_bytes is not None and (effect.swapped_in_bytes or advice is Advice.WILLNEED):
         parts.append(f"{size(effect.swapped_in_bytes)} read in from swap")
     return f"The whole machine meanwhile: {', '.join(parts)}." if parts else None
@@ -104,7 +112,7 @@ def _pageout(report: TargetReport, swaps: Collection[SwapKind]) -> Iterator[str]
     else:
         yield "Nothing left RSS."
     shared_memory = [alike for alike in seen if _is(alike, Kind.SHMEM) and alike.report.moved_bytes]
-    if (moved and _total(seen, "swapped_bytes")) or _fell(shared_memory):
+    if (moved and _total(seen, "swapped_bytes")) or _may_be_in_swap(shared_memory):
         yield from _of_swap(swaps)
     if huge := _total([alike for alike in seen if _is(alike, *ANONYMOUS_KINDS)], "huge_moved_bytes"):
         yield f"{size(huge)} of it were huge pages; they come back as small ones."
@@ -123,15 +131,20 @@ def _pageout(report: TargetReport, swaps: Collection[SwapKind]) -> Iterator[str]
 
 def _where(sorts: Sequence[Alike]) -> list[tuple[int, str]]:
     """Return where what left RSS is, by the page table, with its bytes: in swap, or only unmapped."""
-    swapped = files = shmem = given = freed = 0
+    swapped = files = shmem = given = freed = zero = unknown = 0
     for item, times in sorts:
         moved = item.moved_bytes or 0
         out = min(moved, item.swapped_bytes or 0)
         swapped += out * times
         if item.planned.kind in ANONYMOUS_KINDS:
             gone = moved - out if item.swapped_bytes is not None else 0
-            free = min(gone, item.given_up_bytes or 0)
-            freed, given = freed + free * times, given + (gone - free) * times
+            zeroed = min(gone, item.zero_moved_bytes or 0)
+            free = min(gone - zeroed, item.given_up_bytes or 0)
+            zero, freed = zero + zeroed * times, freed + free * times
+            if item.zero_moved_bytes is None:
+                unknown += (gone - free) * times
+            else:
+                given += (gone - zeroed - free) * times
         elif item.planned.kind is Kind.SHMEM:
             shmem += (moved - out) * times
         else:
@@ -141,7 +154,9 @@ def _where(sorts: Sequence[Alike]) -> list[tuple[int, str]]:
         (files, "unmapped pages of files"),
         (shmem, "unmapped shared memory"),
         (freed, "freed (MADV_FREE)"),
+        (zero, "freed (only zeroes: the zero page stands there now)"),
         (given, "neither in RAM nor in swap (the target let go of it)"),
+        (unknown, "neither in RAM nor in swap (zeroes in huge pages, or the target let go of it)"),
     )
     return [(count, words) for count, words in told if count]
 
@@ -176,28 +191,62 @@ def _unmapped(sorts: Iterable[Alike]) -> int:
 
 
 def _of_shared_memory(sorts: Sequence[Alike]) -> Iterator[str]:
-    unmapped = _total(sorts, "moved_bytes")
-    if not unmapped:
+    """Say where unmapped shared memory is: what was never written is dropped, and takes no swap."""
+    unmapped = _unmapped(sorts)
+    if unmapped <= 0:
         return
-    delta = _cache_delta(sorts)
-    if delta is None:
+    swapped, delta = _shared_memory_swapped(sorts), _cache_delta(sorts)
+    if delta is None and swapped is None:
         yield "Whether the shared memory went to swap or stays in RAM could not be seen."
         return
-    stays = unmapped + min(0, delta)
-    if delta < 0:
-        yield f"{size(-delta)} of the shared memory went to swap."
+    left_ram = max(0, -(delta or 0))
+    if swapped is None:
+        if left_ram:
+            yield f"{size(left_ram)} of the shared memory left RAM: to swap, or dropped where never written."
+    else:
+        in_swap = max(0, swapped if delta is None else min(swapped, left_ram))
+        if in_swap:
+            yield f"{size(in_swap)} of the shared memory went to swap."
+        if left_ram > in_swap:
+            yield f"{size(left_ram - in_swap)} of the shared memory was never written: dropped, and freed."
+    stays = unmapped - left_ram if delta is not None else 0
     if stays > 0:
         yield f"{size(stays)} of the shared memory is unmapped and still in RAM: not freed."
+    unseen = unmapped - max(0, swapped or 0)
+    if delta is None and unseen > 0:
+        yield f"Whether {size(unseen)} of the shared memory stays in RAM could not be seen."
+
+
+def _shared_memory_swapped(sorts: Sequence[Alike]) -> int | None:
+    """Return how much more shared memory is in swap, by smaps, but for own copies; None where not known."""
+    total = 0
+    for item, times in sorts:
+        if item.swap_before_bytes is None or item.swap_after_bytes is None:
+            return None
+        total += (item.swap_after_bytes - item.swap_before_bytes - (item.swapped_bytes or 0)) * times
+    return total
+
+
+def _may_be_in_swap(shared_memory: Sequence[Alike]) -> bool:
+    swapped = _shared_memory_swapped(shared_memory)
+    return (_cache_delta(shared_memory) or 0) < 0 if swapped is None else swapped > 0
 
 
 def _cold(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[str]:
     delta = report.effect.referenced_delta_bytes
+    stays = [alike for alike in report.sorts if alike.report.reason in (Reason.UNEVICTABLE, Reason.PINNED)]
+    of_these = _total(stays, "referenced_delta_bytes")
+    if delta is not None and of_these < 0:
+        # They were aged as well, and reclaim does not take them.
+        delta -= of_these
     if delta is None:
         yield "Referenced was not read: whether pages were aged is not known."
     elif delta < 0:
         yield f"Referenced fell by {size(-delta)} (the VMAs advised): reclaim takes these pages first."
     else:
         yield "Referenced did not fall (the VMAs advised)."
+    if of_these < 0:
+        yield f"Referenced fell by {size(-of_these)} of memory that reclaim does not take."
     yield "COLD takes nothing out of RAM."
     huge = report.effect.huge_delta_bytes
     if huge and huge < 0:
@@ -259,10 +308,6 @@ _TELLERS = {
 
 def _is(alike: Alike, *kinds: Kind) -> bool:
     return alike.report.planned.kind in kinds
-
-
-def _fell(sorts: Sequence[Alike]) -> bool:
-    return (_cache_delta(sorts) or 0) < 0
 
 
 def _cache_delta(sorts: Sequence[Alike]) -> int | None:

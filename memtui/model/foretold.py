@@ -28,6 +28,9 @@ BUT_FOR_BATCHES = f", but for what each CPU touched last (up to {size(LRU_BATCH_
 _IN_SHORT: dict[Reason, str] = {
     Reason.ALREADY_OUT: "already out",
     Reason.SHARED_PAGES: "shared",
+    Reason.MERGED_PAGES: "merged by KSM",
+    Reason.UNEVICTABLE: "that never leaves RAM",
+    Reason.PINNED: "pinned",
     Reason.FILE_NOT_WRITABLE: "of files you may not write",
     Reason.NO_SWAP: "without free swap",
     Reason.SWAP_LIMIT: "over its cgroup's swap limit",
@@ -39,6 +42,9 @@ _IN_SHORT: dict[Reason, str] = {
     Reason.SHMEM_NOT_HUGE: "shared memory without huge pages",
     Reason.FILE_HUGE_UNKNOWN: "of files that may have no huge pages",
     Reason.OWN_COPIES: "with copies of its own",
+    Reason.HUGE_MISALIGNED: "where no huge page fits",
+    Reason.WATCHED: "watched by a userfaultfd",
+    Reason.SWAPPED_OUT: "partly in swap (read it in first: WILLNEED)",
     Reason.LOCKED_IN_RAM: "in RAM for good",
     Reason.NOTHING_RESIDENT: "not in RAM",
     Reason.NOTHING_SWAPPED: "not in swap",
@@ -89,11 +95,12 @@ def forecast_in_words(advice: Advice, of: Plan | TargetPlan) -> SafeText:
     expected = "? (not known how much)" if forecast is None else size(forecast)
     targets = of.targets if isinstance(of, Plan) else (of,)
     if forecast is not None and any(item.verdict.is_estimate for target in targets for item in target.ranges):
-        expected = (
-            f"at most {expected} (what of it is in RAM already cannot be seen)"
-            if advice is Advice.WILLNEED
-            else f"about {expected} (estimated: not all of its pages may be seen)"
-        )
+        if advice is Advice.WILLNEED:
+            expected = f"at most {expected} (what of it is in RAM already cannot be seen)"
+        elif any(why.reason is Reason.SWAPPED_OUT for why in of.reasons):
+            expected = f"at least {expected} (what of the rest is in the swap cache cannot be seen)"
+        else:
+            expected = f"about {expected} (estimated: not all of its pages may be seen)"
     words = f"of {size(of.requested_bytes)} requested {expected} {FORECAST_MEANS[advice]}"
     if advice is Advice.COLD and forecast != 0:
         words += BUT_FOR_BATCHES

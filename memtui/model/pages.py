@@ -6,7 +6,8 @@ the kernel to the model without translation.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from memtui.model.ranges import Range, RangeSet, inner_aligned, normalise
@@ -132,7 +133,9 @@ class PageFacts(NamedTuple):
     ``shared_bytes`` those that COLD and PAGEOUT skip, since another mapping maps them too.
     ``swapped_bytes`` are private pages in swap, ``zero_bytes`` the zero page. ``stuck_bytes`` are
     resident, nobody else's, and stay all the same: see linux/folios.py. Without ``folios_known`` large
-    folios could not be seen, and ``stuck_bytes`` may lie under ``own_file_bytes``.
+    folios could not be seen, and ``stuck_bytes`` may lie under ``own_file_bytes``. ``merged_bytes`` are pages
+    that KSM merged, ``pinned_bytes`` anonymous pages pinned for I/O; the process has up to
+    ``pinned_elsewhere_bytes`` more of those, and nothing tells where.
     """
 
     own_anonymous_bytes: int
@@ -142,20 +145,26 @@ class PageFacts(NamedTuple):
     stuck_bytes: int = 0
     zero_bytes: int = 0
     folios_known: bool = True
+    merged_bytes: int = 0
+    pinned_bytes: int = 0
+    pinned_elsewhere_bytes: int = 0
 
     @property
     def resident_bytes(self) -> int:
         """What counts in RSS."""
-        return self.own_anonymous_bytes + self.own_file_bytes + self.shared_bytes + self.stuck_bytes
+        own = self.own_anonymous_bytes + self.own_file_bytes
+        return own + self.shared_bytes + self.stuck_bytes + self.merged_bytes + self.pinned_bytes
 
 
 class HugeFacts(NamedTuple):
     """The whole, aligned huge pages of a range, by what stands in them; bytes.
 
     ``fillable_bytes`` are huge pages that hold something and are not huge yet, of which
-    ``filled_bytes`` are resident; ``huge_bytes`` are huge already, ``empty_bytes`` hold nothing.
-    ``copied_bytes`` are those of a file or of shared memory that hold a page copied on write: the kernel
-    makes no huge page of them.
+    ``filled_bytes`` are resident; ``huge_bytes`` are huge already, ``empty_bytes`` hold nothing, and
+    ``zero_bytes`` nothing but the zero page. Of the others the kernel makes no huge page: ``copied_bytes``
+    are those of a file or of shared memory that hold a page copied on write, ``watched_bytes`` those that a
+    userfaultfd keeps small, ``pinned_bytes`` those with a page pinned for I/O. ``swapped_bytes`` are
+    anonymous, and a part of each is in swap; ``swapped_filled_bytes`` of them are resident.
     """
 
     fillable_bytes: int
@@ -163,6 +172,22 @@ class HugeFacts(NamedTuple):
     huge_bytes: int
     empty_bytes: int
     copied_bytes: int = 0
+    zero_bytes: int = 0
+    watched_bytes: int = 0
+    pinned_bytes: int = 0
+    swapped_bytes: int = 0
+    swapped_filled_bytes: int = 0
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether the kernel would find nothing at all to work on, and refuse."""
+        return not (self.huge_bytes or self.populated_bytes)
+
+    @property
+    def populated_bytes(self) -> int:
+        """Those that hold pages and are not huge."""
+        kept = self.copied_bytes + self.watched_bytes + self.pinned_bytes
+        return self.fillable_bytes + self.swapped_bytes + kept
 
 
 class CacheFacts(NamedTuple):
@@ -173,31 +198,75 @@ class CacheFacts(NamedTuple):
 
 
 def huge_facts(
-    within: Range, runs: Iterable[RawRun], huge_page_bytes: int, *, of_file: bool = False
+    within: Range,
+    runs: Iterable[RawRun],
+    huge_page_bytes: int,
+    *,
+    of_file: bool = False,
+    pinned: RangeSet = (),
+    keeps_holes: bool = False,
+    protected: Collection[int] = (),
 ) -> HugeFacts:
     """Sort the huge pages of a range by ascending runs, which may reach beyond it.
 
-    ``of_file`` tells that a file or shared memory stands behind it: what is not FILE was copied.
+    ``of_file`` tells that a file or shared memory stands behind it: what is not FILE was copied. A
+    userfaultfd ``keeps_holes`` where it watches them, and has ``protected`` huge pages, by address, a part of
+    which it has write-protected.
     """
     inner = inner_aligned(within, huge_page_bytes)
     if inner is None:
         return HugeFacts(0, 0, 0, 0)
-    holds: dict[int, int] = {}
-    copied: set[int] = set()
+    blocks: dict[int, _Block] = {}
     huge = 0
     for start, end, state in cut(runs, (inner,)):
         if not state & (PRESENT | SWAPPED):
             continue
-        is_resident = state & (PRESENT | ZERO) == PRESENT
-        if is_resident and state & HUGE:
+        if state & _IN_RSS == PRESENT and state & HUGE:
             huge += end - start
             continue
-        for block in range(start // huge_page_bytes, -(-end // huge_page_bytes)):
-            part = min(end, (block + 1) * huge_page_bytes) - max(start, block * huge_page_bytes)
-            holds[block] = holds.get(block, 0) + (part if is_resident else 0)
-            if of_file and not state & FILE:
-                copied.add(block)
-    barred = len(copied) * huge_page_bytes
-    fillable = len(holds) * huge_page_bytes - barred
-    filled = sum(bytes_held for block, bytes_held in holds.items() if block not in copied)
-    return HugeFacts(fillable, filled, huge, inner.size_bytes - fillable - huge - barred, barred)
+        for number in range(start // huge_page_bytes, -(-end // huge_page_bytes)):
+            count = min(end, (number + 1) * huge_page_bytes) - max(start, number * huge_page_bytes)
+            blocks.setdefault(number * huge_page_bytes, _Block()).add(state, count, of_file)
+    facts = HugeFacts(0, 0, huge, inner.size_bytes - huge - len(blocks) * huge_page_bytes)
+    pinned_blocks = _blocks_of(pinned, huge_page_bytes) if pinned else frozenset[int]()
+    sums = Counter[str]()
+    for address, block in blocks.items():
+        holds = block.resident + block.swapped
+        if block.copied:
+            sums["copied_bytes"] += huge_page_bytes
+        elif address in protected or (keeps_holes and holds < huge_page_bytes):
+            sums["watched_bytes"] += huge_page_bytes
+        elif not holds:
+            sums["zero_bytes"] += huge_page_bytes
+        elif address in pinned_blocks:
+            sums["pinned_bytes"] += huge_page_bytes
+        elif block.swapped:
+            sums["swapped_bytes"] += huge_page_bytes
+            sums["swapped_filled_bytes"] += block.resident
+        else:
+            sums["fillable_bytes"] += huge_page_bytes
+            sums["filled_bytes"] += block.resident
+    return facts._replace(**sums)
+
+
+class _Block:
+    """What stands in one huge page, in bytes; ``copied`` tells that a page of it was copied on write."""
+
+    __slots__ = ("copied", "resident", "swapped")
+
+    def __init__(self) -> None:
+        self.resident = self.swapped = 0
+        self.copied = False
+
+    def add(self, state: int, count_bytes: int, of_file: bool) -> None:
+        if state & _IN_RSS == PRESENT:
+            self.resident += count_bytes
+        elif state & SWAPPED:
+            self.swapped += count_bytes
+        self.copied = self.copied or (of_file and not state & FILE)
+
+
+def _blocks_of(ranges: RangeSet, size: int) -> frozenset[int]:
+    return frozenset(
+        at for part in ranges for at in range(part.start // size * size, -(-part.end // size) * size, size)
+    )

@@ -28,6 +28,7 @@ class Reason(str, Enum):
     NOTHING_TO_COLLAPSE = "nothing_to_collapse"
     FILE_NOT_HUGE = "file_not_huge"
     SHMEM_NOT_HUGE = "shmem_not_huge"
+    HUGE_MISALIGNED = "huge_misaligned"
     # Of a VMA: the kernel would say yes and do nothing, or only a part.
     NOTHING_RESIDENT = "nothing_resident"
     NOTHING_SWAPPED = "nothing_swapped"
@@ -45,8 +46,13 @@ class Reason(str, Enum):
     SWAP_CACHED = "swap_cached"
     FILE_HUGE_UNKNOWN = "file_huge_unknown"
     OWN_COPIES = "own_copies"
+    WATCHED = "watched"
+    SWAPPED_OUT = "swapped_out"
     RSS_GROWS = "rss_grows"
     LOCKED_IN_RAM = "locked_in_ram"
+    MERGED_PAGES = "merged_pages"
+    UNEVICTABLE = "unevictable"
+    PINNED = "pinned"
     SKIPPED = "skipped"
     ZERO_PAGE = "zero_page"
     LRU_BATCH = "lru_batch"
@@ -156,6 +162,10 @@ _TABLE: dict[Reason, _Words] = {
         "huge pages of shared memory are denied on this machine",
         "write never to /sys/kernel/mm/transparent_hugepage/shmem_enabled",
     ),
+    Reason.HUGE_MISALIGNED: _Words(
+        "its address and its offset in the file differ modulo the huge page: no huge page fits",
+        "leave it out of the plan",
+    ),
     Reason.NOTHING_RESIDENT: _Words("nothing of it is in RAM"),
     Reason.NOTHING_SWAPPED: _Words("nothing of it is in swap"),
     Reason.ALREADY_OUT: _Words("in swap already"),
@@ -163,7 +173,16 @@ _TABLE: dict[Reason, _Words] = {
     Reason.UNMAPPED_HERE: _Words("not mapped in by this process now (it may be in the page cache)"),
     Reason.LAZY_FREE: _Words("will be freed, not swapped: its owner gave it up (MADV_FREE)"),
     Reason.SHARED_PAGES: _Words(
-        "pages that other processes map too are skipped", "they can go once only one process maps them"
+        "pages that are mapped more than once (by others, or again by itself) are skipped",
+        "they can go once a single mapping is left; for a service, write to its cgroup's memory.reclaim",
+    ),
+    Reason.MERGED_PAGES: _Words("pages that KSM merged are skipped", "turn merging off (MADV_UNMERGEABLE)"),
+    Reason.UNEVICTABLE: _Words(
+        "pages that never leave RAM (shared memory under SHM_LOCK, or a file on ramfs)",
+        "only its owner can unlock it; leave it out of the plan",
+    ),
+    Reason.PINNED: _Words(
+        "pages pinned for I/O (io_uring, RDMA) stay (VmPin)", "they can go once their owner unregisters them"
     ),
     Reason.NO_SWAP: _Words("no free swap: anonymous memory has nowhere to go", "add swap (swapon)"),
     Reason.SWAP_LIMIT: _Words(
@@ -178,6 +197,14 @@ _TABLE: dict[Reason, _Words] = {
     Reason.SWAP_CACHED: _Words("perhaps in the swap cache, and so in RAM already"),
     Reason.FILE_HUGE_UNKNOWN: _Words("whether the kernel makes huge pages of this file is not known"),
     Reason.OWN_COPIES: _Words("huge pages with copies of its own in them (copied on write) stay as they are"),
+    Reason.WATCHED: _Words(
+        "a userfaultfd watches it: huge pages with holes, or write-protected by it, stay as they are",
+        "leave it out of the plan",
+    ),
+    Reason.SWAPPED_OUT: _Words(
+        "a part of these huge pages is in swap: if not in the swap cache too, the kernel ends as busy",
+        "read it in first (WILLNEED), then try again",
+    ),
     Reason.RSS_GROWS: _Words("RSS will grow by this: the holes of huge pages are filled"),
     Reason.LOCKED_IN_RAM: _Words("it is in RAM for good: nothing to read in"),
     Reason.SKIPPED: _Words(
@@ -206,7 +233,7 @@ _TABLE: dict[Reason, _Words] = {
         "a part of it is mapped no more; the rest of it may have been advised all the same", "mark it anew"
     ),
     Reason.NOT_COLLAPSIBLE: _Words(
-        "the kernel makes no huge page of it (turned off, a file system without them, or nothing in it)",
+        "the kernel makes no huge page of it (turned off, a file system without them, nothing written)",
         "look at its flags and RSS in `memtui maps PID`, and leave it out",
     ),
     Reason.NO_FREE_HUGE_PAGE: _Words(
@@ -309,6 +336,7 @@ _REFUSALS = frozenset(
         Reason.NOTHING_TO_COLLAPSE,
         Reason.FILE_NOT_HUGE,
         Reason.SHMEM_NOT_HUGE,
+        Reason.HUGE_MISALIGNED,
     }
 )
 

@@ -54,8 +54,10 @@ class RangeReport(NamedTuple):
     ``advised_bytes`` is the kernel's word, ``moved_bytes`` what was seen: see TargetReport. Of what
     moved, ``swapped_bytes`` were in swap afterwards by the page table, which does not tell of shared
     memory; ``came_bytes`` came into RSS meanwhile, ``given_up_bytes`` were dropped, as their owner had
-    allowed (MADV_FREE), and ``huge_moved_bytes`` had stood in huge pages. ``cache_delta_bytes`` is of the
-    page cache of its stretch of a file, ``referenced_delta_bytes`` of the whole VMA.
+    allowed (MADV_FREE), and ``huge_moved_bytes`` had stood in huge pages. In the place of
+    ``zero_moved_bytes``, parts of huge pages with only zeroes in them, the shared zero page stands now.
+    ``cache_delta_bytes`` is of the page cache of its stretch of a file, ``referenced_delta_bytes`` of the
+    whole VMA.
     """
 
     planned: PlannedRange
@@ -69,6 +71,7 @@ class RangeReport(NamedTuple):
     came_bytes: int | None = None
     given_up_bytes: int | None = None
     huge_moved_bytes: int | None = None
+    zero_moved_bytes: int | None = None
     huge_delta_bytes: int | None = None
     cache_delta_bytes: int | None = None
     referenced_delta_bytes: int | None = None
@@ -98,8 +101,9 @@ class Alike(NamedTuple):
 class Effect(NamedTuple):
     """What changed while a target was worked on; bytes, None where not known.
 
-    ``mem_free_delta_bytes``, ``swap_cached_delta_bytes`` and ``swapped_in_bytes`` (pswpin) are of the
-    whole machine, ``oom_kills`` of the target's memory cgroups, the others of the target's ranges.
+    ``mem_free_delta_bytes``, ``swap_cached_delta_bytes``, ``swapped_in_bytes`` (pswpin) and
+    ``zswapped_delta_bytes`` (what zswap holds, before compression) are of the whole machine,
+    ``oom_kills`` of the target's memory cgroups, the others of the target's ranges.
     """
 
     rss_delta_bytes: int | None = None
@@ -111,6 +115,7 @@ class Effect(NamedTuple):
     huge_delta_bytes: int | None = None
     cache_delta_bytes: int | None = None
     oom_kills: int | None = None
+    zswapped_delta_bytes: int | None = None
 
 
 class Back(NamedTuple):

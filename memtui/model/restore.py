@@ -62,10 +62,16 @@ class Mapper(NamedTuple):
 
 
 class Mappers(NamedTuple):
-    """Which other processes map a file, and how many could not be looked at."""
+    """Which other processes map a file, and how many could not be looked at.
+
+    ``mapped_again`` is how often the process itself maps the same part of it once more. ``possible`` are
+    those that map a file of the same name or inode on another device, whose pages could not be compared.
+    """
 
     found: tuple[Mapper, ...]
     unreadable: int
+    mapped_again: int = 0
+    possible: tuple[Mapper, ...] = ()
 
 
 LOST = (Reason.GONE, Reason.CHANGED, Reason.PAGE_GONE)

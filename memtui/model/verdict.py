@@ -8,7 +8,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from memtui.model.advice import Advice
-from memtui.model.pages import PageFacts
+from memtui.model.pages import HugeFacts, PageFacts
 from memtui.model.ranges import PAGE_BYTES, inner_aligned
 from memtui.model.reasons import Reason
 from memtui.model.vma import ANONYMOUS_KINDS, CACHED_KINDS, Kind, MappedVma
@@ -65,7 +65,8 @@ class MachineFacts(NamedTuple):
     """What a verdict must know of the machine; None is unknown.
 
     ``swap_room_bytes`` is what the cgroups of the target let it swap still; None also for no limit.
-    ``swap_cached_bytes`` is what of swap is in RAM too. ``file_huge_pages`` and ``shmem_huge_pages`` tell
+    ``swap_cached_bytes`` is what of swap is in RAM too; ``swap_is_memory`` tells that all swap is (zram),
+    None that most may be (zswap). ``file_huge_pages`` and ``shmem_huge_pages`` tell
     whether the kernel makes huge pages of files that nobody has open for writing, and of shared memory.
     """
 
@@ -75,6 +76,7 @@ class MachineFacts(NamedTuple):
     """Addresses from here on never enter a vector: they fail it as a whole (TASK_SIZE)."""
     swap_room_bytes: int | None = None
     swap_cached_bytes: int | None = None
+    swap_is_memory: bool | None = False
     file_huge_pages: bool | None = None
     shmem_huge_pages: bool | None = None
 
@@ -117,6 +119,9 @@ def _collapse_refusal(row: MappedVma, machine: MachineFacts) -> Reason | None:
         return Reason.HUGE_PAGES_OFF if row.kind not in (Kind.VDSO, Kind.DEVICE) else Reason.PFNMAP
     if machine.huge_page_bytes is None or inner_aligned(row.vma.range, machine.huge_page_bytes) is None:
         return Reason.NO_HUGE_PAGE
+    if row.kind in CACHED_KINDS and (row.vma.start - row.vma.offset) % machine.huge_page_bytes:
+        # thp_vma_suitable_order(), include/linux/huge_mm.h.
+        return Reason.HUGE_MISALIGNED
     if row.kind is Kind.FILE:
         # file_thp_enabled(), mm/huge_memory.c: nobody may have it open for writing, and we would know.
         written = row.vma.is_shared and "w" in row.vma.perms
@@ -126,10 +131,9 @@ def _collapse_refusal(row: MappedVma, machine: MachineFacts) -> Reason | None:
         return Reason.SHMEM_NOT_HUGE
     if row.kind not in ANONYMOUS_KINDS:
         return None
+    empty = row.rss_bytes == 0 and row.swap_bytes == 0
     if row.blocks is not None:
-        empty = not row.blocks.fillable_bytes and not row.blocks.huge_bytes
-    else:
-        empty = row.rss_bytes == 0 and row.swap_bytes == 0
+        empty = row.blocks.is_hopeless
     return Reason.NOTHING_TO_COLLAPSE if empty else None
 
 
@@ -177,17 +181,7 @@ def _judge_collapse(row: MappedVma, machine: MachineFacts) -> Verdict:
     inner = inner_aligned(row.vma.range, machine.huge_page_bytes)
     assert inner is not None
     if row.blocks is not None:
-        gain = row.blocks.fillable_bytes
-        reasons = (
-            WhyBytes(Reason.OWN_COPIES, row.blocks.copied_bytes),
-            WhyBytes(Reason.ALL_HUGE, row.blocks.huge_bytes),
-            WhyBytes(_absent(row), row.blocks.empty_bytes),
-            WhyBytes(Reason.RSS_GROWS, gain - row.blocks.filled_bytes),
-        )
-        if gain and row.kind is Kind.FILE:
-            reasons = (WhyBytes(Reason.FILE_HUGE_UNKNOWN, gain), *reasons[:-1])
-            return Verdict(Will.PARTLY, None, _weighty(reasons), is_estimate=True)
-        return Verdict(Will.YES if gain else Will.NO, gain, _weighty(reasons))
+        return _judge_blocks(row, row.blocks, machine)
     if row.details is None:
         return Verdict(Will.PARTLY, None)
     gain = inner.size_bytes - row.details.huge_bytes
@@ -196,6 +190,33 @@ def _judge_collapse(row: MappedVma, machine: MachineFacts) -> Verdict:
     if row.kind is Kind.FILE:
         return Verdict(Will.PARTLY, None, (WhyBytes(Reason.FILE_HUGE_UNKNOWN, gain),), is_estimate=True)
     return Verdict(Will.YES, gain, is_estimate=True)
+
+
+def _judge_blocks(row: MappedVma, blocks: HugeFacts, machine: MachineFacts) -> Verdict:
+    gain, filled, swapped = blocks.fillable_bytes, blocks.filled_bytes, blocks.swapped_bytes
+    is_estimate = False
+    if swapped and machine.swap_is_memory is not False:
+        # Read in at once. From a disk the kernel would wait with the mmap lock held: it gives up instead
+        # (__collapse_huge_page_swapin(), mm/khugepaged.c).
+        gain, filled, swapped = gain + swapped, filled + blocks.swapped_filled_bytes, 0
+        is_estimate = machine.swap_is_memory is None
+    reasons: tuple[WhyBytes, ...] = (
+        WhyBytes(Reason.OWN_COPIES, blocks.copied_bytes),
+        WhyBytes(Reason.WATCHED, blocks.watched_bytes),
+        WhyBytes(Reason.PINNED, blocks.pinned_bytes),
+        WhyBytes(Reason.SWAPPED_OUT, swapped),
+        WhyBytes(Reason.ALL_HUGE, blocks.huge_bytes),
+        WhyBytes(Reason.ZERO_PAGE, blocks.zero_bytes),
+        WhyBytes(_absent(row), blocks.empty_bytes),
+    )
+    if gain and row.kind is Kind.FILE:
+        reasons = (WhyBytes(Reason.FILE_HUGE_UNKNOWN, gain), *reasons)
+        return Verdict(Will.PARTLY, None, _weighty(reasons), is_estimate=True)
+    # What is in the swap cache no file tells.
+    may_be_more = swapped > 0 and machine.swap_cached_bytes != 0
+    will = Will.PARTLY if may_be_more else Will.YES if gain else Will.NO
+    reasons = (*reasons, WhyBytes(Reason.RSS_GROWS, gain - filled))
+    return Verdict(will, gain, _weighty(reasons), is_estimate=is_estimate or may_be_more)
 
 
 def _judge_reclaim(
@@ -215,6 +236,10 @@ def _judge_reclaim(
     # It is of what goes, and no reason for what does not: it stands last.
     reasons += _weighty((WhyBytes(Reason.LAZY_FREE, min(left, given_up)),))
     is_estimate = _is_estimate(row) or (given_up > 0 and not _smaps_is_of_these(row, pages))
+    if left and pages.pinned_elsewhere_bytes and pages.own_anonymous_bytes:
+        # Some of it may be pinned, and nothing tells which.
+        reasons = (WhyBytes(Reason.PINNED, None), *reasons)
+        will, is_estimate = Will.PARTLY, True
     return Verdict(will, left, reasons, to_swap, is_estimate=is_estimate)
 
 
@@ -248,11 +273,13 @@ def _pages_by_smaps(row: MappedVma) -> PageFacts | None:
         return None
     shared = min(row.rss_bytes, row.details.shared_bytes) if row.details else 0
     own = row.rss_bytes - shared
+    merged = min(shared, row.details.merged_bytes) if row.details else 0
     if row.kind in ANONYMOUS_KINDS:
         anonymous = own
     else:
         anonymous = min(own, row.details.anonymous_bytes) if row.details else 0
-    return PageFacts(anonymous, own - anonymous, shared, row.swap_bytes or 0)
+    found = PageFacts(anonymous, own - anonymous, shared - merged, row.swap_bytes or 0)
+    return found._replace(merged_bytes=merged)
 
 
 def _elsewhere(row: MappedVma, pages: PageFacts) -> tuple[WhyBytes, ...]:
@@ -285,14 +312,23 @@ def _stays(
     may_write: MayWrite | None,
 ) -> tuple[tuple[WhyBytes, ...], int]:
     """Return the resident bytes that stay as they are, and how much of the others goes to swap."""
-    anonymous, file = pages.own_anonymous_bytes, pages.own_file_bytes
-    shared = WhyBytes(Reason.SHARED_PAGES, pages.shared_bytes)
+    anonymous, file, stuck_bytes = pages.own_anonymous_bytes, pages.own_file_bytes, pages.stuck_bytes
+    unevictable = 0
+    if row.details is not None and row.details.unevictable:
+        # Dirty pages of a folio in pieces (stuck) are pages of the file as well.
+        unevictable, file, stuck_bytes = file + stuck_bytes, 0, 0
+    kept = (
+        WhyBytes(Reason.SHARED_PAGES, pages.shared_bytes),
+        WhyBytes(Reason.MERGED_PAGES, pages.merged_bytes),
+        WhyBytes(Reason.UNEVICTABLE, unevictable),
+        WhyBytes(Reason.PINNED, pages.pinned_bytes),
+    )
     if row.kind is Kind.VDSO or "mm" in (row.flags or ()):
         # Mixed maps: pages of a driver or of the kernel, on no LRU list.
-        return _weighty((shared, WhyBytes(Reason.SKIPPED, anonymous + file + pages.stuck_bytes))), 0
-    stuck = WhyBytes(Reason.SKIPPED, pages.stuck_bytes)
+        return _weighty((*kept, WhyBytes(Reason.SKIPPED, anonymous + file + stuck_bytes))), 0
+    stuck = WhyBytes(Reason.SKIPPED, stuck_bytes)
     if advice is not Advice.PAGEOUT:
-        return _weighty((shared, stuck)), 0
+        return _weighty((*kept, stuck)), 0
     barred = 0
     if row.kind not in ANONYMOUS_KINDS and may_write is not None and may_write(row) is False:
         # can_do_file_pageout(): a shared mapping is skipped whole, of a private one the file's pages.
@@ -303,7 +339,7 @@ def _stays(
     no_swap = 0 if free is None else max(0, swappable - free)
     over_limit = 0 if room is None else max(0, swappable - no_swap - room)
     reasons = (
-        shared,
+        *kept,
         stuck,
         WhyBytes(Reason.NO_SWAP, no_swap),
         WhyBytes(Reason.SWAP_LIMIT, over_limit),

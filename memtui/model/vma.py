@@ -193,7 +193,10 @@ class VmaDetails(NamedTuple):
 
     ``shared_bytes`` are resident pages that another mapping maps as well (Shared_Clean plus
     Shared_Dirty), which COLD and PAGEOUT skip in silence. ``lazy_free_bytes`` are resident pages that
-    their owner gave up with MADV_FREE: reclaim, and so PAGEOUT, drops them.
+    their owner gave up with MADV_FREE: reclaim, and so PAGEOUT, drops them. ``merged_bytes`` are resident
+    pages that KSM merged (Linux 6.8). The last two are found beside
+    smaps: ``in_shmem`` that the file is shared memory, though no mount that can be seen says so, and
+    ``unevictable`` that its pages never leave RAM (SHM_LOCK, ramfs); own copies of them do.
     """
 
     flags: tuple[str, ...]
@@ -207,11 +210,18 @@ class VmaDetails(NamedTuple):
     locked_bytes: int
     size_bytes: int = 0
     lazy_free_bytes: int = 0
+    merged_bytes: int = 0
+    in_shmem: bool = False
+    unevictable: bool = False
 
 
 def kind_with(vma: Vma, details: VmaDetails | None) -> Kind:
-    """Return the kind of a VMA, with what its flags add to it."""
-    return Kind.HUGETLB if details is not None and "ht" in details.flags else vma.kind
+    """Return the kind of a VMA, with what its details add to it."""
+    if details is None:
+        return vma.kind
+    if "ht" in details.flags:
+        return Kind.HUGETLB
+    return Kind.SHMEM if details.in_shmem and vma.kind is Kind.FILE else vma.kind
 
 
 class MappedVma(NamedTuple):

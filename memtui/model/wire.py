@@ -197,6 +197,7 @@ def report_totals(report: TargetReport, advice: Advice) -> Json:
             "mem_free_delta_bytes": effect.mem_free_delta_bytes,
             "swap_cached_delta_bytes": effect.swap_cached_delta_bytes,
             "oom_kills": effect.oom_kills,
+            "zswapped_delta_bytes": effect.zswapped_delta_bytes,
         },
         "back": [back(item) for item in report.back],
     }

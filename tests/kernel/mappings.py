@@ -5,8 +5,8 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,15 @@ from memtui.model.advice import Advice
 from memtui.model.methods import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range
-from tests.kernel.toolkit import HUGE, MIB, PAGE, RESIDUE_BYTES, Child, at, smaps
+from tests.conftest import need
+from tests.kernel import swaps
+from tests.kernel.toolkit import HUGE, MIB, PAGE, RESIDUE_BYTES, Child, at, smaps, wait_until
 
 SIZE = 4 * MIB
-MADV_DONTNEED, MADV_FREE, MADV_HUGEPAGE, MADV_PAGEOUT = 4, 8, 14, 21
+MADV_WILLNEED = 3
+MADV_DONTNEED, MADV_FREE, MADV_MERGEABLE, MADV_HUGEPAGE, MADV_PAGEOUT = 4, 8, 12, 14, 21
+KSM = Path("/sys/kernel/mm/ksm")
+OWN_MOUNTS = ("unshare", "--mount", "--propagation", "private")
 READ, WRITE = 1, 2
 
 
@@ -70,6 +75,25 @@ class Stage:
     def another(self) -> Child:
         """Return one more child."""
         return self._stack.enter_context(Child())
+
+    def in_mounts_of_its_own(self) -> Child:
+        """Return one more child, with a mount namespace of its own."""
+        return self._stack.enter_context(Child(wrapper=OWN_MOUNTS))
+
+    def folder(self) -> str:
+        """Return an empty folder on a disk."""
+        return self._stack.enter_context(tempfile.TemporaryDirectory(prefix="memtui-test-", dir="/var/tmp"))
+
+    def mount(self, kind: str) -> str:
+        """Mount a file system of memory; return where. It goes with what maps its files."""
+        place = self.folder()
+        swaps.run("mount", "-t", kind, "none", place)
+        self._stack.callback(swaps.run, "umount", "--lazy", place)
+        return place
+
+    def merging(self) -> None:
+        """Have KSM merge what may be merged, until the test ends."""
+        self._stack.enter_context(_ksm())
 
     def file(self, place: str = "/var/tmp") -> str:
         """Return the path of a file of SIZE, its pages clean."""
@@ -249,6 +273,158 @@ def file_of_two_over_a_window(stage: Stage) -> Spot:
     return stage.spot(start)
 
 
+def memfd_twice(stage: Stage) -> Spot:
+    """Half of it is mapped a second time, by the same process."""
+    path = stage.child.do("memfd", size=SIZE)
+    spot = stage.spot(stage.child.map(SIZE, path=path, shared=True, fill=1))
+    again = stage.child.map(SIZE // 2, path=path, shared=True)
+    stage.child.do("touch", address=again, size=SIZE // 2)
+    return spot
+
+
+def merged(stage: Stage) -> Spot:
+    """KSM has merged the first half of it with itself."""
+    start = stage.child.map(SIZE)
+    for number in range(SIZE // MIB):
+        # Of no two pages that are written so the contents are the same.
+        stage.child.do("write", address=start + number * MIB, size=MIB, seed=number)
+    stage.child.do("repeat", address=start, size=SIZE // 2)
+    stage.child.do("madvise", address=start, size=SIZE, advice=MADV_MERGEABLE)
+    stage.merging()
+    wait_until(lambda: at(stage.child.pid, start).fields["KSM"] == SIZE // 2, "KSM has merged the pages")
+    return stage.spot(start)
+
+
+def system_v(stage: Stage) -> Spot:
+    return _system_v(stage, locked=False)
+
+
+def system_v_locked(stage: Stage) -> Spot:
+    """SHM_LOCK leaves no trace in VmFlags."""
+    return _system_v(stage, locked=True)
+
+
+def _system_v(stage: Stage, *, locked: bool) -> Spot:
+    start = stage.child.do("system_v", size=SIZE, locked=locked)
+    stage.child.do("write", address=start, size=SIZE, seed=1)
+    return stage.spot(start)
+
+
+def ramfs_file(stage: Stage) -> Spot:
+    return stage.spot(_of_a_mount(stage, stage.child, "ramfs", shared=True))
+
+
+def ramfs_file_private_half_written(stage: Stage) -> Spot:
+    """The copies are memory like any other, and go."""
+    start = _of_a_mount(stage, stage.child, "ramfs")
+    stage.child.do("dirty", address=start, size=SIZE // 2, step=PAGE)
+    return stage.spot(start)
+
+
+def ramfs_hidden(stage: Stage) -> Spot:
+    child = stage.in_mounts_of_its_own()
+    return stage.spot(_of_own_mount(stage, child, "ramfs", hidden=True), pid=child.pid)
+
+
+def tmpfs_unmounted(stage: Stage) -> Spot:
+    """No mount tells of it any more."""
+    child = stage.in_mounts_of_its_own()
+    return stage.spot(_of_own_mount(stage, child, "tmpfs", hidden=True), pid=child.pid)
+
+
+def tmpfs_outside_of_its_root(stage: Stage) -> Spot:
+    child = stage.another()
+    place = stage.mount("tmpfs")
+    start = _mapped(child, _written(place))
+    child.do("change_root", path=place)
+    return stage.spot(start, pid=child.pid)
+
+
+def overlay_on_tmpfs(stage: Stage) -> Spot:
+    """A container's file whose upper layer is tmpfs."""
+    child = stage.in_mounts_of_its_own()
+    place = stage.folder()
+    child.do("run", script=_OVERLAY.format(place=place, mount="mount -t tmpfs none"))
+    return stage.spot(_mapped(child, f"{place}/merged/pages"), pid=child.pid)
+
+
+def overlay_on_a_disk(stage: Stage) -> Spot:
+    child = stage.in_mounts_of_its_own()
+    place = stage.folder()
+    child.do("run", script=_OVERLAY.format(place=place, mount=":"))
+    return stage.spot(_mapped(child, f"{place}/merged/pages"), pid=child.pid)
+
+
+def pinned(stage: Stage) -> Spot:
+    """Half of it is a registered buffer of an io_uring."""
+    start = stage.child.map(SIZE, fill=1)
+    stage.child.do("pin", address=start, size=SIZE // 2)
+    return stage.spot(start)
+
+
+def pinned_huge(stage: Stage) -> Spot:
+    """Of a part of the first huge page: none of it goes."""
+    start = stage.huge()
+    stage.child.do("pin", address=start + PAGE, size=HUGE // 4)
+    return stage.spot(start, 2 * HUGE)
+
+
+def pinned_memfd(stage: Stage) -> Spot:
+    """It leaves RSS, and stays in RAM."""
+    spot = memfd(stage)
+    stage.child.do("pin", address=spot.start, size=SIZE // 2)
+    return spot
+
+
+_OVERLAY = """
+cd {place}; mkdir lower layers merged; {mount} layers; mkdir layers/upper layers/work
+mount -t overlay -o lowerdir=lower,upperdir=layers/upper,workdir=layers/work none merged
+dd if=/dev/urandom of=merged/pages bs=1M count=4; sync merged/pages
+"""
+
+
+def _written(place: str) -> str:
+    path = Path(place) / "pages"
+    path.write_bytes(os.urandom(SIZE))
+    return str(path)
+
+
+def _mapped(child: Child, path: str, *, shared: bool = True) -> int:
+    start = child.map(SIZE, path=path, shared=shared)
+    child.do("touch", address=start, size=SIZE)
+    return start
+
+
+def _of_a_mount(stage: Stage, child: Child, kind: str, *, shared: bool = False) -> int:
+    return _mapped(child, _written(stage.mount(kind)), shared=shared)
+
+
+def _of_own_mount(stage: Stage, child: Child, kind: str, *, hidden: bool) -> int:
+    place = stage.folder()
+    child.do(
+        "run", command=f"mount -t {kind} none {place}; dd if=/dev/urandom of={place}/pages bs=1M count=4"
+    )
+    start = _mapped(child, f"{place}/pages")
+    if hidden:
+        child.do("run", script=f"umount --lazy {place}")
+    return start
+
+
+@contextmanager
+def _ksm() -> Iterator[None]:
+    """Have KSM run, and quickly; as it was at the end."""
+    need(KSM.exists(), "KSM (CONFIG_KSM)")
+    wanted = {"pages_to_scan": "20000", "sleep_millisecs": "1", "run": "1"}
+    was = {name: (KSM / name).read_text() for name in wanted}
+    try:
+        for name, value in wanted.items():
+            (KSM / name).write_text(value)
+        yield
+    finally:
+        for name, value in was.items():
+            (KSM / name).write_text(value)
+
+
 def locked(stage: Stage) -> Spot:
     start = stage.child.map(SIZE, fill=1)
     stage.child.do("lock", address=start, size=SIZE)
@@ -282,6 +458,10 @@ CASES: dict[str, Callable[[Stage], Spot]] = {
         *(file_private, file_private_half_written, file_shared, file_of_two, file_shared_dirty),
         *(file_shared_dirty_aligned, file_shared_dirty_part, file_shared_dirty_with_holes),
         file_of_two_over_a_window,
+        *(memfd_twice, merged, system_v, system_v_locked),
+        *(ramfs_file, ramfs_file_private_half_written, ramfs_hidden),
+        *(tmpfs_unmounted, tmpfs_outside_of_its_root, overlay_on_tmpfs, overlay_on_a_disk),
+        *(pinned, pinned_huge, pinned_memfd),
         *(locked, swapped, half_swapped, everything),
     )
 }

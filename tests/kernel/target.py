@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import struct
+import subprocess
 import sys
 import threading
 import zlib
@@ -26,12 +27,17 @@ libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 libc.mlock.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+libc.shmat.restype = ctypes.c_void_p
+libc.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
+libc.shmget.argtypes = [ctypes.c_int, ctypes.c_size_t, ctypes.c_int]
 libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 PAGE = mmap.PAGESIZE
 SHARED, PRIVATE, FIXED, ANONYMOUS, NORESERVE, HUGETLB = 1, 2, 0x10, 0x20, 0x4000, 0x40000
 SYS_EXIT = {"x86_64": 60, "aarch64": 93}
 SYS_USERFAULTFD = {"x86_64": 323, "aarch64": 282}
+SYS_IO_URING_SETUP, SYS_IO_URING_REGISTER = 425, 427
+IPC_RMID, SHM_LOCK = 0, 11
 PR_SET_VMA, PR_SET_VMA_ANON_NAME = 0x53564D41, 0
 
 
@@ -52,6 +58,8 @@ def map_memory(
     path: str | None = None,
     fill: int | None = None,
     hugetlb: bool = False,
+    offset: int = 0,
+    read_only: bool = False,
 ) -> int:
     """Map and, with ``fill`` as the seed, write every page; return the address.
 
@@ -69,8 +77,8 @@ def map_memory(
     if path is None:
         address = checked(libc.mmap(at, size, protection, flags | ANONYMOUS, -1, 0))
     else:
-        fd = os.open(path, os.O_RDWR)
-        address = checked(libc.mmap(at, size, protection, flags, fd, 0))
+        fd = os.open(path, os.O_RDONLY if read_only else os.O_RDWR)
+        address = checked(libc.mmap(at, size, protection, flags, fd, offset))
         os.close(fd)
     if fill is not None:
         write(address, size, fill)
@@ -92,6 +100,12 @@ def write(address: int, size: int, seed: int) -> None:
     for at in range(0, size, len(block)):
         part = block[: size - at]
         ctypes.memmove(address + at, part, len(part))
+
+
+def repeat(address: int, size: int) -> None:
+    """Write the first page over all that follow."""
+    for at in range(address + PAGE, address + size, PAGE):
+        ctypes.memmove(at, address, PAGE)
 
 
 def touch(address: int, size: int, step: int = PAGE) -> int:
@@ -152,6 +166,39 @@ def serve_faults(address: int, size: int) -> int:
     return fd
 
 
+def protect_from_writes(address: int, size: int) -> int:
+    """Have a userfaultfd watch memory for writes (UFFDIO_WRITEPROTECT); return its fd."""
+    fd = checked(libc.syscall(SYS_USERFAULTFD[os.uname().machine], 0))
+    fcntl.ioctl(fd, 0xC018AA3F, struct.pack("=QQQ", 0xAA, 0, 0))
+    fcntl.ioctl(fd, 0xC020AA00, struct.pack("=QQQQ", address, size, 2, 0))
+    fcntl.ioctl(fd, 0xC018AA06, struct.pack("=QQQ", address, size, 1))
+    return fd
+
+
+def system_v(size: int, locked: bool) -> int:
+    """Attach shared memory of System V, which goes with the process; return its address."""
+    number = checked(libc.shmget(0, size, 0o600))
+    address = checked(libc.shmat(number, None, 0))
+    if locked:
+        checked(libc.shmctl(number, SHM_LOCK, None))
+    checked(libc.shmctl(number, IPC_RMID, None))
+    return address
+
+
+def pin(address: int, size: int) -> int:
+    """Pin memory as a buffer of an io_uring (IORING_REGISTER_BUFFERS); return its fd."""
+    fd = checked(libc.syscall(SYS_IO_URING_SETUP, 1, ctypes.create_string_buffer(120)))
+    vector = struct.pack("=QQ", address, size)
+    checked(libc.syscall(SYS_IO_URING_REGISTER, fd, 0, vector, 1))
+    return fd
+
+
+def run(script: str) -> None:
+    done = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise OSError(done.stderr)
+
+
 def fork_zombie() -> int:
     """Fork a child that exits and is not waited for."""
     child = os.fork()
@@ -183,8 +230,11 @@ COMMANDS: dict[str, Any] = {
     "protect": lambda address, size, protection: checked(libc.mprotect(address, size, protection)),
     "madvise": lambda address, size, advice: checked(libc.madvise(address, size, advice)),
     "write": write,
+    "repeat": repeat,
     "touch": touch,
     "change_folder": os.chdir,
+    "change_root": os.chroot,
+    "run": run,
     "dirty": dirty,
     "memfd": memfd,
     "grow_heap": grow_heap,
@@ -194,6 +244,9 @@ COMMANDS: dict[str, Any] = {
     "fork": fork,
     "fork_zombie": fork_zombie,
     "serve_faults": serve_faults,
+    "protect_from_writes": protect_from_writes,
+    "system_v": system_v,
+    "pin": pin,
     "reap": reap,
     "exec": replace_by_exec,
     "become": lambda program, arguments: os.execv(program, arguments),

@@ -28,8 +28,10 @@ from memtui.model.methods import Freeze
 from memtui.model.plan import Mark, PlannedRange
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
+from memtui.model.report import Outcome, TargetReport
 from memtui.model.verdict import Verdict, Will
-from memtui.model.vma import AddressSpace
+from memtui.model.vma import AddressSpace, Kind
+from memtui.text import size
 from memtui.ui.messages import Judged
 from memtui.ui.options import UiOptions
 from memtui.ui.session import Session
@@ -39,7 +41,9 @@ from tests.kernel.mappings import (
     CASES,
     MADV_DONTNEED,
     MADV_FREE,
+    MADV_HUGEPAGE,
     MADV_PAGEOUT,
+    MADV_WILLNEED,
     SIZE,
     Spot,
     Stage,
@@ -61,6 +65,7 @@ from tests.kernel.toolkit import (
     memtui,
     rows,
     span,
+    wait_until,
 )
 
 ALONE = [name for name in CASES if name != "everything"]
@@ -352,6 +357,131 @@ def test_collapse_says_by_how_much_rss_will_grow(host: LocalHost, stage: Stage) 
     assert [reasons(item)[Reason.ALL_HUGE] for item in huge] == [HUGE]
 
 
+def test_the_reasons_name_the_cause(host: LocalHost, stage: Stage) -> None:
+    """What stays in RAM stays for a reason of its own: others map none of it."""
+    causes = {
+        "memfd_twice": Reason.SHARED_PAGES,
+        "merged": Reason.MERGED_PAGES,
+        "system_v_locked": Reason.UNEVICTABLE,
+        "ramfs_file": Reason.UNEVICTABLE,
+        "ramfs_file_private_half_written": Reason.UNEVICTABLE,
+        "ramfs_hidden": Reason.UNEVICTABLE,
+        "pinned": Reason.PINNED,
+        "pinned_huge": Reason.PINNED,
+    }
+    for name, reason in causes.items():
+        spot = CASES[name](stage)
+        for advice in (Advice.PAGEOUT, Advice.COLD):
+            (item,) = plan(host, advice, spot)
+            why = {reason: count for reason, count in reasons(item).items() if reason is not Reason.NO_SWAP}
+            stays = spot.size if name in ("system_v_locked", "ramfs_file", "ramfs_hidden") else spot.size // 2
+            assert why == {reason: stays}, (name, advice)
+
+
+@pytest.mark.usefixtures("swap_file")
+@pytest.mark.parametrize("name", ["system_v_locked", "ramfs_file"])
+def test_cold_of_what_never_leaves_ram_is_not_called_done(host: LocalHost, stage: Stage, name: str) -> None:
+    """Referenced falls all the same: for reclaim, which never takes these pages."""
+    spot = CASES[name](stage)
+    was = at(spot.pid, spot.start).referenced
+    report = applied(host, Advice.COLD, spot)
+    assert at(spot.pid, spot.start).referenced < was
+    assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, Reason.UNEVICTABLE)
+    told = " ".join(report.told)
+    assert "reclaim takes these pages first" not in told
+    assert "of memory that reclaim does not take" in told
+
+
+@pytest.mark.usefixtures("swap_file")
+@pytest.mark.parametrize("name", ["tmpfs_unmounted", "tmpfs_outside_of_its_root", "overlay_on_tmpfs"])
+def test_shared_memory_that_no_mount_shows(host: LocalHost, stage: Stage, name: str) -> None:
+    """It looks like a file of a disk, and is in swap once it is paged out."""
+    spot = CASES[name](stage)
+    (item,) = plan(host, Advice.PAGEOUT, spot)
+    assert item.kind is Kind.SHMEM
+    assert item.verdict.swap_bytes == SIZE
+    report = applied(host, Advice.PAGEOUT, spot)
+    swap = at(spot.pid, spot.start).swap
+    assert swap >= SIZE - RESIDUE_BYTES
+    told = " ".join(report.told)
+    assert f"{size(swap)} of the shared memory went to swap." in told
+    assert "page cache" not in told
+    target = host.open(spot.pid)
+    try:
+        (row,) = (row for row in target.look(details=True).rows() if row.vma.start == spot.start)
+    finally:
+        target.close()
+    assert (row.kind, row.swap_bytes) == (Kind.SHMEM, swap)
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_the_page_cache_of_a_file_on_an_overlay_is_not_known(host: LocalHost, stage: Stage) -> None:
+    """To cachestat(2) the file of an overlay has no page, wherever those of its layer are."""
+    spot = CASES["overlay_on_a_disk"](stage)
+    (item,) = plan(host, Advice.WILLNEED, spot)
+    assert (item.kind, item.verdict.forecast_bytes) == (Kind.FILE, None)
+    assert reasons(item) == {Reason.CACHE_UNKNOWN: None}
+    told = " ".join(applied(host, Advice.PAGEOUT, spot).told)
+    assert "of the files also left the page cache could not be seen" in told
+    assert at(spot.pid, spot.start).swap == 0
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_shared_memory_that_was_never_written_is_not_said_to_be_in_swap(
+    host: LocalHost, stage: Stage
+) -> None:
+    start = stage.mapped(stage.child.do("memfd", size=SIZE), shared=True)
+    stage.child.do("write", address=start, size=SIZE // 4, seed=1)
+    report = applied(host, Advice.PAGEOUT, stage.spot(start))
+    after = at(stage.child.pid, start)
+    assert after.swap <= SIZE // 4
+    told = " ".join(report.told)
+    assert f"{size(after.swap)} of the shared memory went to swap." in told
+    assert f"{size(SIZE - after.swap - after.rss)} of the shared memory was never written: dropped" in told
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_own_copies_of_shared_memory_are_not_said_to_be_still_in_ram(host: LocalHost, stage: Stage) -> None:
+    spot = CASES["tmpfs_file_private"](stage)
+    told = " ".join(applied(host, Advice.PAGEOUT, spot).told)
+    after = at(spot.pid, spot.start)
+    assert after.swap >= SIZE - 2 * RESIDUE_BYTES
+    assert "still in RAM" not in told
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_zeroes_of_huge_pages_are_freed_and_not_let_go_by_the_target(host: LocalHost, stage: Stage) -> None:
+    """The kernel splits the huge page, and maps the zero page where nothing else was in it."""
+    need(machine.huge_page_bytes() == HUGE, "huge pages of 2 MiB")
+    start = stage.child.map(2 * HUGE, align=HUGE)
+    stage.child.do("madvise", address=start, size=2 * HUGE, advice=MADV_HUGEPAGE)
+    for at_huge in (start, start + HUGE):
+        stage.child.do("write", address=at_huge, size=HUGE // 8, seed=1)
+    assert at(stage.child.pid, start).huge == 2 * HUGE
+    report = applied(host, Advice.PAGEOUT, stage.spot(start, 2 * HUGE))
+    after = at(stage.child.pid, start)
+    assert after.rss == 0
+    assert report.moved_bytes == 2 * HUGE
+    told = " ".join(report.told)
+    assert "let go" not in told
+    if after.swap < 2 * HUGE:
+        # Before Linux 6.12 the zeroes go to swap.
+        assert f"{size(2 * HUGE - after.swap)} freed (only zeroes" in told
+    assert report.ranges[0].swap_after_bytes == after.swap
+
+
+def applied(host: LocalHost, advice: Advice, spot: Spot) -> TargetReport:
+    """Apply an advice; return the report."""
+    drain_batches()
+    target = host.open(spot.pid)
+    try:
+        marks = (Mark(Range(spot.start, spot.start + spot.size), None),)
+        (report,) = host.apply(host.plan(advice, [Wanted(target, marks)], Freeze.OFF))
+    finally:
+        target.close()
+    return report
+
+
 COLLAPSES: dict[str, Callable[[Stage], Spot]] = {
     "anonymous": lambda stage: stage.spot(stage.child.map(SIZE, align=HUGE, fill=1)),
     "file_private": lambda stage: stage.spot(stage.mapped(stage.file(), align=HUGE)),
@@ -364,7 +494,84 @@ COLLAPSES: dict[str, Callable[[Stage], Spot]] = {
     "memfd_private": lambda stage: _memfd(stage, shared=False),
     "memfd_copied": lambda stage: _memfd(stage, shared=False, copied=PAGE),
     "memfd_all_copied": lambda stage: _memfd(stage, shared=False, copied=SIZE),
+    "memfd_misaligned": lambda stage: _misaligned(stage),
+    "only_read": lambda stage: _only_read(stage),
+    "half_only_read": lambda stage: _only_read(stage, written=HUGE),
+    "read_only": lambda stage: _read_only(stage),
+    "write_protected": lambda stage: _write_protected(stage, SIZE),
+    "watched": lambda stage: _watched(stage, written=SIZE),
+    "watched_with_holes": lambda stage: _watched(stage, written=HUGE + PAGE),
+    "pinned_start": lambda stage: _pinned_start(stage),
+    "shmem_swapped": lambda stage: _shmem_swapped(stage),
 }
+
+
+def _misaligned(stage: Stage) -> Spot:
+    path = stage.child.do("memfd", size=2 * SIZE)
+    start = stage.child.map(SIZE, path=path, shared=True, align=HUGE, offset=16 * PAGE)
+    stage.child.do("write", address=start, size=SIZE, seed=1)
+    return stage.spot(start)
+
+
+def _only_read(stage: Stage, written: int = 0) -> Spot:
+    """Of the zero page alone the kernel makes no huge page."""
+    start = stage.child.map(SIZE, align=HUGE)
+    stage.child.do("touch", address=start, size=SIZE)
+    stage.child.do("dirty", address=start, size=written, step=HUGE)
+    return stage.spot(start)
+
+
+def _read_only(stage: Stage) -> Spot:
+    start = stage.child.map(SIZE, align=HUGE, fill=1)
+    stage.child.do("protect", address=start, size=SIZE, protection=1)
+    return stage.spot(start)
+
+
+def _write_protected(stage: Stage, count: int) -> Spot:
+    start = stage.child.map(SIZE, align=HUGE, fill=1)
+    stage.child.do("protect_from_writes", address=start, size=count)
+    return stage.spot(start)
+
+
+def _watched(stage: Stage, written: int) -> Spot:
+    start = stage.child.map(SIZE, align=HUGE)
+    stage.child.do("write", address=start, size=written, seed=1)
+    stage.child.do("serve_faults", address=start, size=SIZE)
+    return stage.spot(start)
+
+
+def _pinned_start(stage: Stage) -> Spot:
+    start = stage.child.map(SIZE, align=HUGE, fill=1)
+    stage.child.do("pin", address=start, size=PAGE)
+    return stage.spot(start)
+
+
+def _shmem_swapped(stage: Stage) -> Spot:
+    """It is read in where it stands, out of the swap cache too."""
+    spot = _memfd(stage, shared=True, copied=SIZE)
+    out_of_the_swap_cache(stage, spot)
+    return spot
+
+
+def out_of_the_swap_cache(stage: Stage, spot: Spot) -> None:
+    """Page out twice: what was only read in between needs no writing, and leaves the swap cache too."""
+    for _ in range(2):
+        drain_batches()
+        stage.child.do("madvise", address=spot.start, size=spot.size, advice=MADV_PAGEOUT)
+        stage.child.do("touch", address=spot.start, size=spot.size)
+        _wait_for_writes()
+    drain_batches()
+    stage.child.do("madvise", address=spot.start, size=spot.size, advice=MADV_PAGEOUT)
+
+
+def _wait_for_writes() -> None:
+    """What is still being written stays."""
+
+    def none_is_written() -> bool:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+        return "nr_writeback 0" in lines
+
+    wait_until(none_is_written, "nothing is being written")
 
 
 def _memfd(stage: Stage, *, shared: bool, copied: int = 0) -> Spot:
@@ -395,6 +602,42 @@ def test_what_collapse_will_make_huge(host: LocalHost, stage: Stage, name: str) 
         assert item.verdict.forecast_bytes == effect, (report.outcome, reasons(item))
     copied = {"memfd_copied": HUGE, "memfd_all_copied": SIZE}.get(name)
     assert reasons(item).get(Reason.OWN_COPIES) == copied
+    cause = CAUSES.get(name)
+    if cause is not None:
+        assert cause in reasons(item)
+        assert report.ranges[0].reason is cause, report.ranges[0].reason_text
+
+
+CAUSES = {
+    "memfd_misaligned": Reason.HUGE_MISALIGNED,
+    "only_read": Reason.NOTHING_TO_COLLAPSE,
+    "write_protected": Reason.WATCHED,
+    "watched_with_holes": Reason.WATCHED,
+    "pinned_start": Reason.PINNED,
+}
+"""Why not all of it becomes huge: the forecast and the report say the same."""
+
+
+@pytest.mark.usefixtures("swap_file")
+def test_collapse_of_what_is_in_swap_only_says_what_to_do_first(host: LocalHost, stage: Stage) -> None:
+    """The kernel ends as busy, again and again: what is read in first becomes huge at once."""
+    need(machine.huge_page_bytes() == HUGE, "huge pages of 2 MiB")
+    spot = stage.spot(stage.child.map(SIZE, align=HUGE, fill=1))
+    out_of_the_swap_cache(stage, spot)
+    (item,) = plan(host, Advice.COLLAPSE, spot)
+    assert item.verdict.forecast_bytes == 0
+    assert reasons(item)[Reason.SWAPPED_OUT] == SIZE
+    report = applied(host, Advice.COLLAPSE, spot)
+    assert huge_of(spot) == 0
+    assert report.ranges[0].reason is Reason.SWAPPED_OUT
+    assert "WILLNEED" in Reason.SWAPPED_OUT.next_step
+    stage.child.do("madvise", address=spot.start, size=spot.size, advice=MADV_WILLNEED)
+    # Reading goes on after the call; without it a huge page would take a try for each of its pages.
+    tries = 0
+    while huge_of(spot) < SIZE and tries < HUGE // PAGE // 8:
+        applied(host, Advice.COLLAPSE, spot)
+        tries += 1
+    assert huge_of(spot) == SIZE
 
 
 def huge_of(spot: Spot) -> int:

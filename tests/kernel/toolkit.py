@@ -36,8 +36,8 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0
 class Child:
     """A process of ours whose memory a test arranges; ended when the ``with`` block ends."""
 
-    def __init__(self, user: int | None = None) -> None:
-        program = [sys.executable, "-I", "-S", str(Path(__file__).with_name("target.py"))]
+    def __init__(self, user: int | None = None, wrapper: Sequence[str] = ()) -> None:
+        program = [*wrapper, sys.executable, "-I", "-S", str(Path(__file__).with_name("target.py"))]
         self._process = subprocess.Popen(
             program if user is None else as_user(user, program),
             stdin=subprocess.PIPE,

@@ -321,7 +321,9 @@ async def test_a_result_is_explained_with_its_reasons_and_next_steps(make_app: M
         text = screen_text(app)
         assert "32M left RSS: 32M in swap." in text
         assert "partial: a part of it was done, and a part not" in text
-        assert "1 range of 8M: pages that other processes map too are skipped; they can go once" in text
+        assert (
+            "1 range of 8M: pages that are mapped more than once (by others, or again by itself) are" in text
+        )
         assert "1 range of 64K: locked in memory (mlock); only its owner can unlock it" in text
 
 

@@ -72,7 +72,7 @@ async def test_the_dialog_shows_what_would_be_done(make_app: MakeApp, size: tupl
         assert "4242 python3: will be held by ptrace, chosen for you" in text
         assert "2 of 3 go to the kernel" in text
         assert line_with(app, " cold region").strip(" │").startswith("+      32M     32M yes")
-        assert "8M: pages that other" in line_with(app, " shared with a")
+        assert "8M: pages that are m" in line_with(app, " shared with a")
         assert "64K: locked in memory" in line_with(app, " locked ")
         assert "of 40.1M requested 32M will leave RSS; 8M shared, 64K locked" in text
         await pilot.press("tab", "tab", "G")

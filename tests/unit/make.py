@@ -18,6 +18,8 @@ def details(
     swap: int = 0,
     size: int = 0,
     lazy_free: int = 0,
+    merged: int = 0,
+    unevictable: bool = False,
 ) -> VmaDetails:
     return VmaDetails(
         flags=tuple(flags.split()),
@@ -31,6 +33,8 @@ def details(
         locked_bytes=0,
         size_bytes=size,
         lazy_free_bytes=lazy_free,
+        merged_bytes=merged,
+        unevictable=unevictable,
     )
 
 

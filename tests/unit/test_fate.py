@@ -38,9 +38,19 @@ def report_of(ranges: list[RangeReport], effect: Effect | None = None, calls: in
     return report
 
 
-def moved(kind: Kind, count: int | None, swapped: int | None = None, cache: int | None = None) -> RangeReport:
+def moved(
+    kind: Kind,
+    count: int | None,
+    swapped: int | None = None,
+    cache: int | None = None,
+    zero: int | None = 0,
+    by_smaps: int | None = None,
+) -> RangeReport:
     return RangeReport(
         planned(kind),
+        zero_moved_bytes=zero,
+        swap_before_bytes=None if by_smaps is None else 0,
+        swap_after_bytes=by_smaps,
         advised_bytes=SIZE,
         moved_bytes=count,
         swapped_bytes=swapped,
@@ -59,6 +69,9 @@ ranges_of = st.lists(
         advised_bytes=counts,
         moved_bytes=st.one_of(st.none(), counts),
         swapped_bytes=st.one_of(st.none(), counts),
+        swap_before_bytes=st.one_of(st.none(), counts),
+        swap_after_bytes=st.one_of(st.none(), counts),
+        zero_moved_bytes=st.one_of(st.none(), counts),
         came_bytes=st.one_of(st.none(), counts),
         cache_delta_bytes=deltas,
         huge_delta_bytes=deltas,
@@ -91,8 +104,14 @@ def test_no_sentence_claims_what_no_number_shows(
         assert not re.search(r"\d left RSS|is free|went to swap|in swap\.", text)
     if not any(item.cache_delta_bytes for item in ranges):
         assert not re.search(
-            r"left the page cache and|^\S+ of files came|the shared memory went to swap\.", text, re.MULTILINE
+            r"left the page cache and|^\S+ of files came|shared memory (left RAM|was never written)",
+            text,
+            re.MULTILINE,
         )
+    if not any((item.swap_after_bytes or 0) > (item.swap_before_bytes or 0) for item in ranges):
+        assert "shared memory went to swap." not in text
+    if not any(item.zero_moved_bytes for item in ranges):
+        assert "only zeroes" not in text
     if advice is Advice.COLLAPSE and (report.moved_bytes or 0) <= 0:
         assert "became huge pages" not in text
     if advice is Advice.COLD and not (effect.referenced_delta_bytes or 0) < 0:
@@ -137,9 +156,39 @@ def test_shared_memory_that_stays_in_ram_is_not_called_swapped() -> None:
     stays = told_of(moved(Kind.SHMEM, SIZE, 0, 0))
     assert "64K of the shared memory is unmapped and still in RAM: not freed." in stays
     assert "Swap on" not in stays
-    goes = told_of(moved(Kind.SHMEM, SIZE, 0, -SIZE))
+    goes = told_of(moved(Kind.SHMEM, SIZE, 0, -SIZE, by_smaps=SIZE))
     assert "64K of the shared memory went to swap." in goes
     assert "unmapped is not freed" in goes
+
+
+def test_shared_memory_that_was_never_written_is_dropped_and_not_swapped() -> None:
+    """The cache shrinks by all of it; what of it is in swap only smaps tells."""
+    none = told_of(moved(Kind.SHMEM, SIZE, 0, -SIZE, by_smaps=0))
+    assert "64K of the shared memory was never written: dropped, and freed." in none
+    assert "swap" not in none
+    half = told_of(moved(Kind.SHMEM, SIZE, 0, -SIZE, by_smaps=SIZE // 2))
+    assert "32K of the shared memory went to swap." in half
+    assert "32K of the shared memory was never written: dropped, and freed." in half
+    unknown = told_of(moved(Kind.SHMEM, SIZE, 0, -SIZE))
+    assert "64K of the shared memory left RAM: to swap, or dropped where never written." in unknown
+    part = told_of(moved(Kind.SHMEM, SIZE, 0, None, by_smaps=SIZE // 2))
+    assert "32K of the shared memory went to swap." in part
+    assert "Whether 32K of the shared memory stays in RAM could not be seen." in part
+
+
+def test_own_copies_of_shared_memory_that_went_to_swap_are_not_still_in_ram() -> None:
+    """Half of a private mapping was copied on write: that half is in the page table, in swap."""
+    told = told_of(moved(Kind.SHMEM, SIZE, SIZE // 2, -SIZE // 2, by_smaps=SIZE))
+    assert "64K left RSS: 32K in swap, 32K unmapped shared memory." in told
+    assert "32K of the shared memory went to swap." in told
+    assert "still in RAM" not in told
+
+
+def test_zeroes_in_huge_pages_are_freed_and_not_let_go_by_the_target() -> None:
+    told = told_of(moved(Kind.ANON, SIZE, SIZE // 4, zero=SIZE // 2))
+    assert "16K in swap, 32K freed (only zeroes: the zero page stands there now), 16K neither" in told
+    unseen = told_of(moved(Kind.ANON, SIZE, SIZE // 2, zero=None))
+    assert "32K neither in RAM nor in swap (zeroes in huge pages, or the target let go of it)" in unseen
 
 
 def test_with_two_kinds_of_swap_nobody_knows_which_took_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import pairwise
 
 from hypothesis import given
@@ -105,17 +106,45 @@ def test_huge_facts(runs: list[RawRun], spans: list[tuple[int, int]]) -> None:
             whole.append((start, end, state))
     within = Range(spans[0][0] * PAGE_BYTES, spans[-1][1] * PAGE_BYTES)
     states = states_of(whole)
-    fillable = filled = huge = empty = 0
+    sums = Counter[str]()
     for block in range(-(-within.start // size) * size, within.end // size * size, size):
         inside = [states.get(page, 0) for page in range(block, block + size, PAGE_BYTES)]
         if all(in_rss(state) and state & HUGE for state in inside):
-            huge += size
-        elif any(state & (PRESENT | SWAPPED) for state in inside):
-            fillable += size
-            filled += PAGE_BYTES * sum(map(in_rss, inside))
+            sums["huge_bytes"] += size
+            continue
+        resident = PAGE_BYTES * sum(map(in_rss, inside))
+        if any(state & SWAPPED for state in inside):
+            sums["swapped_bytes"] += size
+            sums["swapped_filled_bytes"] += resident
+        elif resident:
+            sums["fillable_bytes"] += size
+            sums["filled_bytes"] += resident
         else:
-            empty += size
-    assert pages.huge_facts(within, whole, size) == pages.HugeFacts(fillable, filled, huge, empty)
+            sums["zero_bytes" if any(state & PRESENT for state in inside) else "empty_bytes"] += size
+    assert pages.huge_facts(within, whole, size) == pages.HugeFacts(0, 0, 0, 0)._replace(**sums)
+
+
+def test_huge_pages_that_stay_small() -> None:
+    """One by one: copied, watched with a hole, write-protected, pinned, half in swap, and one that goes."""
+    size = 4 * PAGE_BYTES
+
+    def blocks(*runs: RawRun, **more: object) -> pages.HugeFacts:
+        return pages.huge_facts(Range(0, 2 * size), runs, size, **more)  # type: ignore[arg-type]
+
+    full, first = (0, size, PRESENT), (0, PAGE_BYTES, PRESENT)
+    none = pages.HugeFacts(0, 0, 0, size)
+    assert blocks(full) == none._replace(fillable_bytes=size, filled_bytes=size)
+    assert blocks(full, keeps_holes=True) == blocks(full)
+    assert blocks(first, keeps_holes=True) == none._replace(watched_bytes=size)
+    assert blocks(full, protected={0}) == none._replace(watched_bytes=size)
+    assert blocks(full, protected={size}) == blocks(full)
+    assert blocks(full, pinned=(Range(PAGE_BYTES, 2 * PAGE_BYTES),)) == none._replace(pinned_bytes=size)
+    assert blocks((0, size, PRESENT | ZERO)) == none._replace(zero_bytes=size)
+    half = blocks((0, 2 * PAGE_BYTES, PRESENT), (2 * PAGE_BYTES, size, SWAPPED))
+    assert half == none._replace(swapped_bytes=size, swapped_filled_bytes=size // 2)
+    assert blocks(full, of_file=True) == none._replace(copied_bytes=size)
+    assert not half.is_hopeless
+    assert blocks((0, size, PRESENT | ZERO)).is_hopeless
 
 
 def test_nothing_is_zero() -> None:

@@ -138,6 +138,46 @@ def test_pages_that_others_map_stay(advice: Advice) -> None:
     assert stale == Verdict(Will.NO, 0, (WhyBytes(Reason.SHARED_PAGES, 4096),))
 
 
+@pytest.mark.parametrize("advice", RECLAIM)
+def test_pages_that_ksm_merged_are_not_said_to_be_others(advice: Advice) -> None:
+    by_smaps = judge(row(rss=MIB, more=details(rss=MIB, shared=MIB, merged=MIB)), advice, MACHINE)
+    assert by_smaps == Verdict(Will.NO, 0, (WhyBytes(Reason.MERGED_PAGES, MIB),))
+    pages = PageFacts(0, 0, MIB - 4096, 0, merged_bytes=4096)
+    by_pages = judge(row(rss=MIB, pages=pages), advice, MACHINE)
+    assert by_pages.reasons == (
+        WhyBytes(Reason.SHARED_PAGES, MIB - 4096),
+        WhyBytes(Reason.MERGED_PAGES, 4096),
+    )
+
+
+@pytest.mark.parametrize("advice", RECLAIM)
+@pytest.mark.parametrize("kind", [Kind.FILE, Kind.SHMEM])
+def test_what_never_leaves_ram_stays_but_for_own_copies(advice: Advice, kind: Kind) -> None:
+    """shrink_folio_list() asks folio_evictable(), which asks the file (mm/vmscan.c)."""
+    of = row(
+        vma(kind, name="/x", inode=7),
+        rss=MIB,
+        more=details(rss=MIB, size=MIB, unevictable=True),
+        pages=PageFacts(4096, MIB - 8192, 0, 0, stuck_bytes=4096),
+    )
+    verdict = judge(of, advice, MACHINE)
+    assert verdict == Verdict(Will.PARTLY, 4096, (WhyBytes(Reason.UNEVICTABLE, MIB - 4096),))
+    assert verdict.swap_bytes == (4096 if advice is Advice.PAGEOUT else 0)
+    assert judge(of._replace(pages=None), advice, MACHINE).main_reason is Reason.UNEVICTABLE
+
+
+@pytest.mark.parametrize("advice", RECLAIM)
+def test_pinned_pages_stay_and_what_is_pinned_anywhere_makes_an_estimate(advice: Advice) -> None:
+    known = judge(row(pages=PageFacts(MIB // 2, 0, 0, 0, pinned_bytes=MIB // 2)), advice, MACHINE)
+    assert known == Verdict(Will.PARTLY, MIB // 2, (WhyBytes(Reason.PINNED, MIB // 2),))
+    assert not known.is_estimate
+    somewhere = judge(row(pages=PageFacts(MIB, 0, 0, 0, pinned_elsewhere_bytes=4096)), advice, MACHINE)
+    assert somewhere == Verdict(Will.PARTLY, MIB, (WhyBytes(Reason.PINNED, None),))
+    assert somewhere.is_estimate
+    none = judge(row(pages=PageFacts(0, MIB, 0, 0, pinned_elsewhere_bytes=4096)), advice, MACHINE)
+    assert none == Verdict(Will.YES, MIB)
+
+
 @pytest.mark.parametrize("kind", [Kind.ANON, Kind.HEAP, Kind.STACK])
 def test_without_swap_anonymous_memory_stays(kind: Kind) -> None:
     """reclaim_pages() finds no swap slot, and madvise reports success: measured, no effect at all."""
@@ -346,6 +386,51 @@ def test_how_much_of_a_file_becomes_huge_is_not_known(blocks: HugeFacts | None) 
         assert words.startswith("of 2M requested ? (not known how much) will become huge; 2M of files")
 
 
+@pytest.mark.parametrize("kind", [Kind.FILE, Kind.SHMEM, Kind.ANON])
+def test_where_address_and_offset_disagree_no_huge_page_fits(kind: Kind) -> None:
+    """thp_vma_suitable_order(): the address minus the offset is a multiple of a huge page."""
+    machine = MACHINE._replace(file_huge_pages=True)
+    for offset, fits in ((0, True), (HUGE, True), (4096, False)):
+        of = row(vma(kind, size=2 * HUGE, start=BASE // HUGE * HUGE, name="/x", inode=7, offset=offset), HUGE)
+        reason = refusal(judge(of, Advice.COLLAPSE, machine))
+        assert reason is (None if fits or kind is Kind.ANON else Reason.HUGE_MISALIGNED)
+
+
+def test_huge_pages_in_swap_are_forecast_only_where_swap_is_memory() -> None:
+    blocks = HugeFacts(HUGE, 4096, 0, 0, swapped_bytes=2 * HUGE, swapped_filled_bytes=HUGE)
+    of = row(vma(size=3 * HUGE), blocks=blocks)
+    on_disk = judge(of, Advice.COLLAPSE, MACHINE._replace(swap_cached_bytes=0))
+    why = (WhyBytes(Reason.SWAPPED_OUT, 2 * HUGE), WhyBytes(Reason.RSS_GROWS, HUGE - 4096))
+    assert on_disk == Verdict(Will.YES, HUGE, why)
+    assert not on_disk.is_estimate
+    cached = judge(of, Advice.COLLAPSE, MACHINE._replace(swap_cached_bytes=HUGE))
+    assert cached == Verdict(Will.PARTLY, HUGE, why)
+    assert cached.is_estimate
+    item = PlannedRange(of.vma.range, "", of.vma.identity, Kind.ANON, cached)
+    plan = Plan(Advice.COLLAPSE, (TargetPlan(process().id, "cat", (item,), Freeze.OFF),))
+    words = forecast_in_words(Advice.COLLAPSE, plan)
+    assert "at least 2M (what of the rest is in the swap cache cannot be seen) will become huge" in words
+    zram = judge(of, Advice.COLLAPSE, MACHINE._replace(swap_is_memory=True))
+    assert zram == Verdict(Will.YES, 3 * HUGE, (WhyBytes(Reason.RSS_GROWS, 2 * HUGE - 4096),))
+    assert judge(of, Advice.COLLAPSE, MACHINE._replace(swap_is_memory=None)).is_estimate
+
+
+def test_huge_pages_that_stay_small_have_their_reasons() -> None:
+    blocks = HugeFacts(0, 0, 0, 0, zero_bytes=HUGE, watched_bytes=HUGE, pinned_bytes=HUGE)
+    verdict = judge(row(vma(size=3 * HUGE), blocks=blocks), Advice.COLLAPSE, MACHINE)
+    assert verdict == Verdict(
+        Will.NO,
+        0,
+        (
+            WhyBytes(Reason.WATCHED, HUGE),
+            WhyBytes(Reason.PINNED, HUGE),
+            WhyBytes(Reason.ZERO_PAGE, HUGE),
+        ),
+    )
+    only_read = row(vma(size=HUGE), blocks=HugeFacts(0, 0, 0, 0, zero_bytes=HUGE))
+    assert refusal(judge(only_read, Advice.COLLAPSE, MACHINE)) is Reason.NOTHING_TO_COLLAPSE
+
+
 def test_copies_of_shared_memory_become_no_huge_page() -> None:
     start = BASE // HUGE * HUGE
     of = vma(Kind.SHMEM, size=3 * HUGE, start=start, name="/memfd:x")
@@ -437,8 +522,8 @@ def rows(draw: st.DrawFn) -> MappedVma:
     return row(of, draw(unknown_or), draw(unknown_or), more, pages=pages, cache=cache)
 
 
-some_sizes = st.integers(0, 10).map(lambda pages: pages * PAGE_BYTES)
-page_facts = st.builds(PageFacts, *[some_sizes] * 6, st.booleans())
+some_sizes = st.integers(0, 7).map(lambda pages: pages * PAGE_BYTES)
+page_facts = st.builds(PageFacts, *[some_sizes] * 6, st.booleans(), *[some_sizes] * 3)
 machines = st.builds(
     MachineFacts,
     unknown_or,

@@ -59,7 +59,7 @@ def explain_vma(row: MappedVma) -> list[SafeText]:
         return [safe(line) for line in lines]
     numbers = (
         ("PSS", details.pss_bytes, "its share, where several map the same pages"),
-        ("shared", details.shared_bytes, "others map these pages too: COLD and PAGEOUT skip them"),
+        ("shared", details.shared_bytes, "mapped more than once: COLD and PAGEOUT skip these pages"),
         ("referenced", details.referenced_bytes, "marked as used since the kernel last looked"),
         ("anonymous", details.anonymous_bytes, "has no file behind it: goes to swap"),
         ("huge", details.huge_bytes, "in huge pages"),
@@ -105,7 +105,13 @@ def explain_mappers(mappers: Mappers | None, words: str) -> list[SafeText]:
         lines.append(f"  and {len(mappers.found) - _MAPPERS_TOLD:,} more")
     unread = f"{count(mappers.unreadable, 'process', 'processes')} could not be looked at"
     if not mappers.found:
-        lines.append("  none was seen" if mappers.unreadable else "  none")
+        lines.append("  none was seen" if mappers.unreadable or mappers.possible else "  none")
+    lines += [
+        f"  ? {item.pid:>5} {item.name} (the same file on another device: its pages cannot be compared)"
+        for item in mappers.possible[:_MAPPERS_TOLD]
+    ]
+    if mappers.mapped_again:
+        lines.append(f"  this process itself maps it {count(mappers.mapped_again, 'time', 'times')} more")
     if mappers.unreadable:
         lines.append(f"  ? {unread}")
     return [safe(line) for line in lines]
