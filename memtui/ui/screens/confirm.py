@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
+from typing import TypeVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -21,6 +21,7 @@ Answer = TypeVar("Answer")
 
 ROOMY_ROWS = 32
 """From so many rows on there is room for explanations."""
+_HEIGHTS = [(0, "-tiny"), (9, "-flat"), (20, "-low"), (ROOMY_ROWS, "-high")]
 
 
 class ForecastLine(TextLine):
@@ -41,12 +42,7 @@ class ConfirmScreen(Asks, ModalScreen[Answer]):
     CSS_PATH = stylesheets("dialogs.tcss")
     AUTO_FOCUS = "#cancel"
     # Its own: how much of it fits has nothing to do with how many panes the main screen shows.
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [
-        (0, "-tiny"),
-        (9, "-flat"),
-        (20, "-low"),
-        (ROOMY_ROWS, "-high"),
-    ]
+    VERTICAL_BREAKPOINTS = _HEIGHTS
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
