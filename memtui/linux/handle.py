@@ -8,7 +8,9 @@ import select
 from types import TracebackType
 
 from memtui.linux import machine
-from memtui.linux.procfs import error_of, read_fd, read_stat
+from memtui.linux.capability import reason_of_pidfd
+from memtui.linux.proc_mount import hidepid
+from memtui.linux.procfs import Stat, error_of, read_fd, read_stat
 from memtui.linux.program import Program, program_of
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted, Unusable
 from memtui.model.process import ProcessId, Standing
@@ -30,8 +32,8 @@ class ProcessHandle:
         self._program = Program(None, None)
         subject = f"process {pid}"
         try:
-            self.pidfd = self._keep(os.pidfd_open(pid))
-            stat = read_stat(pid)
+            self.pidfd = self._keep(_open_pidfd(pid))
+            stat = self._read_first_stat(pid)
             self.name = stat.name
             if stat.is_kernel_thread:
                 raise Unusable(Reason.KERNEL_THREAD, subject)
@@ -42,9 +44,6 @@ class ProcessHandle:
                 raise _dead(pid)
         except OSError as error:
             self.close()
-            if error.errno == errno.EINVAL:
-                # pidfd_open(2): not a thread-group leader, or not a pid at all.
-                raise NoSuchProcess(Reason.NO_SUCH_PROCESS, subject) from error
             raise error_of(error, pid) from error
         except BaseException:
             self.close()
@@ -124,6 +123,15 @@ class ProcessHandle:
             reason = Reason.LEADER_EXITED if read_stat(pid).state == "Z" else Reason.ZOMBIE
             raise Unusable(reason, f"process {pid}")
 
+    def _read_first_stat(self, pid: int) -> Stat:
+        try:
+            return read_stat(pid)
+        except NoSuchProcess as error:
+            # It is there: /proc is mounted with hidepid=, or is another namespace's.
+            if self.is_dead() or hidepid() is None:
+                raise
+            raise NotPermitted(Reason.HIDDEN, f"process {pid}") from error
+
     def _keep(self, fd: int) -> int:
         self._fds.append(fd)
         return fd
@@ -134,6 +142,21 @@ class ProcessHandle:
         except PermissionError:
             # Mode 0400: maps may be readable where this is not. RSS then comes from smaps.
             return None
+
+
+def _open_pidfd(pid: int) -> int:
+    """Open a process.
+
+    Raises:
+        MemtuiError: NoSuchProcess, too, for what is no leader of a thread group, or no pid at all (EINVAL).
+    """
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        reason, subject = reason_of_pidfd(error), f"process {pid}"
+        if reason is Reason.NO_SUCH_PROCESS:
+            raise NoSuchProcess(reason, subject) from error
+        raise (NotPermitted if reason is Reason.SECCOMP else MemtuiError)(reason, subject) from error
 
 
 def _dead(pid: int) -> MemtuiError:
