@@ -425,7 +425,7 @@ class FakeHost:
                     Progress(f"{target.process.pid} {target.name}", done, target.requested_bytes, calls, True)
                 )
             if self.gate is not None:
-                self.gate.wait(10)
+                self.gate.wait(120)
             if self._cancelled.is_set():
                 ranges.append(RangeReport(item, reason=Reason.CANCELLED))
             else:
@@ -563,7 +563,7 @@ class FakeHost:
             if on_progress is not None:
                 on_progress(Progress(f"{plan.process.pid} {plan.name}", done, wanted, step, False))
             if self.gate is not None:
-                self.gate.wait(10)
+                self.gate.wait(120)
             if self._cancelled.is_set():
                 break
             done += wanted // 4

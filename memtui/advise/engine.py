@@ -156,7 +156,7 @@ class Engine:
             survey.after(course.tallies)
             # Of a process that advises itself it is not our CPU that matters.
             emptied = plan.thorough and course.batches_emptied and not planned.self_advised
-            about = survey.circumstances(course.stopped, emptied)
+            about = survey.circumstances(course.stopped, course.detail, emptied)
             _fill(report, course, survey, about)
             report.told = tell(report, plan.advice, survey.swap_kinds())
         if report.pages_seen or (plan.advice is Advice.PAGEOUT and report.moved_bytes):

@@ -53,8 +53,9 @@ _SWAP_LEFT_BYTES = 1 << 20
 class Circumstances:
     """What an outcome depends on beside the range itself; None is unknown.
 
-    ``stopped`` is why the plan ended before its end. ``swapped_in_bytes`` and ``swap_free_bytes``
-    (afterwards) are of the whole machine. ``batches_were_emptied``: a second pass was made on all CPUs.
+    ``stopped`` is why the plan ended before its end, and ``stopped_text`` says more of it.
+    ``swapped_in_bytes`` and ``swap_free_bytes`` (afterwards) are of the whole machine.
+    ``batches_were_emptied``: a second pass was made on all CPUs.
     """
 
     advice: Advice
@@ -64,6 +65,7 @@ class Circumstances:
     referenced_after: dict[int, int]
     swap_free_bytes: int | None = None
     batches_were_emptied: bool = False
+    stopped_text: str | None = None
 
 
 def settle_all(tallies: Tallies, about: Circumstances) -> tuple[list[RangeReport], list[Alike]]:
@@ -211,7 +213,7 @@ def _shortfall(tally: RangeTally, about: Circumstances) -> _Ending:
     if about.stopped is Reason.FREEZE_LOST:
         return Outcome.FREEZE_LOST, Reason.FREEZE_LOST, None
     if about.stopped is not None and about.stopped is not Reason.CANCELLED:
-        return Outcome.REFUSED, about.stopped, None
+        return Outcome.REFUSED, about.stopped, about.stopped_text
     if tally.empty_bytes:
         return Outcome.REFUSED, Reason.NOTHING_TO_COLLAPSE, None
     middle = "cancelled in the middle" if tally.advised_bytes else None

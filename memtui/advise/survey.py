@@ -182,12 +182,15 @@ class Survey:
                 tally.smaps_seen = True
             tallies.put(index, tally)
 
-    def circumstances(self, stopped: Reason | None, batches_were_emptied: bool) -> Circumstances:
+    def circumstances(
+        self, stopped: Reason | None, stopped_text: str | None, batches_were_emptied: bool
+    ) -> Circumstances:
         """Return what the outcomes depend on."""
         spans = Spans.across([item.range for item in self._planned.ranges])
         return Circumstances(
             advice=self._advice,
             stopped=stopped,
+            stopped_text=stopped_text,
             swapped_in_bytes=self._swapped_in(),
             swap_free_bytes=self._memory_after.swap_free_bytes,
             batches_were_emptied=batches_were_emptied,

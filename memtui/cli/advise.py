@@ -89,7 +89,7 @@ def _print(reports: Sequence[TargetReport], advice: Advice, as_json: bool) -> No
 
 
 def _is_untold(report: TargetReport) -> bool:
-    """Whether something is to be said of the target as a whole, for which JSON has no place."""
+    """Whether something is to be said of the target as a whole that none of its ranges says."""
     return report.reason is not None and all(report.reason is not item.reason for item in report.ranges)
 
 

@@ -24,14 +24,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print_json({"schema": schema("doctor"), **finding._asdict()} for finding in findings)
     else:
-        for finding in findings:
-            _print(finding)
+        for finding, before in zip(findings, (None, *findings), strict=False):
+            _print(finding, told=before is not None and before.remedy == finding.remedy)
     return 1 if any(finding.ok is False for finding in findings) else 0
 
 
-def _print(finding: Finding) -> None:
+def _print(finding: Finding, *, told: bool) -> None:
+    """Print a finding; ``told`` is whether its remedy stands right above."""
     print(f"{_MARKS[finding.ok]}  {safe(finding.check)}: {safe(finding.finding)}")
     if finding.consequence:
         print(f"      so: {safe(finding.consequence)}")
     if finding.remedy:
-        print(f"      try: {safe(finding.remedy)}")
+        print(f"      try: {'the same' if told else safe(finding.remedy)}")

@@ -24,6 +24,8 @@ _PERMISSION = frozenset(
         Reason.NO_PTRACE_ACCESS,
         Reason.NO_SYS_NICE,
         Reason.SECCOMP,
+        Reason.USER_NAMESPACE,
+        Reason.HIDDEN,
         Reason.FREEZE_DENIED,
     }
 )

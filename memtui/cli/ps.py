@@ -6,10 +6,12 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from memtui.cli.output import print_json, print_table
+from memtui.cli.output import complain, print_json, print_table
 from memtui.cli.starting import state_dir_to_read
 from memtui.host.local import LocalHost
+from memtui.linux.proc_mount import hidepid
 from memtui.model import wire
+from memtui.model.reasons import Reason
 from memtui.model.select import parse
 from memtui.text import safe, size_or_dash
 
@@ -48,4 +50,6 @@ def run(arguments: argparse.Namespace) -> int:
             for process in processes
         )
         print_table(("PID", "RSS", "SWAP", "MAJFLT", "S", "USER", "COMMAND"), rows, left=3)
+    if hidepid() is not None:
+        complain(f"not listed: {Reason.HIDDEN.text}; {Reason.HIDDEN.next_step}")
     return 0

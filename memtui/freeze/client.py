@@ -245,6 +245,7 @@ class Guard:
         if not isinstance(answer, protocol.BystandersReply):
             return self._kill("the guard answered what it was not asked")
         return answer.words
+
     def _held_ms(self, hold: Hold) -> float:
         """Return how long a target stood still that the guard can no longer tell of; not how long we waited.
 

@@ -269,10 +269,11 @@ def yama_level() -> int | None:
         return None
 
 
-def denied_words(level: int | None = None) -> str | None:
-    """Return what Yama has to do with a refusal, or None for the reason's own words."""
+def denied_words(level: int | None = None) -> str:
+    """Return that tracing is not permitted, and what Yama has to do with it."""
     level = yama_level() if level is None else level
     allows = {1: "only descendants may be traced", 2: "it takes CAP_SYS_PTRACE", 3: "nobody may trace"}
-    if level not in allows:
-        return None
-    return f"you may not trace this process (Yama's ptrace_scope is {level}: {allows[level]})"
+    words = "you may not trace this process"
+    if level is None or level not in allows:
+        return words
+    return f"{words} (Yama's ptrace_scope is {level}: {allows[level]})"

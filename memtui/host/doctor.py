@@ -13,9 +13,11 @@ from memtui.freeze.client import Guard
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.ptrace import yama_level
 from memtui.host import Finding, Target
+from memtui.host.remedies import ON_THE_HOST, Remedies, is_read_only
 from memtui.linux import machine
 from memtui.linux.capability import (
     CAP_DAC_READ_SEARCH,
+    CAP_KILL,
     CAP_SYS_NICE,
     CAP_SYS_PTRACE,
     has_capability,
@@ -24,26 +26,13 @@ from memtui.linux.capability import (
 from memtui.linux.cgroups import mounts
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagemap import PageReader, Source
+from memtui.linux.proc_mount import hidepid
 from memtui.linux.procfs import parse_colon_lines, read_process_file
+from memtui.linux.user_namespace import in_user_namespace
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.errors import MemtuiError
+from memtui.model.reasons import Reason
 from memtui.text import size
-
-SUDO = 'sudo "$(command -v memtui)"'
-"""As root: the simplest way to every right there is."""
-
-AMBIENT = (
-    'sudo env HOME="$HOME" setpriv --reuid "$(id -u)" --regid "$(id -g)" --init-groups'
-    " --inh-caps +sys_nice,+sys_ptrace,+dac_read_search"
-    ' --ambient-caps +sys_nice,+sys_ptrace,+dac_read_search "$(command -v memtui)"'
-)
-"""As oneself, with just the rights it takes."""
-
-ADD_SWAP = (
-    "sudo sh -c 'dd if=/dev/zero of=/swapfile bs=1M count=1024 && chmod 600 /swapfile"
-    " && mkswap /swapfile && swapon /swapfile'"
-)
-"""A swap file of 1 GiB."""
 
 
 class _Opener(Protocol):
@@ -53,19 +42,21 @@ class _Opener(Protocol):
 
 def examine(host: _Opener, ledger_path: Path, journal_dir: Path, pid: int | None) -> list[Finding]:
     """Return the findings, the most basic first; with ``pid`` also those about this process."""
+    remedies = Remedies.for_us()
     findings = [
         *_system(),
-        *_privilege(),
-        _swap(),
+        *_privilege(remedies),
+        *_hidepid(remedies),
+        _swap(remedies),
         *_reading(),
-        _freeze(),
+        _freeze(remedies),
         _cgroups(),
         _journal(journal_dir),
         _huge_pages(),
+        _ledger(ledger_path, remedies),
     ]
-    findings.append(_ledger(ledger_path))
     if pid is not None:
-        findings.extend(_process(host, pid))
+        findings.extend(_process(host, pid, remedies))
     return findings
 
 
@@ -75,44 +66,53 @@ def _system() -> Iterator[Finding]:
         yield Finding("system", False, f"this is {platform.system()}", "memtui works on Linux only", "")
         return
     yield Finding("system", True, f"Linux {release} on {platform.machine()}", "", "")
-    missing = []
-    with ProcessHandle(os.getpid()) as ourselves:
-        # On ourselves permission is not asked, so that what fails here is missing for everyone.
-        reason = probe(ourselves, Advice.COLD)
+    try:
+        with ProcessHandle(os.getpid()) as ourselves:
+            # On ourselves permission is not asked, so that what fails here is missing for everyone.
+            reason = probe(ourselves, Advice.COLD)
+    except MemtuiError as error:
+        reason = error.reason
     if reason is None:
         yield Finding("process_madvise", True, "the system call is there", "", "")
     else:
-        missing.append(reason.text)
-        yield Finding("process_madvise", False, reason.text, "nothing can be advised", "")
+        step = f": {reason.next_step}" if reason.next_step else ""
+        yield Finding("process_madvise", False, reason.text, f"nothing can be advised{step}", "")
 
 
-def _privilege() -> Iterator[Finding]:
-    wanted = (
-        (CAP_SYS_NICE, "CAP_SYS_NICE", "no process but this one can be advised"),
-        (CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "only your own processes can be read, advised and held"),
-        (CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "page states only of your own processes"),
-    )
-    inside = _in_user_namespace()
-    for number, name, consequence in wanted:
+_CAPABILITIES = (
+    (CAP_SYS_NICE, "CAP_SYS_NICE", "no process but this one can be advised"),
+    (CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "only your own processes can be read, advised and held"),
+    (CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "page states only of your own processes"),
+    (CAP_KILL, "CAP_KILL", "--freeze sigstop holds only your own processes"),
+)
+
+
+def _privilege(remedies: Remedies) -> Iterator[Finding]:
+    inside = in_user_namespace()
+    for number, name, consequence in _CAPABILITIES:
         held = has_capability(number)
         if held and number == CAP_SYS_NICE and inside:
             # capable() asks the first user namespace, where we hold nothing.
             words = f"{name} counts only in this container's user namespace"
-            yield Finding(name, False, words, consequence, "run memtui on the host")
+            yield Finding(name, False, words, consequence, ON_THE_HOST)
+        elif held:
+            yield Finding(name, True, f"{name} is there", "", "")
         else:
-            finding = f"{name} is {'there' if held else 'missing'}"
-            yield Finding(name, held, finding, "" if held else consequence, "" if held else SUDO)
+            why = remedies.why_no_rights(number)
+            so = f"{consequence}; {why}" if why else consequence
+            # sigstop is one of three methods: without it nothing is amiss.
+            ok = None if number == CAP_KILL else False
+            yield Finding(name, ok, f"{name} is missing", so, "" if why else remedies.rights())
 
 
-def _in_user_namespace() -> bool:
-    try:
-        mapping = Path("/proc/self/uid_map").read_text("ascii").split()
-    except OSError:
-        return False
-    return mapping != ["0", "0", "4294967295"]
+def _hidepid(remedies: Remedies) -> Iterator[Finding]:
+    level = hidepid()
+    if level is not None:
+        words = f"/proc is mounted with hidepid={level}"
+        yield Finding("hidepid", False, words, "the processes of others are not listed", remedies.rights())
 
 
-def _swap() -> Finding:
+def _swap(remedies: Remedies) -> Finding:
     areas = machine.swaps()
     if areas is None:
         consequence = "whether PAGEOUT can move anonymous memory is not known"
@@ -120,11 +120,11 @@ def _swap() -> Finding:
     free = sum(area.size_bytes - area.used_bytes for area in areas)
     if not areas:
         consequence = "PAGEOUT moves pages of files only; anonymous memory has nowhere to go"
-        return Finding("swap", False, "there is no swap", consequence, ADD_SWAP)
+        return Finding("swap", False, "there is no swap", consequence, remedies.add_swap())
     kinds = ", ".join(sorted({_kind_of(area) for area in areas}))
     words = f"{size(free)} free of {size(sum(area.size_bytes for area in areas))} ({kinds})"
     if free == 0:
-        return Finding("swap", False, words, "PAGEOUT moves no anonymous memory", ADD_SWAP)
+        return Finding("swap", False, words, "PAGEOUT moves no anonymous memory", remedies.add_swap())
     note = "what is paged out stays in the swap cache until reclaim takes it"
     if kinds == "zram":
         note = ""
@@ -138,20 +138,27 @@ def _kind_of(area: machine.Swap) -> str:
 
 
 def _reading() -> Iterator[Finding]:
-    with ProcessHandle(os.getpid()) as ourselves:
-        source = PageReader(ourselves).source
-    if source is Source.SCAN:
-        yield Finding("pagemap", True, "PAGEMAP_SCAN works", "", "")
+    try:
+        with ProcessHandle(os.getpid()) as ourselves:
+            source = PageReader(ourselves).source
+    except MemtuiError as error:
+        yield Finding("pagemap", False, error.words, "no process can be looked at closely", "")
     else:
-        words = f"PAGEMAP_SCAN (Linux 6.7) does not work; RSS comes from {source.value}"
-        yield Finding("pagemap", None, words, "reading is slower", "")
+        yield _pagemap(source)
     pressure = machine.pressure_some_avg10()
     words = "memory pressure (PSI) is " + ("there" if pressure is not None else "not there")
     note = "" if pressure is not None else "the system line shows no pressure"
     yield Finding("psi", pressure is not None or None, words, note, "")
 
 
-def _freeze() -> Finding:
+def _pagemap(source: Source) -> Finding:
+    if source is Source.SCAN:
+        return Finding("pagemap", True, "PAGEMAP_SCAN works", "", "")
+    words = f"PAGEMAP_SCAN (Linux 6.7) does not work; RSS comes from {source.value}"
+    return Finding("pagemap", None, words, "reading is slower", "")
+
+
+def _freeze(remedies: Remedies) -> Finding:
     level = yama_level()
     try:
         guard = Guard.start()
@@ -159,19 +166,33 @@ def _freeze() -> Finding:
         # Without the error's own next step, which is to come here.
         return Finding("freeze", False, error.words, "targets run on while they are advised", "")
     guard.close()
-    if level is not None and level > 0 and not has_capability(CAP_SYS_PTRACE):
-        words = f"Yama's ptrace_scope is {level}: only descendants, or nobody, can be traced"
-        return Finding("freeze", False, words, "targets run on while they are advised", SUDO)
+    if level is not None and (level > 2 or (level > 0 and not has_capability(CAP_SYS_PTRACE))):
+        who = {1: "only descendants can be traced", 2: "it takes CAP_SYS_PTRACE to trace"}
+        words = f"Yama's ptrace_scope is {level}: {who.get(level, 'nobody can be traced')}"
+        # From 3 on it is for good, for root too.
+        remedy = remedies.rights() if level in who else ""
+        return Finding("freeze", False, words, "targets run on while they are advised", remedy)
     return Finding("freeze", True, "the guard starts; ptrace holds targets still", "", "")
 
 
 def _journal(folder: Path) -> Finding:
-    place = folder
-    while not os.path.exists(place):
-        place = place.parent
+    place = _standing(folder)
     if os.access(place, os.W_OK, effective_ids=True):
         return Finding("journal", True, f"what sigstop and cgroup hold is noted in {folder}", "", "")
-    return Finding("journal", False, f"{folder} cannot be written", "only ptrace can hold targets still", "")
+    return Finding("journal", False, _unwritable(folder, place), "only ptrace can hold targets still", "")
+
+
+def _standing(path: Path) -> Path:
+    """Return a path, or what of it is there."""
+    # os.path.exists, since Path.exists raises where a folder on the way may not be entered.
+    while not os.path.exists(path):
+        path = path.parent
+    return path
+
+
+def _unwritable(path: Path, place: Path) -> str:
+    why = f"{place} lies on a file system that is mounted read-only" if is_read_only(place) else ""
+    return f"{path} cannot be written{f': {why}' if why else ''}"
 
 
 def _cgroups() -> Finding:
@@ -188,27 +209,27 @@ def _huge_pages() -> Finding:
     return Finding("huge pages", True, f"huge pages of {size(found)}", "", "")
 
 
-def _ledger(path: Path) -> Finding:
-    place = path
-    # os.path.exists, since Path.exists raises where a folder on the way may not be entered.
-    while not os.path.exists(place):
-        place = place.parent
+def _ledger(path: Path, remedies: Remedies) -> Finding:
+    place = _standing(path)
     if os.access(place, os.W_OK, effective_ids=True):
         return Finding("ledger", True, f"actions are recorded in {path}", "", "")
-    return Finding("ledger", False, f"{path} cannot be written", "actions are not recorded", SUDO)
+    words, so = _unwritable(path, place), "actions are not recorded, and cannot be restored"
+    return Finding("ledger", False, words, so, remedies.record_elsewhere(place))
 
 
-def _process(host: _Opener, pid: int) -> Iterator[Finding]:
+def _process(host: _Opener, pid: int, remedies: Remedies) -> Iterator[Finding]:
     try:
         target = host.open(pid)
     except MemtuiError as error:
-        yield Finding("process", False, str(error), "it cannot be advised", "")
+        remedy = _remedy_for(error.reason, remedies)
+        words = f"process {pid}: {error.words}"
+        yield Finding("process", False, words, "it cannot be advised", remedy)
         return
     try:
         yield Finding("process", True, f"process {pid} is {target.name}", "", "")
         with ProcessHandle(pid) as handle:
             for advice in Advice:
-                yield _advice(handle, advice)
+                yield _advice(handle, advice, remedies)
         refused = refuse_reason(target.process)
         yield Finding(
             "freeze of it",
@@ -224,13 +245,30 @@ def _process(host: _Opener, pid: int) -> Iterator[Finding]:
         target.close()
 
 
-def _advice(handle: ProcessHandle, advice: Advice) -> Finding:
+def _advice(handle: ProcessHandle, advice: Advice, remedies: Remedies) -> Finding:
     name = advice.name
     reason = probe(handle, advice)
     if reason is None:
         return Finding(name, True, f"{name} can be given", CATALOGUE[advice].shows, "")
-    remedy = SUDO if "privilege" in reason.value or reason.value.startswith("no_") else ""
+    remedy = _remedy_for(reason, remedies)
     return Finding(name, False, reason.text, f"{name} cannot be given", remedy)
+
+
+_WANTS_RIGHTS = frozenset(
+    {
+        Reason.NO_SYS_NICE,
+        Reason.NO_PTRACE_ACCESS,
+        Reason.NOT_READABLE,
+        Reason.HIDDEN,
+    }
+)
+"""What more rights mend, where they can be had."""
+
+
+def _remedy_for(reason: Reason, remedies: Remedies) -> str:
+    if reason is Reason.USER_NAMESPACE:
+        return ON_THE_HOST
+    return remedies.rights() if reason in _WANTS_RIGHTS else ""
 
 
 def _tracer(pid: int) -> Finding:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+from functools import cache
 from typing import TYPE_CHECKING
 
 from memtui.linux import syscalls
 from memtui.linux.procfs import parse_colon_lines, read_file
+from memtui.linux.user_namespace import in_user_namespace
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.process import Standing
 from memtui.model.reasons import Reason, reason_of_call
@@ -18,15 +21,23 @@ if TYPE_CHECKING:
 
 CAP_DAC_READ_SEARCH = 2
 CAP_FOWNER = 3
+CAP_KILL = 5
 CAP_SYS_PTRACE = 19
 CAP_SYS_ADMIN = 21
 CAP_SYS_NICE = 23
 
+_SECCOMP_FILTER = "2"
+
+_GONE = {
+    Standing.ZOMBIE: Reason.ZOMBIE,
+    Standing.EXITED: Reason.EXITED,
+    Standing.EXECED: Reason.EXECED,
+}
+
 
 def effective_capabilities() -> int:
     """Return the bits of our effective capabilities (capabilities(7))."""
-    status = parse_colon_lines(read_file("/proc/self/status"))
-    return int(status.get("CapEff", "0"), 16)
+    return int(_own_status().get("CapEff", "0"), 16)
 
 
 def has_capability(number: int) -> bool:
@@ -34,11 +45,21 @@ def has_capability(number: int) -> bool:
     return bool(effective_capabilities() >> number & 1)
 
 
-_GONE = {
-    Standing.ZOMBIE: Reason.ZOMBIE,
-    Standing.EXITED: Reason.EXITED,
-    Standing.EXECED: Reason.EXECED,
-}
+def can_gain_capability(number: int) -> bool:
+    """Whether a program that we run as root could hold a capability: if not, no command here mends it.
+
+    What is outside the bounding set is lost to all that we start (capabilities(7)).
+    """
+    return bool(int(_own_status().get("CapBnd", "0"), 16) >> number & 1)
+
+
+def no_new_privileges() -> bool:
+    """Whether sudo and the like gain nothing for what we start (PR_SET_NO_NEW_PRIVS)."""
+    return _own_status().get("NoNewPrivs") == "1"
+
+
+def _own_status() -> dict[str, str]:
+    return parse_colon_lines(read_file("/proc/self/status"))
 
 
 def probe(handle: ProcessHandle, advice: Advice) -> Reason | None:
@@ -56,8 +77,11 @@ def probe(handle: ProcessHandle, advice: Advice) -> Reason | None:
 
 def reason_of(error: OSError, handle: ProcessHandle) -> Reason:
     """Return the reason behind an errno of process_madvise that concerns the whole target."""
-    if error.errno == errno.EPERM and _is_filtered(handle):
+    if error.errno in (errno.EPERM, errno.EACCES, errno.ENOSYS) and _is_filtered(handle):
         return Reason.SECCOMP
+    if error.errno in (errno.EPERM, errno.EACCES) and in_user_namespace():
+        # capable() asks the first user namespace, where we hold nothing, whatever we hold here.
+        return Reason.USER_NAMESPACE
     if error.errno == errno.ESRCH:
         standing = handle.standing()
         if standing is Standing.ALIVE:
@@ -68,12 +92,46 @@ def reason_of(error: OSError, handle: ProcessHandle) -> Reason:
 
 
 def _is_filtered(handle: ProcessHandle) -> bool:
-    """Tell a seccomp filter from the kernel: the kernel looks at the flags before all else."""
+    """Tell a seccomp filter from the kernel, which looks at the flags before all else: EINVAL.
+
+    A filter may answer ENOSYS as well, as a kernel without the call does.
+    """
     try:
         syscalls.process_madvise(handle.pidfd, (), CATALOGUE[Advice.COLD].number, flags=1)
     except OSError as error:
-        return error.errno == errno.EPERM
+        if error.errno == errno.ENOSYS:
+            return _is_by_filter(error, "process_madvise")
+        return error.errno != errno.EINVAL
     return False
+
+
+def _is_by_filter(error: OSError, call: str) -> bool:
+    """Whether a call that the kernel has is answered with ENOSYS."""
+    return (
+        error.errno == errno.ENOSYS and _own_status().get("Seccomp") == _SECCOMP_FILTER and kernel_has(call)
+    )
+
+
+def reason_of_pidfd(error: OSError) -> Reason:
+    """Return the reason behind an errno of pidfd_open, which asks no rights: EPERM is a filter's."""
+    if error.errno in (errno.EPERM, errno.EACCES) or _is_by_filter(error, "pidfd_open"):
+        return Reason.SECCOMP
+    return reason_of_call("pidfd_open", error.errno or 0)
+
+
+@cache
+def kernel_has(call: str) -> bool:
+    """Whether the running kernel was built with a system call, by its table of symbols.
+
+    One that was left out is there as a weak symbol (COND_SYSCALL, kernel/sys_ni.c), not as text. True, too,
+    where the table cannot be read (CONFIG_KALLSYMS off, /proc masked).
+    """
+    try:
+        with open("/proc/kallsyms", "rb") as symbols:
+            table = symbols.read()
+    except OSError:
+        return True
+    return not table or re.search(rb" [tT] \w*_sys_%s\n" % call.encode(), table) is not None
 
 
 class FileRights:

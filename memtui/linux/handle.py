@@ -8,8 +8,10 @@ import select
 from types import TracebackType
 
 from memtui.linux import machine
+from memtui.linux.capability import reason_of_pidfd
 from memtui.linux.ending import is_ending
-from memtui.linux.procfs import error_of, read_fd, read_stat
+from memtui.linux.proc_mount import hidepid
+from memtui.linux.procfs import Stat, error_of, read_fd, read_stat
 from memtui.linux.program import Program, program_of
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted, Unusable
 from memtui.model.process import ProcessId, Standing
@@ -34,8 +36,8 @@ class ProcessHandle:
         self._program = Program(None, None)
         subject = f"process {pid}"
         try:
-            self.pidfd = self._keep(os.pidfd_open(pid))
-            stat = read_stat(pid)
+            self.pidfd = self._keep(_open_pidfd(pid))
+            stat = self._read_first_stat(pid)
             self.name = stat.name
             if stat.is_kernel_thread:
                 raise Unusable(Reason.KERNEL_THREAD, subject)
@@ -44,9 +46,6 @@ class ProcessHandle:
                 raise _dead(pid)
         except OSError as error:
             self.close()
-            if error.errno == errno.EINVAL:
-                # pidfd_open(2): not a thread-group leader, or not a pid at all.
-                raise NoSuchProcess(Reason.NO_SUCH_PROCESS, subject) from error
             raise error_of(error, pid) from error
         except BaseException:
             self.close()
@@ -157,6 +156,15 @@ class ProcessHandle:
         if stat.is_ending:
             raise NoSuchProcess(Reason.EXITED, f"process {pid}")
 
+    def _read_first_stat(self, pid: int) -> Stat:
+        try:
+            return read_stat(pid)
+        except NoSuchProcess as error:
+            # It is there: /proc is mounted with hidepid=, or is another namespace's.
+            if self.is_dead() or hidepid() is None:
+                raise
+            raise NotPermitted(Reason.HIDDEN, f"process {pid}") from error
+
     def _keep(self, fd: int) -> int:
         self._fds.append(fd)
         return fd
@@ -171,6 +179,21 @@ def _open_pagemap(pid: int) -> int | None:
     except ProcessLookupError:
         # It has no memory at this moment (an exec, or its end): maps tells too.
         return None
+
+
+def _open_pidfd(pid: int) -> int:
+    """Open a process.
+
+    Raises:
+        MemtuiError: NoSuchProcess, too, for what is no leader of a thread group, or no pid at all (EINVAL).
+    """
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        reason, subject = reason_of_pidfd(error), f"process {pid}"
+        if reason is Reason.NO_SUCH_PROCESS:
+            raise NoSuchProcess(reason, subject) from error
+        raise (NotPermitted if reason is Reason.SECCOMP else MemtuiError)(reason, subject) from error
 
 
 def _dead(pid: int) -> MemtuiError:

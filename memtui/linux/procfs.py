@@ -6,6 +6,7 @@ import errno
 import os
 from typing import NamedTuple
 
+from memtui.linux.user_namespace import in_user_namespace
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted
 from memtui.model.reasons import Reason, reason_of_call
 from memtui.model.vma import Kind, Vma, VmaDetails, kind_of
@@ -28,8 +29,7 @@ def error_of(error: OSError, pid: int) -> MemtuiError:
             return MemtuiError(Reason.NO_PROC)
         return NoSuchProcess(Reason.NO_SUCH_PROCESS, subject)
     if error.errno in (errno.EACCES, errno.EPERM):
-        # The superuser is refused by what holds more capabilities (ptrace(2), access mode checking).
-        return NotPermitted(Reason.NOT_READABLE if os.geteuid() else Reason.MORE_CAPABLE, subject)
+        return NotPermitted(_why_not_readable(), subject)
     reason = reason_of_call(str(error.filename), error.errno or 0)
     return MemtuiError(reason, subject, f"{error.strerror} ({error.filename})")
 
@@ -37,6 +37,14 @@ def error_of(error: OSError, pid: int) -> MemtuiError:
 def has_proc() -> bool:
     """Whether /proc is mounted: without it, that a process is not to be seen says nothing of it."""
     return os.path.exists("/proc/self/stat")
+
+
+def _why_not_readable() -> Reason:
+    if os.geteuid():
+        return Reason.NOT_READABLE
+    # The superuser is refused by what holds more capabilities (ptrace(2), access mode checking), and one of a
+    # user namespace by what lives outside.
+    return Reason.USER_NAMESPACE if in_user_namespace() else Reason.MORE_CAPABLE
 
 
 def read_fd(fd: int, last: bytes = b"") -> bytes:

@@ -90,6 +90,8 @@ class Reason(str, Enum):
     NO_PTRACE_ACCESS = "no_ptrace_access"
     NO_SYS_NICE = "no_sys_nice"
     SECCOMP = "seccomp"
+    USER_NAMESPACE = "user_namespace"
+    HIDDEN = "hidden"
     NO_SYSCALL = "no_syscall"
     ADVICE_UNKNOWN = "advice_unknown"
     SELF_ADVISED = "self_advised"
@@ -260,15 +262,26 @@ _TABLE: dict[Reason, _Words] = {
     Reason.LEADER_EXITED: _Words("its first thread has exited: the kernel can no longer reach its memory"),
     Reason.NO_SUCH_PROCESS: _Words("no such process", "look at `memtui ps`"),
     Reason.MORE_CAPABLE: _Words("you may not read its map: it holds capabilities that you do not"),
-    Reason.NOT_READABLE: _Words("you may not read its map", "run as its owner or as root"),
+    Reason.NOT_READABLE: _Words("you may not read its map", "run as its owner, or see `memtui doctor`"),
     Reason.NO_PTRACE_ACCESS: _Words(
-        "you may not look into this process (ptrace read access)", "run as root: see `memtui doctor`"
+        "you may not look into this process (ptrace read access)",
+        "`memtui doctor` says how to get the right",
     ),
     Reason.NO_SYS_NICE: _Words(
-        "advising other processes needs CAP_SYS_NICE", "run as root: see `memtui doctor`"
+        "advising other processes needs CAP_SYS_NICE", "`memtui doctor` says how to get it"
     ),
     Reason.SECCOMP: _Words(
-        "a seccomp filter forbids process_madvise", "allow it: docker run --cap-add SYS_PTRACE"
+        "a seccomp filter forbids process_madvise or pidfd_open",
+        "who starts the container or unit must allow it (docker run --cap-add SYS_PTRACE --cap-add SYS_NICE,"
+        " or SystemCallFilter=)",
+    ),
+    Reason.USER_NAMESPACE: _Words(
+        "this is a user namespace (a rootless container), and the kernel asks for the rights of the host",
+        "run memtui on the host",
+    ),
+    Reason.HIDDEN: _Words(
+        "/proc hides the processes of others from you (hidepid)",
+        "`memtui doctor` says how to see them",
     ),
     Reason.NO_SYSCALL: _Words("this kernel has no process_madvise (Linux 5.10, CONFIG_ADVISE_SYSCALLS)"),
     Reason.ADVICE_UNKNOWN: _Words("this kernel does not take this advice for another process"),
@@ -276,7 +289,7 @@ _TABLE: dict[Reason, _Words] = {
     Reason.NOTHING_ASKED: _Words("nothing in this process matches", "look at `memtui maps PID`"),
     Reason.FREEZE_OFF: _Words("the target ran on meanwhile"),
     Reason.FREEZE_REFUSED: _Words("this process is never frozen", "use --freeze off"),
-    Reason.FREEZE_DENIED: _Words("you may not trace this process", "run as root, or use --freeze off"),
+    Reason.FREEZE_DENIED: _Words("you may not hold this process", "see `memtui doctor`, or use --freeze off"),
     Reason.FREEZE_TRACED: _Words("another tracer holds it", "end the debugger, or use --freeze off"),
     Reason.FREEZE_TIMEOUT: _Words("it did not stop in time and runs on", "try again, or use --freeze off"),
     Reason.FREEZE_NO_GUARD: _Words("the guard process did not start or died", "see `memtui doctor`"),

@@ -2,7 +2,8 @@
 
 Terms side by side must all hold; ``!`` negates one; a comma lists alternatives; double quotes hold
 blanks and commas, and in them ``\\"`` and ``\\\\`` stand for ``"`` and ``\\``. A term is ``key:value``,
-``key>size`` (also ``>= < <= =``) or a bare word. Of a glob only ``*`` and ``?`` are special, so that
+``key>size`` (also ``>= < <= =``) or a bare word, which matches the name: in the screen's boxes
+also the label and the kind, and digits a pid or an address. Of a glob only ``*`` and ``?`` are special: so
 ``name:[heap]`` means what it says; a pattern with neither matches any part. ``""`` is the empty name.
 """
 
@@ -89,13 +90,16 @@ class Filter:
         return True
 
 
-def parse(text: str, of: Subject = "vma") -> Filter:
+def parse(text: str, of: Subject = "vma", *, in_box: bool = False) -> Filter:
     """Return the filter that ``text`` says.
+
+    ``in_box`` is for what is typed on the screen, where its effect is seen at once: a bare word then
+    matches more than the name. What acts unseen (``--select``) names its keys.
 
     Raises:
         FilterError: for the first wrong term: the term, what is wrong, and its column.
     """
-    return Filter(text, tuple(_term(token, of) for token in _tokens(text)))
+    return Filter(text, tuple(_term(token, of, in_box) for token in _tokens(text)))
 
 
 def quoted(word: str) -> str:
@@ -162,7 +166,7 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-def _term(token: _Token, of: Subject) -> _Term:
+def _term(token: _Token, of: Subject, in_box: bool) -> _Term:
     negations = 0
     while negations < len(token.chars) and token.chars[negations] == ("!", False):
         negations += 1
@@ -174,7 +178,7 @@ def _term(token: _Token, of: Subject) -> _Term:
     if head is None:
         if plain[:1] in (">", "<", "=", ":"):
             raise token.error("a term has no blanks in it, as in rss>10M")
-        vma, process = _word(body)
+        vma, process = _word_in_box(body) if in_box else _word(body)
         return _Term("name", negations % 2 == 1, vma, process)
     key, mark = head[1].lower(), head[2]
     vma, process = _tests(body.without(head.end()), key, mark, of)
@@ -224,6 +228,8 @@ def _values(token: _Token) -> list[str]:
     return ["".join(char for char, _ in part) for part in parts]
 
 
+_PID = re.compile("[0-9]{1,10}")
+_ADDRESS = re.compile("(?:0[xX])?[0-9a-fA-F]{1,16}")
 _SIZE = re.compile(r"([0-9]{1,19})(\.[0-9]{1,9})?([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -279,6 +285,27 @@ def _word(token: _Token) -> _Tests:
     )
 
 
+def _word_in_box(token: _Token) -> _Tests:
+    """Return the test of whatever a list shows of a row: what stands in its NAME may be its label."""
+    matches = _any_text(token)
+    words = _values(token)
+    pids = {int(word) for word in words if _PID.fullmatch(word)}
+    addresses = [int(word, 16) for word in words if _ADDRESS.fullmatch(word)]
+    of_vma, of_process = _word(token)
+    assert of_vma is not None
+    assert of_process is not None
+
+    def takes_vma(row: MappedVma, judge: Judge | None) -> bool:
+        return (
+            of_vma(row, judge)
+            or matches(row.label)
+            or matches(row.kind.value)
+            or any(row.vma.start <= at < row.vma.end for at in addresses)
+        )
+
+    return takes_vma, lambda process: of_process(process) or process.pid in pids
+
+
 def _label(token: _Token) -> _Tests:
     matches = _any_text(token)
     return lambda row, judge: matches(row.label), None
@@ -326,7 +353,7 @@ def _flag(token: _Token) -> _Tests:
 
 def _addr(token: _Token) -> _Tests:
     words = _values(token)
-    if not all(re.fullmatch("(0[xX])?[0-9a-fA-F]{1,16}", word) for word in words):
+    if not all(_ADDRESS.fullmatch(word) for word in words):
         raise token.error("an address is hexadecimal, with at most 16 digits")
     addresses = [int(word, 16) for word in words]
     return lambda row, judge: any(row.vma.start <= at < row.vma.end for at in addresses), None
@@ -348,7 +375,7 @@ def _will(token: _Token) -> _Tests:
 
 def _pid(token: _Token) -> _Tests:
     words = _values(token)
-    if not all(re.fullmatch("[0-9]{1,10}", word) for word in words):
+    if not all(_PID.fullmatch(word) for word in words):
         raise token.error("a pid is a number")
     pids = frozenset(int(word) for word in words)
     return None, lambda process: process.pid in pids

@@ -149,6 +149,7 @@ def target_plan(plan: Plan, item: TargetPlan) -> Json:
         "freeze": item.freeze.value,
         "requested_bytes": item.requested_bytes,
         "forecast_bytes": 0 if item.blocked else item.forecast_bytes,
+        **_why(item.blocked, item.blocked_text),
         "ranges": [planned_range(part) for part in item.ranges],
     }
 
@@ -229,6 +230,7 @@ def target_report(report: TargetReport, advice: Advice) -> Json:
     return {
         "schema": schema("advise"),
         **report_totals(report, advice),
+        **_why(report.reason, report.reason_text),
         "ranges": [range_report(item) for item in report.ranges],
     }
 

@@ -255,6 +255,16 @@ RESTORE_BINDINGS = [
     ),
 ]
 
+CONFIRM_BINDINGS = [
+    Binding(
+        "up", "body(-1)", "Up", False, id="dialog.up", tooltip="What stands above the forecast: a line up."
+    ),
+    Binding("down", "body(1)", "Down", False, id="dialog.down", tooltip="What stands above it: a line down."),
+    Binding("pageup", "body_page(-1)", "Page up", False, id="dialog.page_up", tooltip="A page up."),
+    Binding("pagedown", "body_page(1)", "Page down", False, id="dialog.page_down", tooltip="A page down."),
+]
+"""In a dialog that acts; a list in it that has the focus takes these keys first."""
+
 LEDGER_BINDINGS = [
     Binding(
         "R",

@@ -113,14 +113,21 @@ def _set_in(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
     loop.call_soon_threadsafe(event.set)
 
 
-async def settled(app: MemtuiApp, pilot: Pilot[Any]) -> None:
-    """Wait until no question is left and the answers are on the screen."""
+async def settled(app: MemtuiApp, pilot: Pilot[Any], *, drawn: bool = True) -> None:
+    """Wait until no question is left and the answers are on the screen, as a reader of it would see them.
+
+    With ``drawn`` False only until the answers have come.
+    """
     loop = asyncio.get_running_loop()
     for clerk in (app.session.clerk, app.session.searcher):
         answered = asyncio.Event()
         clerk.ask(partial(_set_in, loop, answered))
         await asyncio.wait_for(answered.wait(), WAIT_S)
     await pilot.pause()
+    if drawn:
+        refreshed = asyncio.Event()
+        app.screen.call_after_refresh(refreshed.set)
+        await asyncio.wait_for(refreshed.wait(), WAIT_S)
 
 
 async def advise(app: MemtuiApp, pilot: Pilot[Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -153,6 +154,71 @@ async def test_search_goes_round_its_matches(make_app: MakeApp) -> None:
         assert table.cursor == 0
         await pilot.press("n")
         assert "nothing is searched for yet" in screen_text(app)
+
+
+@pytest.mark.parametrize(
+    ("typed_text", "found"),
+    [("cold", "cold region"), ("7f1050000000", "locked"), ("heap", "[heap]"), ("shmem", "shared memory")],
+)
+async def test_search_finds_what_the_list_shows_and_space_marks_that(
+    make_app: MakeApp, typed_text: str, found: str
+) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        await pilot.press("slash", *typed_text, "enter", "space")
+        await until(lambda: app.session.marks.counts, pilot)
+        marks = app.session.marks.of(process_id(4242)).marks
+        at = next(at for at, name in enumerate(shown_names(app)) if name == found)
+        assert [mark.range for mark in marks] == [rows_of(app).vma(at).range]
+
+
+@pytest.mark.parametrize("key", ["space", "v"])
+async def test_a_search_that_finds_nothing_leaves_no_space_that_marks(make_app: MakeApp, key: str) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        await pilot.press("slash", *"nosuch", "enter", key, key)
+        await pilot.pause()
+        assert not app.session.marks.counts
+        assert not app.main.marking.ranging
+        assert "the search found nothing: nothing is marked" in screen_text(app)
+        # Where it is moved to by hand it is meant to be.
+        await pilot.press("j", "space")
+        assert app.session.marks.counts == {process_id(4242): 1}
+        await pilot.press("U", "slash", *"nosuch", "enter", "escape", "space")
+        assert app.session.marks.counts == {process_id(4242): 1}
+
+
+async def test_the_same_in_the_process_list(make_app: MakeApp) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await read_machine(app, pilot)
+        await pilot.press("slash", *"nosuch", "enter", "space")
+        assert "the search found nothing: nothing is marked" in screen_text(app)
+        await pilot.press("slash", *"811", "enter")
+        assert app.main.processes.table.cursor_key == process_id(811)
+        await pilot.press("space")
+        await settled(app, pilot)
+        assert set(app.session.marks.counts) == {process_id(811)}
+
+
+@pytest.mark.parametrize("opened", ["slash", "backslash"])
+async def test_space_marks_nothing_while_the_answer_is_not_there_yet(make_app: MakeApp, opened: str) -> None:
+    app = make_app()
+    async with app.run_test(size=WIDE) as pilot:
+        await start(app, pilot)
+        held = threading.Event()
+        app.session.arranger.ask("test", lambda _: held.wait(120) and None)
+        await pilot.press(opened, *"cold", "enter", "space")
+        assert not app.session.marks.counts
+        assert "still looking: nothing is marked" in screen_text(app)
+        held.set()
+        await arranged(app, pilot)
+        await pilot.press("space")
+        assert app.session.marks.of(process_id(4242)).state(
+            next(vma for vma in rows_of(app).space.vmas if vma.start == 0x7F10_1000_0000)
+        )
 
 
 async def test_search_in_the_process_list(make_app: MakeApp) -> None:

@@ -415,3 +415,40 @@ def test_process_and_vma_numbers_share_their_terms() -> None:
     text = "rss>=4k swap=0"
     assert parse(text, "process").matches_process(CAT)
     assert parse(text).matches_vma(LIBC)
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        ("cold", "bare"),
+        ("COLD", "bare"),
+        ("anon", "bare"),
+        ("ano", "bare"),
+        ("file", "libc spaced"),
+        ("heap", "heap"),
+        ("!cold", "libc heap spaced"),
+        ("cold,libc", "libc bare"),
+        ("co*", "bare"),
+        (f"{BASE:x}", "libc heap bare spaced"),
+        (f"0x{BASE:X} kind:heap", "heap"),
+        (f"{BASE + 65536:x} anon", ""),
+        ("rw", ""),
+        ('"cold"', "bare"),
+    ],
+)
+def test_in_a_box_a_bare_word_matches_what_is_shown(text: str, taken: str) -> None:
+    wanted = parse(text, in_box=True)
+    assert [name for name, item in VMAS.items() if wanted.matches_vma(item)] == taken.split()
+
+
+def test_without_a_box_a_bare_word_is_a_name() -> None:
+    for text in ("cold", "anon", "file", f"{BASE:x}"):
+        assert not [name for name, item in VMAS.items() if parse(text).matches_vma(item)]
+
+
+def test_digits_in_a_box_are_a_pid_too() -> None:
+    first, second = process(42, name="one"), process(7, name="worker-42")
+    for text, taken in (("42", [first, second]), ("7", [second]), ("042", [first]), ("!42", [])):
+        wanted = parse(text, "process", in_box=True)
+        assert [item for item in (first, second) if wanted.matches_process(item)] == taken
+    assert not parse("7", "process").matches_process(second)

@@ -31,12 +31,29 @@ def describe_restore(plan: RestorePlan) -> tuple[SafeText, ...]:
     return tuple(safe(line) for line in lines)
 
 
+def _sum(parts: Sequence[int | None]) -> int | None:
+    """Return the sum; None where a part is not known."""
+    return None if None in parts else sum(part for part in parts if part is not None)
+
+
+def describe_restore_forecast(plans: Sequence[RestorePlan], machine: MachineState | None) -> SafeText:
+    """Return in one line how much would be put back, of how much."""
+    wanted = wanted_of(plans)
+    if not wanted:
+        return SafeText("nothing can be put back")
+    still_out, moved = (
+        _sum([plan.wanted_bytes for plan in wanted]),
+        _sum([plan.moved_bytes for plan in plans]),
+    )
+    available = None if machine is None else machine.mem_available_bytes
+    return safe(f"{size(still_out)} of {size(moved)} moved is still out; {size(available)} is available")
+
+
 def describe_restore_needs(
     plans: Sequence[RestorePlan], machine: MachineState | None
 ) -> tuple[SafeText, ...]:
     """Return what a restore takes: memory, and how it is done."""
-    parts = [plan.wanted_bytes for plan in plans]
-    wanted = None if None in parts else sum(part for part in parts if part is not None)
+    wanted = _sum([plan.wanted_bytes for plan in plans])
     available = None if machine is None else machine.mem_available_bytes
     return (
         SafeText(""),

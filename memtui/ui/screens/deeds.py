@@ -48,13 +48,16 @@ class DeedsScreen(ThreePanes):
                 screen.take(answer)
 
     def action_back(self) -> None:
-        """Drop the range in the making, or cancel what runs, or end the filter, or go back a pane."""
+        """Drop a range in the making, or cancel what runs, or end a search or a filter, or go back a pane."""
         if self.marking.ranging:
             self.marking.abandon()
             self.refresh_marks()
         elif self.bottom.running and self.session.operator is not None:
             self.session.operator.cancel()
             self.bottom.say("Cancelling at the next call's edge ...")
+        elif isinstance(self.current, FindingPane) and self.current.missed:
+            self.current.give_up()
+            self.bottom.say("")
         elif not (isinstance(self.current, FindingPane) and self.current.clear()):
             self.pane_before()
 

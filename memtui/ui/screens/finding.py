@@ -58,7 +58,7 @@ class FindingScreen(DeedsScreen):
         self._before, self._origin = pane.wanted, pane.table.cursor
         text = pane.wanted.text if pane.wanted is not None and what != "search" else ""
         if what == "search":
-            pane.searched = None
+            pane.give_up()
         self.bottom.say("")
         self.bottom.prompt_for(what, text, self.end_prompt)
 
@@ -85,7 +85,7 @@ class FindingScreen(DeedsScreen):
         from memtui.model.select import parse
 
         try:
-            wanted = parse(self.bottom.prompt.text, pane.subject)
+            wanted = parse(self.bottom.prompt.text, pane.subject, in_box=True)
         except FilterError as error:
             self.bottom.point_at(error.column, str(error))
             self._points = True
@@ -119,7 +119,7 @@ class FindingScreen(DeedsScreen):
             self._by_rule(wanted, marks=what == "mark")
 
     def _go_back_to_origin(self, pane: FindingPane) -> None:
-        pane.searched = None
+        pane.give_up()
         if self._origin < len(pane.table.rows):
             pane.table.go_to(pane.table.rows.key(self._origin))
 
@@ -147,6 +147,17 @@ class FindingScreen(DeedsScreen):
             self.bottom.say(f"match {message.number:,} of {message.of:,}  (n next, N before)")
         else:
             self.bottom.say("nothing matches", bad=True)
+
+    def refuses_to_mark(self) -> bool:
+        """Say so, if the cursor is not where a search or a filter was to bring it.
+
+        Keys come together: of ``/cold``, Enter and Space, Space is meant for what is found.
+        """
+        pane = self._finding
+        words = "" if pane is None else pane.why_not_here
+        if words:
+            self.bottom.say(f"{words}: nothing is marked; move the cursor, or Esc", bad=True)
+        return bool(words)
 
     def _by_rule(self, wanted: Filter, *, marks: bool) -> None:
         if self.map.view is not None:

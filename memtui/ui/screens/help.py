@@ -16,6 +16,7 @@ from memtui.text import safe
 from memtui.ui.commands import (
     APP_BINDINGS,
     CLOSE_BINDINGS,
+    CONFIRM_BINDINGS,
     DIALOG_BINDINGS,
     LEDGER_BINDINGS,
     MAIN_BINDINGS,
@@ -109,8 +110,8 @@ class HelpScreen(ModalScreen[None]):
             ("While a filter or a search is typed", PROMPT_BINDINGS),
         ]
         if not self._read_only:
-            groups.append(("Plan dialog", PLAN_BINDINGS))
-            groups.append(("Restore dialog", RESTORE_BINDINGS))
+            groups.append(("Plan dialog", [*PLAN_BINDINGS, *CONFIRM_BINDINGS]))
+            groups.append(("Restore dialog", [*RESTORE_BINDINGS, *CONFIRM_BINDINGS]))
             groups.append(("Ledger", LEDGER_BINDINGS))
         for title, bindings in groups:
             yield (

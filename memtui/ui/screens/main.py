@@ -88,6 +88,9 @@ class MainScreen(FindingScreen):
 
     def on_virtual_table_moved(self, message: VirtualTable.Moved) -> None:
         """Have the map follow the cursor once it rests, and a range grow with it."""
+        for pane in (self.processes, self.map):
+            if message.by_hand and message.table is pane.table:
+                pane.note_move()
         if message.table is self.processes.table:
             if (message.by_hand or self.map.chosen is None) and self._pid_wanted is None:
                 self._rest_on(message.table.cursor_key)
@@ -187,6 +190,8 @@ class MainScreen(FindingScreen):
 
     def action_mark(self) -> None:
         """Mark what is under the cursor, or end a range."""
+        if self.refuses_to_mark():
+            return
         shown, vma = self.map.shown, self.map.cursor_vma
         if self.current is self.processes:
             self._mark_process(self.processes.under_cursor)
@@ -217,6 +222,8 @@ class MainScreen(FindingScreen):
 
     def action_range(self) -> None:
         """Begin a range, or end it."""
+        if self.refuses_to_mark():
+            return
         vma = self.map.cursor_vma
         if self.current is not self.map or vma is None:
             self.bottom.say("A range is marked in the map: Tab goes there")

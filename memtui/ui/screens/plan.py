@@ -7,17 +7,16 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.cells import cell_len
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button
 
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.text import SafeText, safe
-from memtui.ui.commands import DIALOG_BINDINGS, PLAN_BINDINGS
-from memtui.ui.dialogs import Asks, close
+from memtui.ui.commands import CONFIRM_BINDINGS, DIALOG_BINDINGS, PLAN_BINDINGS
+from memtui.ui.dialogs import close
 from memtui.ui.lists.sentences import (
     describe_choices,
     describe_forecast,
@@ -28,8 +27,8 @@ from memtui.ui.lists.verdicts import VerdictRows
 from memtui.ui.lists.words import reasons_in_words
 from memtui.ui.messages import Planned
 from memtui.ui.rows import NoRows
+from memtui.ui.screens.confirm import ROOMY_ROWS, ConfirmScreen
 from memtui.ui.session import FREEZE_CHOICES, Session
-from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.choices import ChoiceLine
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.keys import KeyLine
@@ -48,12 +47,10 @@ _TURNS = itertools.count(1)
 """A number for each question, of whichever dialog: no answer is taken for another."""
 
 
-class PlanScreen(Asks, ModalScreen["Plan | None"]):
+class PlanScreen(ConfirmScreen["Plan | None"]):
     """Answers with the plan as it was shown, or with None."""
 
-    CSS_PATH = stylesheets("dialogs.tcss")
-    AUTO_FOCUS = "#cancel"
-    BINDINGS: ClassVar[list[BindingType]] = [*PLAN_BINDINGS, *DIALOG_BINDINGS]
+    BINDINGS: ClassVar[list[BindingType]] = [*PLAN_BINDINGS, *CONFIRM_BINDINGS, *DIALOG_BINDINGS]
 
     def __init__(self, session: Session, wanted: Sequence[Wanted], what: SafeText) -> None:
         super().__init__(id="plan")
@@ -64,6 +61,7 @@ class PlanScreen(Asks, ModalScreen["Plan | None"]):
         self._thorough = False
         self._cancelled = threading.Event()
         self._plan: Plan | None = None
+        self._answer: Planned | None = None
         self._what = TextLine(id="plan-what")
         self._what.set_reactive(TextLine.text, what)
         self._advices = ChoiceLine("advice", [advice.value.upper() for advice in _ADVICES], id="plan-advice")
@@ -72,27 +70,33 @@ class PlanScreen(Asks, ModalScreen["Plan | None"]):
         self._does = TextLines(id="plan-does")
         self._targets = TextLines(id="plan-targets")
         self._again = ChoiceLine("thorough", ["off", "on"], id="plan-thorough")
-        self._totals = TextLines(id="plan-totals")
+        self._whole = TextLines(id="plan-forecast")
         self._ranges = Pane("Verdicts", id="plan-ranges")
         self._why = TextLine(id="plan-why")
 
     def compose(self) -> ComposeResult:
         """Lay the dialog out."""
-        with Vertical(id="plan-box"):
-            yield self._what
-            yield self._advices
-            yield self._does
-            yield self._freezes
-            yield self._methods
-            yield self._again
-            yield self._targets
-            yield self._ranges
-            yield self._why
-            yield self._totals
-            with Horizontal(id="plan-buttons"):
-                yield Button("Cancel", id="cancel")
-                yield Button("Apply (y)", id="apply", variant="warning", disabled=True)
+        yield from self.compose_dialog("Apply (y)")
         yield KeyLine()
+
+    def compose_head(self) -> ComposeResult:
+        """Say on what, and what is chosen."""
+        yield self._what
+        yield self._advices
+        yield self._freezes
+        yield self._again
+
+    def compose_body(self) -> ComposeResult:
+        """Say whom it concerns, what is expected of each range, and what the choices mean."""
+        yield self._does
+        yield self._methods
+        yield self._targets
+        yield self._ranges
+        yield self._whole
+
+    def compose_foot(self) -> ComposeResult:
+        """Say why of the range under the cursor."""
+        yield self._why
 
     def on_mount(self) -> None:
         """Ask for the first plan."""
@@ -107,21 +111,17 @@ class PlanScreen(Asks, ModalScreen["Plan | None"]):
         self._plan = None
         self._cancelled.set()
         self._cancelled = threading.Event()
-        self.query_one("#apply", Button).disabled = True
-        facts = CATALOGUE[self._advice]
+        self.offer(SafeText("reckoning ..."), acts=False)
+        # What stands there is of the plan before.
+        self._ranges.say(SafeText("Verdicts  reckoning ..."))
         self._advices.taken = _ADVICES.index(self._advice)
-        self._does.lines = (
-            safe(f"does    {facts.does}"),
-            safe(f"skips   {facts.skips}"),
-            safe(f"shows   {facts.shows}"),
-        )
         freeze = self._session.freeze
         self._freezes.taken = FREEZE_CHOICES.index(freeze) if freeze in FREEZE_CHOICES else -1
         thorough = self._thorough and self._advice is Advice.PAGEOUT
         self._again.taken = int(thorough)
         self._again.remark = describe_thorough(self._advice)
         self.refresh_bindings()
-        self._totals.lines = (SafeText("reckoning ..."),)
+        self._explain()
         self._session.ask_plan(
             self._turn, self._advice, self._wanted, freeze, thorough=thorough, cancelled=self._cancelled
         )
@@ -135,30 +135,44 @@ class PlanScreen(Asks, ModalScreen["Plan | None"]):
         """Show a plan, if it answers the last question."""
         if message.turn != self._turn:
             return
+        self._answer = message
         plan = self._plan = message.plan
+        self._ranges.display = plan is not None
         if plan is None:
             self._targets.lines = ()
-            self._methods.lines = ()
             self._ranges.table.show(NoRows(), reset=True)
-            self._tell_why()
-            self._totals.lines = (safe(f"no plan: {message.words}"),)
-            return
-        told = [describe_freeze(target) for target in plan.targets]
-        if len(told) > _TARGETS_TOLD:
-            blocked = [words for words, target in zip(told, plan.targets, strict=True) if target.blocked]
-            rest = SafeText(f"and {len(told) - _TARGETS_TOLD} processes more, {len(blocked)} blocked in all")
-            told = [*(blocked or told)[:_TARGETS_TOLD], rest]
-        self._targets.lines = tuple(told)
-        all_of_them = not self.has_class("-narrow")
-        self._methods.lines = describe_choices(message.choices, plan, all_of_them=all_of_them)
-        rows = VerdictRows(plan)
-        goes = sum(item.goes for _, item in rows.ranges)
-        self._ranges.say(SafeText(f"Verdicts  {goes:,} of {len(rows):,} go to the kernel"))
-        self._ranges.table.show_words(SafeText("nothing of it can be advised"))
-        self._ranges.table.show(rows)
+            self.offer(safe(f"no plan: {message.words}"), acts=False)
+        else:
+            self._targets.lines = _describe_targets(plan)
+            rows = VerdictRows(plan)
+            goes = sum(item.goes for _, item in rows.ranges)
+            self._ranges.say(SafeText(f"Verdicts  {goes:,} of {len(rows):,} go to the kernel"))
+            self._ranges.table.show_words(SafeText("nothing of it can be advised"))
+            self._ranges.table.show(rows)
+            self.offer(describe_forecast(plan), acts=goes > 0)
         self._tell_why()
-        self._totals.lines = (describe_forecast(plan),)
-        self.query_one("#apply", Button).disabled = goes == 0
+        self._explain()
+
+    def on_resize(self) -> None:
+        """Explain as much as there is room for."""
+        self._explain()
+
+    def _explain(self) -> None:
+        """Say what the advice and the freeze methods do, or only what the chosen ones do."""
+        roomy = self.size.height >= ROOMY_ROWS and not self.has_class("-narrow")
+        facts = CATALOGUE[self._advice]
+        does = [safe(f"does    {facts.does}")]
+        if roomy:
+            does += [safe(f"skips   {facts.skips}"), safe(f"shows   {facts.shows}")]
+        self._does.lines = tuple(does)
+        answer = self._answer
+        if answer is None or answer.plan is None:
+            self._methods.lines = ()
+        else:
+            self._methods.lines = describe_choices(answer.choices, answer.plan, all_of_them=roomy)
+        words = self.forecast.text
+        self._whole.lines = (words,)
+        self._whole.display = cell_len(words) > self.forecast.size.width
 
     def on_virtual_table_moved(self, message: VirtualTable.Moved) -> None:
         """Say in full why the range under the cursor will not go, or not all of it."""
@@ -203,5 +217,15 @@ class PlanScreen(Asks, ModalScreen["Plan | None"]):
     @on(Button.Pressed, "#apply")
     def action_apply(self) -> None:
         """Have the plan carried out as it is shown, if there is one that would do anything."""
-        if self._plan is not None and not self.query_one("#apply", Button).disabled:
+        if self._plan is not None and self.may_act():
             close(self, self._plan)
+
+
+def _describe_targets(plan: Plan) -> tuple[SafeText, ...]:
+    """Return who is advised and how held; of many those that are blocked, or else the first."""
+    told = [describe_freeze(target) for target in plan.targets]
+    if len(told) > _TARGETS_TOLD:
+        blocked = [words for words, target in zip(told, plan.targets, strict=True) if target.blocked]
+        rest = SafeText(f"and {len(told) - _TARGETS_TOLD} processes more, {len(blocked)} blocked in all")
+        told = [*(blocked or told)[:_TARGETS_TOLD], rest]
+    return tuple(told)

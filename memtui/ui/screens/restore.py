@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Button
 
 from memtui.text import SafeText, safe
-from memtui.ui.commands import DIALOG_BINDINGS, RESTORE_BINDINGS
-from memtui.ui.dialogs import Asks, close
-from memtui.ui.lists.restores import describe_restore, describe_restore_needs, wanted_of
+from memtui.ui.commands import CONFIRM_BINDINGS, DIALOG_BINDINGS, RESTORE_BINDINGS
+from memtui.ui.dialogs import close
+from memtui.ui.lists.restores import (
+    describe_restore,
+    describe_restore_forecast,
+    describe_restore_needs,
+    wanted_of,
+)
 from memtui.ui.messages import RestorePlanned
-from memtui.ui.styles import stylesheets
+from memtui.ui.screens.confirm import ConfirmScreen
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.text_lines import TextLines
@@ -27,12 +30,10 @@ if TYPE_CHECKING:
     from memtui.ui.session import Session
 
 
-class RestoreScreen(Asks, ModalScreen["tuple[RestorePlan, ...] | None"]):
+class RestoreScreen(ConfirmScreen["tuple[RestorePlan, ...] | None"]):
     """Answers with what is to be put back, as it was shown, or with None."""
 
-    CSS_PATH = stylesheets("dialogs.tcss")
-    AUTO_FOCUS = "#cancel"
-    BINDINGS: ClassVar[list[BindingType]] = [*RESTORE_BINDINGS, *DIALOG_BINDINGS]
+    BINDINGS: ClassVar[list[BindingType]] = [*RESTORE_BINDINGS, *CONFIRM_BINDINGS, *DIALOG_BINDINGS]
 
     def __init__(self, session: Session, turn: int, action: str | None) -> None:
         super().__init__(id="restore")
@@ -48,19 +49,21 @@ class RestoreScreen(Asks, ModalScreen["tuple[RestorePlan, ...] | None"]):
 
     def compose(self) -> ComposeResult:
         """Lay the dialog out."""
-        with Vertical(id="restore-box"):
-            yield self._title
-            with VerticalScroll(id="restore-scroll"):
-                yield self._targets
-                yield self._needs
-            with Horizontal(id="restore-buttons"):
-                yield Button("Cancel", id="cancel")
-                yield Button("Restore (y)", id="apply", variant="warning", disabled=True)
+        yield from self.compose_dialog("Restore (y)")
         yield KeyLine()
+
+    def compose_head(self) -> ComposeResult:
+        """Say what it is."""
+        yield self._title
+
+    def compose_body(self) -> ComposeResult:
+        """Say what was moved from whom, and what it takes to put it back."""
+        yield self._targets
+        yield self._needs
 
     def on_mount(self) -> None:
         """Ask what could be put back."""
-        self._targets.lines = (SafeText("looking what is still out ..."),)
+        self.offer(SafeText("looking what is still out ..."), acts=False)
         self._session.ask_restore(self._turn, self._action, self._cancelled)
 
     def on_unmount(self) -> None:
@@ -78,11 +81,12 @@ class RestoreScreen(Asks, ModalScreen["tuple[RestorePlan, ...] | None"]):
             return
         if message.plans is None:
             self._targets.lines = (safe(f"nothing can be put back: {message.words}"),)
+            self.offer(SafeText("nothing can be put back"), acts=False)
             return
         self._plans = message.plans
         self._targets.lines = tuple(line for plan in self._plans for line in describe_restore(plan))
         wanted = wanted_of(self._plans)
-        self.query_one("#apply", Button).disabled = not wanted
+        self.offer(describe_restore_forecast(self._plans, self._session.machine), acts=bool(wanted))
         if wanted:
             self._needs.lines = describe_restore_needs(wanted, self._session.machine)
 
@@ -94,5 +98,5 @@ class RestoreScreen(Asks, ModalScreen["tuple[RestorePlan, ...] | None"]):
     @on(Button.Pressed, "#apply")
     def action_apply(self) -> None:
         """Have it put back, if there is anything to put back."""
-        if wanted_of(self._plans):
+        if wanted_of(self._plans) and self.may_act():
             close(self, self._plans)

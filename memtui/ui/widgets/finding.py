@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -38,6 +39,8 @@ class FindingPane(Pane):
         """What is shown; None for everything."""
         self.searched: Filter | None = None
         """What n and N look for."""
+        self._missed_at: Hashable = None
+        """On which row the cursor stood when a search found nothing; None since it was moved."""
 
     def show_only(self, wanted: Filter | None) -> None:
         """Show what a filter takes, or everything."""
@@ -74,6 +77,38 @@ class FindingPane(Pane):
         """Put the cursor on the next match from a row; ``step`` 0 takes that row too, -1 goes back."""
         self.searched = wanted
         self.seek(origin, step)
+
+    def give_up(self) -> None:
+        """Search for nothing any more."""
+        self.searched = None
+        self._missed_at = None
+
+    def found(self, number: int, of: int) -> None:
+        """Tell how a search has ended; see Found."""
+        self._missed_at = None if of else self.table.cursor_key
+        self.post_message(self.Found(number, of))
+
+    def note_move(self) -> None:
+        """Take in that the cursor was moved by hand: it is where the operator wants it."""
+        if self.table.cursor_key != self._missed_at:
+            self._missed_at = None
+
+    @property
+    def missed(self) -> bool:
+        """Whether the last search found nothing, and the cursor was not moved since."""
+        return self._missed_at is not None
+
+    @property
+    def why_not_here(self) -> str:
+        """Why what is under the cursor is not what was searched or filtered for; empty where it may be."""
+        if self.is_behind:
+            return "still looking"
+        return "the search found nothing" if self.missed else ""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a search or a filter is not answered yet."""
+        return False
 
     def rearrange(self) -> None:
         """Show the list as it is to be sorted and filtered now."""

@@ -201,6 +201,14 @@ class MapPane(FindingPane):
         pending = self.marking.pending(Shown(view.target, view.space, order), at)
         return MapRows(view.space, marks, order, pending)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether the arranger has not answered yet what was asked of it last."""
+        return self._view is not None and (
+            (self.searched is not None and self._sought is not None)
+            or (self._order is None and not self._how.is_plain)
+        )
+
     def seek(self, origin: int, step: int) -> None:
         """Look for what is searched; ends with a Found."""
         rows = self._map_rows
@@ -227,4 +235,4 @@ class MapPane(FindingPane):
         if message.rows:
             at = (next_of(message.rows, message.origin, message.step) + more) % len(message.rows)
             self.table.go_to(rows.key(message.rows[at]))
-        self.post_message(self.Found(at + 1, len(message.rows)))
+        self.found(at + 1, len(message.rows))

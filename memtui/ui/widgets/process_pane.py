@@ -100,7 +100,7 @@ class ProcessPane(FindingPane):
         at = next_of(found, origin, step) if found else -1
         if found:
             self.table.go_to(rows[found[at]][0].id)
-        self.post_message(self.Found(at + 1, len(found)))
+        self.found(at + 1, len(found))
 
     @property
     def under_cursor(self) -> Process | None:
