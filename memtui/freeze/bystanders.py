@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 TICK_S = 0.01
 """How soon to look again."""
 
-_CONTINUED = "had stopped because of it, and was continued"
-_AGAIN = "had stopped because of it, was continued, and stopped again: see to it (`fg`, or `kill -CONT`)"
-_DENIED = "has stopped because of it, and you may not continue it: run `kill -CONT` as root"
+_BECAUSE = "stopped because the target was stopped,"
+_CONTINUED = f"had {_BECAUSE} and was continued"
+_AGAIN = f"had {_BECAUSE} was continued, and stopped again: see to it (`fg`, or `kill -CONT`)"
+_DENIED = f"has {_BECAUSE} and you may not continue it: run `kill -CONT` as root"
 
 
 class Bystanders:

@@ -107,8 +107,9 @@ def may_notice_stops(pid: int) -> bool:
     neither catches nor blocks it, and waits for ends alone, is not told (do_notify_parent_cldstop(),
     kernel/signal.c).
     """
+    until = time.monotonic() + _SETTLES_S
     for tid in _threads_of(pid):
-        call = _settled_call(pid, tid)
+        call = _settled_call(pid, tid, until)
         # In sigwait(3) the signals waited for are not blocked (do_sigtimedwait()).
         if call is None or call.number == abi.SYS_RT_SIGTIMEDWAIT or call.wait_options & abi.WSTOPPED:
             return True
@@ -141,17 +142,14 @@ class _Call(NamedTuple):
 
 
 _NO_CALL = _Call(-1, 0)
-_CALL_LOOKS = 20
+_SETTLES_S = 0.02
 
 
-def _settled_call(pid: int, tid: int) -> _Call | None:
-    """Return the call in which a thread is; of one that runs look a few times, until it is in one."""
-    for _ in range(_CALL_LOOKS):
-        call = _call_of(pid, tid)
-        if call is not None:
-            return call
+def _settled_call(pid: int, tid: int, until: float) -> _Call | None:
+    """Return the call in which a thread is; of one that runs look again, until it is in one."""
+    while (call := _call_of(pid, tid)) is None and time.monotonic() < until:
         time.sleep(0.001)
-    return None
+    return call
 
 
 def _call_of(pid: int, tid: int) -> _Call | None:
