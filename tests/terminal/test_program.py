@@ -175,6 +175,21 @@ def test_closed_terminal_ends_it(tmp_path: Path) -> None:
         assert terminal.process.wait(10) == 128 + signal.SIGHUP
 
 
+def test_a_command_whose_terminal_closes_keeps_its_code(tmp_path: Path, swap_file: Path) -> None:
+    """What it still says reaches nobody; what it did stands in the ledger."""
+    with toolkit.Child() as child:
+        address = child.map(1 << 20, fill=1)
+        where = toolkit.span(address, 1 << 20)
+        words = ["advise", "pageout", str(child.pid), "--range", where, "--watch", "60"]
+        with Terminal(_command(tmp_path, *words)) as terminal:
+            terminal.wait_for("pageout on")
+            terminal.hang_up()
+            assert terminal.process.wait(10) == 0
+        assert toolkit.at(child.pid, address).swap == 1 << 20
+    (entry,) = toolkit.rows(toolkit.memtui("history", "--json", state_dir=tmp_path))
+    assert entry["outcome"] == "done"
+
+
 def _held(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status").read_text()
     cgroup = Path(f"/proc/{pid}/cgroup").read_text()
