@@ -22,11 +22,11 @@ def cached_bytes(pid: int, vma: Vma, part: Range) -> int | None:
     CAP_CHECKPOINT_RESTORE (proc_pid_map_files(5)), or else by its name. Of a file on an overlay it stays
     unknown: its pages belong to the file of a layer, and cachestat(2) sees none (measured on Linux 6.18).
     """
-    fd = None if _is_in_overlay(pid, vma) else open_mapped(pid, vma)
+    fd = open_mapped(pid, vma)
     if fd is None:
         return None
     try:
-        return syscalls.cachestat(fd, vma.offset + part.start - vma.start, part.size_bytes)
+        return _cached(pid, vma, fd, vma.offset + part.start - vma.start, part.size_bytes)
     except OSError:
         # ENOSYS before Linux 6.5, EOPNOTSUPP for hugetlbfs: unknown.
         return None
@@ -39,22 +39,28 @@ def cache_facts(pid: int, vma: Vma, of: Vma) -> CacheFacts | None:
 
     The last page of a file counts as a whole one. Of a file on an overlay it is not known.
     """
-    fd = None if _is_in_overlay(pid, of) else open_mapped(pid, of)
+    fd = open_mapped(pid, of)
     if fd is None:
         return None
     try:
         in_file = max(0, min(vma.size_bytes, os.fstat(fd).st_size - vma.offset))
         # To cachestat(2) a length of 0 is all that follows.
-        cached = syscalls.cachestat(fd, vma.offset, in_file) if in_file else 0
+        cached = _cached(pid, of, fd, vma.offset, in_file) if in_file else 0
     except OSError:
         return None
     finally:
         os.close(fd)
+    if cached is None:
+        return None
     return CacheFacts(-(-in_file // PAGE_BYTES) * PAGE_BYTES, cached)
 
 
-def _is_in_overlay(pid: int, vma: Vma) -> bool:
-    return vma.device.startswith("00:") and file_systems(pid).get(vma.device) == "overlay"
+def _cached(pid: int, vma: Vma, fd: int, offset: int, count_bytes: int) -> int | None:
+    cached = syscalls.cachestat(fd, offset, count_bytes)
+    if cached or not vma.device.startswith("00:"):
+        return cached
+    # What no mount shows may be an overlay too.
+    return None if file_systems(pid).get(vma.device, "overlay") == "overlay" else 0
 
 
 def open_mapped(pid: int, vma: Vma) -> int | None:

@@ -154,7 +154,7 @@ def _where(sorts: Sequence[Alike]) -> list[tuple[int, str]]:
         (files, "unmapped pages of files"),
         (shmem, "unmapped shared memory"),
         (freed, "freed (MADV_FREE)"),
-        (zero, "freed (only zeroes: the zero page stands there now)"),
+        (zero, "freed (the zero page stands there now)"),
         (given, "neither in RAM nor in swap (the target let go of it)"),
         (unknown, "neither in RAM nor in swap (zeroes in huge pages, or the target let go of it)"),
     )

@@ -55,7 +55,7 @@ class RangeReport(NamedTuple):
     moved, ``swapped_bytes`` were in swap afterwards by the page table, which does not tell of shared
     memory; ``came_bytes`` came into RSS meanwhile, ``given_up_bytes`` were dropped, as their owner had
     allowed (MADV_FREE), and ``huge_moved_bytes`` had stood in huge pages. In the place of
-    ``zero_moved_bytes``, parts of huge pages with only zeroes in them, the shared zero page stands now.
+    ``zero_moved_bytes``, parts of huge pages that held zeroes, the shared zero page stands now.
     ``cache_delta_bytes`` is of the page cache of its stretch of a file, ``referenced_delta_bytes`` of the
     whole VMA.
     """

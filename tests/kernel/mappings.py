@@ -401,9 +401,7 @@ def _of_a_mount(stage: Stage, child: Child, kind: str, *, shared: bool = False) 
 
 def _of_own_mount(stage: Stage, child: Child, kind: str, *, hidden: bool) -> int:
     place = stage.folder()
-    child.do(
-        "run", command=f"mount -t {kind} none {place}; dd if=/dev/urandom of={place}/pages bs=1M count=4"
-    )
+    child.do("run", script=f"mount -t {kind} none {place}; dd if=/dev/urandom of={place}/pages bs=1M count=4")
     start = _mapped(child, f"{place}/pages")
     if hidden:
         child.do("run", script=f"umount --lazy {place}")

@@ -68,7 +68,8 @@ def test_pages_of_another_container_are_found_under_another_device(stage: Stage)
     both = Containers(stage)
     ours, theirs = both.map(both.one, "one"), both.map(both.other, "other")
     assert vma_at(both.one, ours).device != vma_at(both.other, theirs).device
-    assert at(both.one.pid, ours).fields["Shared_Clean"] == SIZE, "they are the very same pages"
+    entry = at(both.one.pid, ours)
+    assert entry.fields["Shared_Clean"] + entry.fields["Shared_Dirty"] == SIZE, "they are the very same pages"
     found = look(both.one, ours)
     assert [item.pid for item in found.found] == [both.other.pid]
     assert "none" not in words(found)
@@ -108,7 +109,7 @@ def test_a_process_that_maps_it_twice_is_told(stage: Stage) -> None:
     child = stage.child
     path = child.do("memfd", size=SIZE)
     start = child.map(SIZE, path=path, shared=True, fill=1)
-    assert words(look(child, start)).splitlines()[-1] == "  none"
+    assert "this process itself" not in words(look(child, start))
     child.map(PAGE, path=path, shared=True)
     found = look(child, start)
     assert (found.found, found.mapped_again) == ((), 1)

@@ -111,7 +111,7 @@ def test_no_sentence_claims_what_no_number_shows(
     if not any((item.swap_after_bytes or 0) > (item.swap_before_bytes or 0) for item in ranges):
         assert "shared memory went to swap." not in text
     if not any(item.zero_moved_bytes for item in ranges):
-        assert "only zeroes" not in text
+        assert "the zero page stands" not in text
     if advice is Advice.COLLAPSE and (report.moved_bytes or 0) <= 0:
         assert "became huge pages" not in text
     if advice is Advice.COLD and not (effect.referenced_delta_bytes or 0) < 0:
@@ -186,7 +186,7 @@ def test_own_copies_of_shared_memory_that_went_to_swap_are_not_still_in_ram() ->
 
 def test_zeroes_in_huge_pages_are_freed_and_not_let_go_by_the_target() -> None:
     told = told_of(moved(Kind.ANON, SIZE, SIZE // 4, zero=SIZE // 2))
-    assert "16K in swap, 32K freed (only zeroes: the zero page stands there now), 16K neither" in told
+    assert "16K in swap, 32K freed (the zero page stands there now), 16K neither" in told
     unseen = told_of(moved(Kind.ANON, SIZE, SIZE // 2, zero=None))
     assert "32K neither in RAM nor in swap (zeroes in huge pages, or the target let go of it)" in unseen
 

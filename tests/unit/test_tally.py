@@ -16,7 +16,7 @@ from memtui.model.advice import Advice
 from memtui.model.fate import tell_range
 from memtui.model.pages import HUGE, PRESENT, SWAPPED, ZERO, RawRun
 from memtui.model.plan import PlannedRange
-from memtui.model.ranges import PAGE_BYTES, Range
+from memtui.model.ranges import PAGE_BYTES, Range, total_bytes
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, total_of
 from memtui.model.verdict import Verdict, WhyBytes, Will
@@ -289,7 +289,9 @@ def test_what_two_looks_saw_page_by_page(was: list[int], now: list[int], border:
         Piece(SIZE + border * PAGE_BYTES, 2 * SIZE, 1),
     ]
     tallies = Tallies([planned(), planned()])
-    add_seen(tallies, Pieces.of(pieces), runs_of(was), runs_of(now), advice)
+    moved = add_seen(tallies, Pieces.of(pieces), runs_of(was), runs_of(now), advice)
+    can_come_back = sum(tallies.sums("moved_bytes")) - sum(tallies.sums("zero_moved_bytes"))
+    assert total_bytes(moved) == (can_come_back if advice is Advice.PAGEOUT else 0)
     for tally, before, after in (
         (tallies.of(0), was[:border], now[:border]),
         (tallies.of(1), was[border:], now[border:]),
@@ -310,6 +312,8 @@ def test_what_two_looks_saw_page_by_page(was: list[int], now: list[int], border:
             assert tally.came_bytes == came * PAGE_BYTES
             out = sum(gone and state == SWAPPED for gone, state in zip(left, after, strict=True))
             assert tally.swapped_bytes == out * PAGE_BYTES
+            zero = sum(gone and bool(state & ZERO) for gone, state in zip(left, after, strict=True))
+            assert tally.zero_moved_bytes == zero * PAGE_BYTES
             assert tally.rss_after_bytes == tally.rss_before_bytes - tally.moved_bytes + tally.came_bytes
         else:
             assert tally.moved_bytes == 0
