@@ -96,12 +96,13 @@ class TargetPlan:
     requested_bytes: int = field(init=False, repr=False, compare=False)
     """What was asked for, in all."""
     forecast_bytes: int | None = field(init=False, repr=False, compare=False)
-    """What is expected to come of it; None where a part is not known."""
+    """What is expected to come of it: nothing where it is blocked; None where a part is not known."""
 
     def __post_init__(self) -> None:
         asked = sum([item.range.end - item.range.start for item in self.ranges])
         object.__setattr__(self, "requested_bytes", asked)
-        expected = _sum_known([item.verdict.forecast_bytes for item in self.ranges])
+        parts = [] if self.blocked is not None else [item.verdict.forecast_bytes for item in self.ranges]
+        expected = _sum_known(parts)
         object.__setattr__(self, "forecast_bytes", expected)
 
     @property
@@ -132,4 +133,11 @@ class Plan(NamedTuple):
     @property
     def reasons(self) -> tuple[WhyBytes, ...]:
         """Why the forecast is less than what was asked for, by reason, of all targets."""
-        return sum_reasons(item for target in self.targets for item in target.ranges)
+        return sum_reasons(
+            item for target in self.targets if target.blocked is None for item in target.ranges
+        )
+
+    @property
+    def blocked_bytes(self) -> int:
+        """What was asked for of targets that are blocked: nothing will come of it."""
+        return sum(target.requested_bytes for target in self.targets if target.blocked is not None)

@@ -27,6 +27,11 @@ def gone(words: str) -> Callable[[str], bool]:
     return lambda text: words not in text
 
 
+def shown(words: str) -> Callable[[str], bool]:
+    """Return a condition: words are on the screen."""
+    return lambda text: words in text
+
+
 def message(words: str) -> Callable[[str], bool]:
     """Return a condition: the line above the keys has words."""
     return lambda text: words in text.splitlines()[-2]
@@ -101,9 +106,9 @@ KEYS: list[tuple[str, Seen]] = [
     (F5, message("in one list")),
     ("F", message("stays on its line")),
     ("F", message("follows its row")),
-    ("z", message("PAUSED")),
+    ("z", shown("PAUSED")),
     ("z", gone("PAUSED")),
-    ("Z", message("PAUSED")),
+    ("Z", shown("PAUSED")),
     ("Z", gone("PAUSED")),
     (RIGHT, lambda text: True),
     (LEFT, "RSS"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memtui.model.errors import with_step
-from memtui.text import SafeText, safe, size
+from memtui.text import SafeText, count, safe, size
 from memtui.ui.lists.results import time_of_day, why
 
 if TYPE_CHECKING:
@@ -43,10 +43,12 @@ def describe_restore_forecast(plans: Sequence[RestorePlan], machine: MachineStat
         return SafeText("nothing can be put back")
     still_out, moved = (
         _sum([plan.wanted_bytes for plan in wanted]),
-        _sum([plan.moved_bytes for plan in plans]),
+        _sum([plan.moved_bytes for plan in wanted]),
     )
     available = None if machine is None else machine.mem_available_bytes
-    return safe(f"{size(still_out)} of {size(moved)} moved is still out; {size(available)} is available")
+    words = f"{size(still_out)} of {size(moved)} moved is still out; {size(available)} is available"
+    blocked = sum(plan.blocked is not None for plan in plans)
+    return safe(f"{words}; {count(blocked, 'process', 'processes')} blocked" if blocked else words)
 
 
 def describe_restore_needs(

@@ -39,7 +39,8 @@ def describe_vma(row: MappedVma) -> SafeText:
 
 def describe_forecast(plan: Plan) -> SafeText:
     """Return of what is asked for how much is expected to come of it, and why not the rest."""
-    return forecast_in_words(plan.advice, plan)
+    words = forecast_in_words(plan.advice, plan)
+    return SafeText(f"{words}; {size(plan.blocked_bytes)} blocked") if plan.blocked_bytes else words
 
 
 def describe_thorough(advice: Advice) -> SafeText:

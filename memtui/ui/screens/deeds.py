@@ -34,7 +34,7 @@ class DeedsScreen(ThreePanes):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._forecast: tuple[int, str] | None = None
+        self._forecast: tuple[tuple[int, int], str] | None = None
         self._turn = 0
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -54,7 +54,7 @@ class DeedsScreen(ThreePanes):
             self.refresh_marks()
         elif self.bottom.running and self.session.operator is not None:
             self.session.operator.cancel()
-            self.bottom.say("Cancelling at the next call's edge ...")
+            self.bottom.run_cancelling()
         elif isinstance(self.current, FindingPane) and self.current.missed:
             self.current.give_up()
             self.bottom.say("")
@@ -67,6 +67,11 @@ class DeedsScreen(ThreePanes):
         self.processes.show_marked(self.session.marks.counts)
         self.show_standing()
 
+    def say_marked(self, words: str) -> None:
+        """Say what became of the marks; it is told until they change."""
+        if words:
+            self.bottom.say(words, topic=self.session.marks.version)
+
     def show_standing(self) -> None:
         """Show what is marked, and how the next plan would hold its targets."""
         book, read_only = self.session.marks, self.session.options.read_only
@@ -76,9 +81,10 @@ class DeedsScreen(ThreePanes):
             book.stale,
             len(counts),
             book.count_bytes,
-            self._forecast[1] if self._forecast and self._forecast[0] == book.version else "",
+            self._forecast[1] if self._forecast and self._forecast[0] == (book.version, book.stale) else "",
             ranging=self.marking.ranging,
         )
+        self.bottom.outdate(book.version)
         freeze = f"next freeze: {freeze_word(self.session.freeze)} "
         self.bottom.show_marks(
             SafeText("read only: nothing here can act") if read_only else words,
@@ -124,7 +130,7 @@ class DeedsScreen(ThreePanes):
         plan = message.plan
         if plan is not None and self.session.marks.counts:
             words = f"{plan.advice.value} forecast {size(plan.forecast_bytes)}"
-            self._forecast = (self.session.marks.version, words)
+            self._forecast = ((self.session.marks.version, self.session.marks.stale), words)
         self._hand_out(message)
 
     @property

@@ -8,7 +8,7 @@ from textual import on
 from textual.widgets import Input
 
 from memtui.model.errors import FilterError
-from memtui.text import count
+from memtui.text import SafeText
 from memtui.ui.marking import Shown
 from memtui.ui.screens.deeds import DeedsScreen
 from memtui.ui.widgets.finding import FindingPane
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from memtui.ui.widgets.prompt import Prompt
 
 _RULES = ("mark", "unmark")
+_PAUSED = " PAUSED: z resumes "
 
 
 class FindingScreen(DeedsScreen):
@@ -120,6 +121,7 @@ class FindingScreen(DeedsScreen):
 
     def _go_back_to_origin(self, pane: FindingPane) -> None:
         pane.give_up()
+        self.bottom.say("")
         if self._origin < len(pane.table.rows):
             pane.table.go_to(pane.table.rows.key(self._origin))
 
@@ -169,9 +171,9 @@ class FindingScreen(DeedsScreen):
         if not message.indices:
             self.bottom.say("no VMA of this map matches", bad=True)
         elif message.marks:
-            self.bottom.say(self.marking.add(shown, message.chosen, message.left_out))
+            self.say_marked(self.marking.add(shown, message.chosen, message.left_out))
         else:
-            self.bottom.say(self.marking.unmark(shown, message.indices))
+            self.say_marked(self.marking.unmark(shown, message.indices))
         self.refresh_marks()
 
     # The other keys
@@ -222,8 +224,7 @@ class FindingScreen(DeedsScreen):
         self.is_paused = not self.is_paused
         self.session.pause(self.is_paused)
         self.system.set_class(self.is_paused, "-paused")
-        if self.is_paused:
-            marks = count(sum(self.session.marks.counts.values()), "mark")
-            self.bottom.say(f"PAUSED, {marks} kept: nothing is read until z goes on", stays=True)
-        else:
-            self.bottom.say("")
+        # Here, since the line below belongs to whatever is said next.
+        words = self.system.text.removeprefix(_PAUSED)
+        self.system.text = SafeText(_PAUSED + words if self.is_paused else words)
+        self.bottom.say("nothing is read until z resumes" if self.is_paused else "")

@@ -197,9 +197,9 @@ class MainScreen(FindingScreen):
             self._mark_process(self.processes.under_cursor)
         elif self.current is self.map and shown is not None and vma is not None:
             if self.marking.ranging:
-                self._tell(self.marking.commit(shown, self.map.table.cursor))
+                self.say_marked(self.marking.commit(shown, self.map.table.cursor))
             else:
-                self._tell(self.marking.toggle(shown, vma))
+                self.say_marked(self.marking.toggle(shown, vma))
             self.refresh_marks()
 
     def _mark_process(self, process: Process | None) -> None:
@@ -217,7 +217,7 @@ class MainScreen(FindingScreen):
         self.session.shelf.give_back(message.target)
         who = f"{message.target.process.pid} {message.target.name}"
         left = f"; {message.left_out} left out, since the kernel refuses them" if message.left_out else ""
-        self.bottom.say(f"{count(len(message.marks), 'VMA')} of {who} marked{left}")
+        self.say_marked(f"{count(len(message.marks), 'VMA')} of {who} marked{left}")
         self.refresh_marks()
 
     def action_range(self) -> None:
@@ -243,7 +243,7 @@ class MainScreen(FindingScreen):
             view = MapView(shown.target, shown.space)
             self.session.finder.ask_all(view, shown.indices, self.session.facts)
         else:
-            self._tell(self.marking.all_shown(self.map.shown, self.session.facts))
+            self.say_marked(self.marking.all_shown(self.map.shown, self.session.facts))
             self.refresh_marks()
 
     def action_unmark(self) -> None:
@@ -251,7 +251,3 @@ class MainScreen(FindingScreen):
         self.marking.abandon()
         self.session.marks.clear()
         self.refresh_marks()
-
-    def _tell(self, words: str) -> None:
-        if words:
-            self.bottom.say(words)

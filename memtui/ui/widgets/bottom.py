@@ -38,6 +38,9 @@ class Bottom(Vertical):
         self._progress: Progress | None = None
         self._held_since: float | None = None
         self._waiting = 0
+        self._is_cancelling = False
+        self._topic: object = None
+        """What the line that stands there is about, as it was then; None where that cannot go out of date."""
         self._clearing: Timer | None = None
         self._ticking: Timer | None = None
 
@@ -75,11 +78,20 @@ class Bottom(Vertical):
             behind = f"{words:>{at - 1}} ^"
         self._put(safe(behind), bad=True)
 
-    def say(self, words: str, *, bad: bool = False, stays: bool = False) -> None:
-        """Show a line, raw; it goes away after a while unless it ``stays`` until the next one."""
+    def say(self, words: str, *, bad: bool = False, stays: bool = False, topic: object = None) -> None:
+        """Show a line, raw; it goes away after a while unless it ``stays`` until the next one.
+
+        One that is about a ``topic`` goes when that is another: see :meth:`outdate`.
+        """
         self._put(safe(f" {'! ' if bad else ''}{words}" if words else ""), bad=bad)
+        self._topic = topic
         if words and not stays:
             self._clearing = self.set_timer(_MESSAGE_STAYS_S, self._clear)
+
+    def outdate(self, topic: object) -> None:
+        """Take away a line about what is no longer so: the line above says how things stand now."""
+        if self._topic is not None and self._topic != topic:
+            self._clear()
 
     def _put(self, text: SafeText, *, bad: bool) -> None:
         """Show a line until the next one."""
@@ -90,6 +102,7 @@ class Bottom(Vertical):
         self._message.text = text
 
     def _clear(self) -> None:
+        self._topic = None
         if not self.running:
             self.say("")
 
@@ -102,8 +115,14 @@ class Bottom(Vertical):
     def run_started(self, what: str) -> None:
         """A plan or a restore began; ``what`` is its word."""
         self._what, self._progress, self._held_since = what, None, None
+        self._is_cancelling = False
         self._message.add_class("-running")
         self._ticking = self.set_interval(_HELD_TICK_S, self._show_run)
+        self._show_run()
+
+    def run_cancelling(self) -> None:
+        """It was asked to end, and does so at its call's edge."""
+        self._is_cancelling = True
         self._show_run()
 
     def run_progressed(self, progress: Progress) -> None:
@@ -129,5 +148,5 @@ class Bottom(Vertical):
             held_s = None if self._held_since is None else time.monotonic() - self._held_since
             self._message.remove_class("-bad")
             self._message.text = SafeText(
-                f" {progress_words(self._what, self._progress, held_s, self._waiting)}"
+                f" {progress_words(self._what, self._progress, held_s, self._waiting, self._is_cancelling)}"
             )

@@ -70,7 +70,9 @@ def marks_words(
     return safe(words + ("  RANGE: move, then Space" if ranging else ""))
 
 
-def progress_words(what: str, progress: Progress | None, held_s: float | None, waiting: int) -> SafeText:
+def progress_words(
+    what: str, progress: Progress | None, held_s: float | None, waiting: int, is_cancelling: bool = False
+) -> SafeText:
     """Return how far the running plan or restore has come, and how long its target is held now."""
     words = f"{what.upper()} "
     if progress is None:
@@ -89,4 +91,4 @@ def progress_words(what: str, progress: Progress | None, held_s: float | None, w
         words += f"  {progress.target}"
     if waiting:
         words += f"  {count(waiting, 'plan waits', 'plans wait')}"
-    return safe(words + "  (Esc cancels)")
+    return safe(words + ("  cancelling at its call's edge ..." if is_cancelling else "  (Esc cancels)"))
