@@ -168,9 +168,10 @@ class PageReader:
         try:
             scanner.scan(0, PAGE_BYTES, 1)
         except OSError as error:
-            if error.errno in (errno.ENOTTY, errno.EINVAL, errno.EPERM):
-                return False
-            raise self._error_of(error) from error
+            if error.errno == errno.ESRCH:
+                raise self._error_of(error) from error
+            # ENOTTY before Linux 6.7; an emulator or a filter may answer with anything else.
+            return False
         return True
 
     def _error_of(self, error: OSError) -> MemtuiError:

@@ -194,12 +194,13 @@ class VmaDetails(NamedTuple):
     ``shared_bytes`` are resident pages that another mapping maps as well (Shared_Clean plus
     Shared_Dirty), which COLD and PAGEOUT skip in silence. ``lazy_free_bytes`` are resident pages that
     their owner gave up with MADV_FREE: reclaim, and so PAGEOUT, drops them. ``merged_bytes`` are resident
-    pages that KSM merged (Linux 6.8). The last two are found beside
+    pages that KSM merged (Linux 6.8), ``hugetlb_bytes`` memory of hugetlbfs, which RSS leaves out. ``flags``
+    is None where the kernel writes no VmFlags. The last two are found beside
     smaps: ``in_shmem`` that the file is shared memory, though no mount that can be seen says so, and
     ``unevictable`` that its pages never leave RAM (SHM_LOCK, ramfs); own copies of them do.
     """
 
-    flags: tuple[str, ...]
+    flags: tuple[str, ...] | None
     rss_bytes: int
     pss_bytes: int
     shared_bytes: int
@@ -211,15 +212,20 @@ class VmaDetails(NamedTuple):
     size_bytes: int = 0
     lazy_free_bytes: int = 0
     merged_bytes: int = 0
+    hugetlb_bytes: int = 0
     in_shmem: bool = False
     unevictable: bool = False
+
+    def has_flag(self, flag: str) -> bool:
+        """Whether a flag is known to be set."""
+        return self.flags is not None and flag in self.flags
 
 
 def kind_with(vma: Vma, details: VmaDetails | None) -> Kind:
     """Return the kind of a VMA, with what its details add to it."""
     if details is None:
         return vma.kind
-    if "ht" in details.flags:
+    if details.has_flag("ht"):
         return Kind.HUGETLB
     return Kind.SHMEM if details.in_shmem and vma.kind is Kind.FILE else vma.kind
 
@@ -242,7 +248,7 @@ class MappedVma(NamedTuple):
 
     @property
     def flags(self) -> tuple[str, ...] | None:
-        """The VmFlags, or None where smaps was not read."""
+        """The VmFlags, or None where smaps was not read or has none."""
         return None if self.details is None else self.details.flags
 
     @property
