@@ -15,7 +15,7 @@ from memtui.model.plan import Mark, PlannedRange
 from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.reasons import Reason
 from memtui.model.spans import Spans
-from memtui.model.verdict import LEAST_TASK_LIMIT, MachineFacts, Verdict, WhyBytes, Will
+from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will
 from memtui.model.vma import AddressSpace, Kind, MappedVma, Vma, VmaDetails, VmaIdentity, kind_with
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def forecast(
         whole, span, kind, details, row, space, _number = part
         key = None
         is_whole = row is None or row.vma is whole
-        if is_whole and type(more) is PageFacts and not whole.inode and span.end <= LEAST_TASK_LIMIT:
+        if is_whole and type(more) is PageFacts and not whole.inode and span.end <= facts.address_limit:
             # Of private memory without a file the verdict follows from these, beside the advice and the
             # machine: it is no matter of rights. Values are told by which they are: those that are alike
             # are the same, and this must cost less than a verdict.

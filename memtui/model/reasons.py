@@ -22,6 +22,7 @@ class Reason(str, Enum):
     PFNMAP = "pfnmap"
     HUGETLB = "hugetlb"
     VSYSCALL = "vsyscall"
+    ADDRESS_TOO_HIGH = "address_too_high"
     NOT_MAPPED = "not_mapped"
     NO_HUGE_PAGE = "no_huge_page"
     HUGE_PAGES_OFF = "huge_pages_off"
@@ -152,6 +153,9 @@ _TABLE: dict[Reason, _Words] = {
     Reason.PFNMAP: _Words("device or kernel pages (PFN map)", "leave it out of the plan"),
     Reason.HUGETLB: _Words("hugetlb memory is never reclaimed", "leave it out of the plan"),
     Reason.VSYSCALL: _Words("above the user's address space", "leave it out of the plan"),
+    Reason.ADDRESS_TOO_HIGH: _Words(
+        "beyond the addresses of a 32-bit program, as this memtui is", "run memtui with a 64-bit python3"
+    ),
     Reason.NOT_MAPPED: _Words("nothing is mapped there", "look at `memtui maps PID`"),
     Reason.NO_HUGE_PAGE: _Words("holds no whole, aligned huge page", "choose a larger range"),
     Reason.HUGE_PAGES_OFF: _Words("its owner turned huge pages off (nh)", "leave it out of the plan"),
@@ -343,6 +347,7 @@ _REFUSALS = frozenset(
         Reason.PFNMAP,
         Reason.HUGETLB,
         Reason.VSYSCALL,
+        Reason.ADDRESS_TOO_HIGH,
         Reason.NOT_MAPPED,
         Reason.NO_HUGE_PAGE,
         Reason.HUGE_PAGES_OFF,

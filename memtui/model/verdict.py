@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -57,8 +58,8 @@ class Verdict:
         return self.reasons[0].reason if self.reasons and self.will is not Will.YES else None
 
 
-LEAST_TASK_LIMIT = 0x7FFFFFFFF000
-"""TASK_SIZE of x86-64 with four levels of page tables."""
+ADDRESS_LIMIT = 2 * (sys.maxsize + 1)
+"""The first address that a pointer of ours cannot hold: a 32-bit program advises no 64-bit one beyond 4 GiB."""
 
 
 class MachineFacts(NamedTuple):
@@ -72,8 +73,8 @@ class MachineFacts(NamedTuple):
 
     swap_free_bytes: int | None
     huge_page_bytes: int | None
-    task_limit: int = LEAST_TASK_LIMIT
-    """Addresses from here on never enter a vector: they fail it as a whole (TASK_SIZE)."""
+    address_limit: int = ADDRESS_LIMIT
+    """Addresses from here on never enter a vector: it cannot hold them."""
     swap_room_bytes: int | None = None
     swap_cached_bytes: int | None = None
     swap_is_memory: bool | None = False
@@ -101,8 +102,11 @@ def judge(
 
 def _refusal(row: MappedVma, advice: Advice, machine: MachineFacts) -> Reason | None:
     kind, flags = row.kind, row.flags or ()
-    if kind is Kind.VSYSCALL or row.vma.end > machine.task_limit:
+    if kind is Kind.VSYSCALL:
+        # Whatever else stands in a map lies below TASK_SIZE, wherever the machine has it.
         return Reason.VSYSCALL
+    if row.vma.end > machine.address_limit:
+        return Reason.ADDRESS_TOO_HIGH
     if advice is Advice.WILLNEED:
         return None
     if kind is Kind.HUGETLB:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import handle as handle_module
-from memtui.linux import machine
+from memtui.linux import machine, syscalls
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.mappers import mappers_of
 from memtui.linux.maptable import MapTable
@@ -138,6 +139,28 @@ def test_swap_and_huge_pages(child: Child, source: Source) -> None:
         runs = PageReader(handle, source).runs((Range(told.start, told.end),))
     if runs is not None and source is Source.SCAN:
         assert tally(runs) == (told.rss, told.swap, told.huge)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY, errno.EPERM])
+def test_a_kernel_without_the_two_ioctls_is_read_all_the_same(
+    child: Child, host: LocalHost, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number), "PAGEMAP_SCAN")
+
+    monkeypatch.setattr(syscalls.PageScanner, "scan_raw", refuse)
+    monkeypatch.setattr(syscalls.MapQuery, "at_or_after", refuse)
+    start = child.map(MIB, fill=1)
+    target = host.open(child.pid)
+    space = target.look()
+    assert space.source == Source.PAGEMAP.value
+    assert space.rss_bytes is not None
+    assert space.rss_bytes[[vma.start for vma in space.vmas].index(start)] == at(child.pid, start).rss == MIB
+    wanted = [Wanted(target, (Mark(Range(start, start + MIB), None),))]
+    (report,) = host.apply(host.plan(Advice.COLD, wanted, Freeze.OFF))
+    assert report.advised_bytes == MIB
+    assert {finding.check for finding in host.doctor(child.pid)}
+    target.close()
 
 
 def test_details_are_those_of_smaps(child: Child) -> None:
