@@ -97,7 +97,13 @@ def process_row(process: Process) -> Json:
         "state": process.state,
         "rss_bytes": process.rss_bytes,
         "swap_bytes": process.swap_bytes,
+        "anon_bytes": process.anon_bytes,
+        "file_bytes": process.file_bytes,
+        "shmem_bytes": process.shmem_bytes,
+        "hugetlb_bytes": process.hugetlb_bytes,
         "major_faults": process.major_faults,
+        "cgroup": process.cgroup,
+        "unit": process.unit,
         "command": process.command,
     }
 
