@@ -27,8 +27,8 @@ Judge = Callable[[MappedVma, Advice], Verdict]
 Assess = Callable[[MappedVma, MachineFacts], Verdict]
 """The verdict for one VMA, or for a part of one made to look like a VMA, from all that was looked up."""
 
-Measure = Callable[[Range], "tuple[int, int] | None"]
-"""RSS and swap of a part of a VMA, in bytes; None where it cannot be read."""
+Measure = Callable[[Range], "tuple[int, int | None] | None"]
+"""RSS and swap of a part of a VMA, in bytes; None where it cannot be seen."""
 
 
 LookedUp = PageFacts | HugeFacts | CacheFacts | None
@@ -188,7 +188,8 @@ def forecast(
             facts = purse.facts(groups)
             alike.clear()
         name = space.labels.get(whole.start) or whole.name if space.labels else whole.name
-        found.append(PlannedRange(span, name, whole.identity, kind, verdict))
+        by_smaps = whole.start in space.swap_by_smaps
+        found.append(PlannedRange(span, name, whole.identity, kind, verdict, by_smaps))
     return found
 
 

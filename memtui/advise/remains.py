@@ -20,13 +20,11 @@ from memtui.model.errors import MemtuiError
 from memtui.model.pages import RawRun, resident, swapped
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalise, subtract, union
 from memtui.model.reasons import Reason
-from memtui.model.vma import ANONYMOUS_KINDS, Kind, Vma
+from memtui.model.vma import ANONYMOUS_KINDS, USERFAULTFD_FLAGS, Kind, Vma
 
 if TYPE_CHECKING:
     from memtui.advise.pages_file import MovedPages
     from memtui.linux.handle import ProcessHandle
-
-_USERFAULTFD_FLAGS = frozenset({"um", "uw", "ui"})
 
 PagesByReason = dict[Reason, list[Range]]
 
@@ -91,7 +89,7 @@ class Remains:
         return normalise(
             Range(start, start + row.size_bytes)
             for start, row in self._reader.details().items()
-            if row.size_bytes and (row.flags is None or not _USERFAULTFD_FLAGS.isdisjoint(row.flags))
+            if row.size_bytes and (row.flags is None or not USERFAULTFD_FLAGS.isdisjoint(row.flags))
         )
 
     def look(self, pages: RangeSet, spans: Sequence[Range] | None = None) -> Look:

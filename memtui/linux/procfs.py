@@ -145,8 +145,9 @@ _SMAPS_FIELDS = {
     b"Shared_Hugetlb": 11,
     b"Private_Hugetlb": 11,
 }
+_SUMS = 12
 _NEXT_RECORD = re.compile(rb"\n(?=[0-9a-f])")
-"""Where a record of smaps ends: the names of its fields begin with a capital, the next record with an address.
+"""Where a record of smaps ends: its fields begin with a capital, the next record with an address.
 
 Newlines in the names of files are escaped.
 """
@@ -219,13 +220,17 @@ class SmapsReader:
         """Return what the lines below the first one say. The last of them is VmFlags, if there is one."""
         lines = body.split(b"\n")
         flag_line = lines.pop() if self._has_flags else None
-        sums = [0] * (1 + max(_SMAPS_FIELDS.values()))
+        sums = [0] * _SUMS
         for line in lines:
             key, _, value = line.partition(b":")
             place = _SMAPS_FIELDS.get(key)
             if place is not None:
                 sums[place] += int(value[:-3]) * 1024
-        return VmaDetails(None if flag_line is None else self._flags(flag_line), *sums)
+        rss, pss, shared, referenced, anonymous, huge, swap, locked, size, lazy_free, merged, hugetlb = sums
+        return VmaDetails(
+            None if flag_line is None else self._flags(flag_line),
+            *(rss, pss, shared, referenced, anonymous, huge, swap, locked, size, lazy_free, merged, hugetlb),
+        )
 
     def _flags(self, line: bytes) -> tuple[str, ...]:
         flags = self._flag_sets.get(line)

@@ -34,9 +34,11 @@ class Reason(str, Enum):
     NOTHING_RESIDENT = "nothing_resident"
     NOTHING_SWAPPED = "nothing_swapped"
     ALREADY_OUT = "already_out"
+    OUT_OR_MARKED = "out_or_marked"
     UNTOUCHED = "untouched"
     UNMAPPED_HERE = "unmapped_here"
     LAZY_FREE = "lazy_free"
+    DROPPABLE = "droppable"
     SHARED_PAGES = "shared_pages"
     NO_SWAP = "no_swap"
     SWAP_LIMIT = "swap_limit"
@@ -177,6 +179,13 @@ _TABLE: dict[Reason, _Words] = {
     Reason.ALREADY_OUT: _Words("in swap already"),
     Reason.UNTOUCHED: _Words("never touched, or dropped: no page stands there"),
     Reason.UNMAPPED_HERE: _Words("not mapped in by this process now (it may be in the page cache)"),
+    Reason.OUT_OR_MARKED: _Words(
+        "in swap, or marked by userfaultfd and never touched: which of them cannot be seen",
+        "run as root (CAP_SYS_ADMIN), or choose the whole VMA",
+    ),
+    Reason.DROPPABLE: _Words(
+        "will be dropped, not swapped: its owner allowed that (MAP_DROPPABLE); what stands in it is lost"
+    ),
     Reason.LAZY_FREE: _Words("will be freed, not swapped: its owner gave it up (MADV_FREE)"),
     Reason.SHARED_PAGES: _Words(
         "pages that are mapped more than once (by others, or again by itself) are skipped",
@@ -340,6 +349,9 @@ _TABLE: dict[Reason, _Words] = {
     Reason.LEDGER_UNWRITABLE: _Words("the ledger cannot be written", "see `memtui doctor`"),
     Reason.FAILED: _Words("an error of the system"),
 }
+
+GIVEN_UP = frozenset({Reason.LAZY_FREE, Reason.DROPPABLE})
+"""Why a part of what goes is dropped, and not swapped."""
 
 _REFUSALS = frozenset(
     {

@@ -59,7 +59,7 @@ class Verdict:
 
 
 ADDRESS_LIMIT = 2 * (sys.maxsize + 1)
-"""The first address that a pointer of ours cannot hold: a 32-bit program advises no 64-bit one beyond 4 GiB."""
+"""The first address that a pointer of ours cannot hold: 4 GiB for a 32-bit program."""
 
 
 class MachineFacts(NamedTuple):
@@ -238,7 +238,7 @@ def _judge_reclaim(
     will = Will.NO if left < PAGE_BYTES else Will.PARTLY if stays else Will.YES
     reasons = stays if row.pages is None and row.swap_bytes is None else stays + _elsewhere(row, pages)
     # It is of what goes, and no reason for what does not: it stands last.
-    reasons += _weighty((WhyBytes(Reason.LAZY_FREE, min(left, given_up)),))
+    reasons += _weighty((WhyBytes(_dropped_since(row), min(left, given_up)),))
     is_estimate = _is_estimate(row) or (given_up > 0 and not _smaps_is_of_these(row, pages))
     if left and pages.pinned_elsewhere_bytes and pages.own_anonymous_bytes:
         # Some of it may be pinned, and nothing tells which.
@@ -247,10 +247,22 @@ def _judge_reclaim(
     return Verdict(will, left, reasons, to_swap, is_estimate=is_estimate)
 
 
+def _dropped_since(row: MappedVma) -> Reason:
+    """Return why what goes is dropped and not swapped."""
+    droppable = row.details is not None and row.details.has_flag("dp")
+    return Reason.DROPPABLE if droppable else Reason.LAZY_FREE
+
+
 def _given_up(row: MappedVma, pages: PageFacts) -> int:
-    """Return what its owner gave up with MADV_FREE: it is dropped, and takes no swap (mm/vmscan.c)."""
-    if row.details is None or row.kind not in ANONYMOUS_KINDS or "mm" in row.details.flags:
+    """Return what its owner gave up: it is dropped, and takes no swap (mm/vmscan.c).
+
+    That is what it named with MADV_FREE, and all of a mapping with MAP_DROPPABLE (Linux 6.11), also what was
+    written.
+    """
+    if row.details is None or row.kind not in ANONYMOUS_KINDS or row.details.has_flag("mm"):
         return 0
+    if row.details.has_flag("dp"):
+        return pages.own_anonymous_bytes
     return min(pages.own_anonymous_bytes, row.details.lazy_free_bytes)
 
 
@@ -294,11 +306,13 @@ def _elsewhere(row: MappedVma, pages: PageFacts) -> tuple[WhyBytes, ...]:
         swapped = row.details.swap_bytes
     out = min(gone, swapped)
     zero = min(gone - out, pages.zero_bytes)
+    marked = min(gone - out - zero, pages.marked_bytes)
     return _weighty(
         (
             WhyBytes(Reason.ALREADY_OUT, out),
+            WhyBytes(Reason.OUT_OR_MARKED, marked),
             WhyBytes(Reason.ZERO_PAGE, zero),
-            WhyBytes(_absent(row), gone - out - zero),
+            WhyBytes(_absent(row), gone - out - zero - marked),
         )
     )
 

@@ -79,6 +79,9 @@ FLAG_WORDS: Mapping[str, str] = {
 }
 """The two letters of a VmFlag, in words."""
 
+USERFAULTFD_FLAGS = frozenset({"um", "uw", "ui"})
+"""The flags of memory that a userfaultfd serves."""
+
 
 class VmaIdentity(NamedTuple):
     """What must be equal for a VMA to be the same mapping as before.
@@ -262,8 +265,9 @@ class AddressSpace:
     """One look at the map of a process: the VMAs, ascending, and lists of numbers beside them.
 
     ``rss_bytes`` and ``swap_bytes`` are None where they could not be read at all. ``details`` is by
-    start address, and may be older than the rest. ``source`` names what the numbers were read from
-    (``scan``, ``pagemap``, ``smaps`` or ``none``); ``cost_ms`` is what reading took.
+    start address, and may be older than the rest. ``swap_by_smaps`` are the starts of VMAs of whose swap the
+    page table does not tell the truth; those of shared memory are not among them. ``source`` names what the
+    numbers were read from (``scan``, ``pagemap``, ``smaps`` or ``none``); ``cost_ms`` is what reading took.
     """
 
     process: ProcessId
@@ -272,6 +276,7 @@ class AddressSpace:
     swap_bytes: Sequence[int | None] | None
     details: Mapping[int, VmaDetails] = field(default_factory=dict)
     labels: Mapping[int, str] = field(default_factory=dict)
+    swap_by_smaps: frozenset[int] = frozenset()
     source: str = "none"
     cost_ms: float = 0.0
 

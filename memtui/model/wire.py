@@ -118,6 +118,7 @@ def vma_row(row: MappedVma, verdicts: Mapping[Advice, Verdict]) -> Json:
         "size_bytes": vma.size_bytes,
         "rss_bytes": row.rss_bytes,
         "swap_bytes": row.swap_bytes,
+        "hugetlb_bytes": None if row.details is None else row.details.hugetlb_bytes,
         "perms": vma.perms,
         "offset": vma.offset,
         "device": vma.device,

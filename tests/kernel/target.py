@@ -176,9 +176,7 @@ def protect_from_writes(address: int, size: int) -> int:
     return write_protect(address, size, 0)
 
 
-def write_protect(
-    address: int, size: int, features: int = UFFD_WP_UNPOPULATED | UFFD_WP_ASYNC
-) -> int:
+def write_protect(address: int, size: int, features: int = UFFD_WP_UNPOPULATED | UFFD_WP_ASYNC) -> int:
     """Write-protect memory by userfaultfd, also where no page stands: that leaves markers (Linux 6.4)."""
     fd = serve_faults(address, size, UFFD_WP, features)
     fcntl.ioctl(fd, 0xC018AA06, struct.pack("=QQQ", address, size, 1))
