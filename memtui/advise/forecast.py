@@ -15,7 +15,7 @@ from memtui.model.plan import Mark, PlannedRange
 from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.reasons import Reason
 from memtui.model.spans import Spans
-from memtui.model.verdict import LEAST_TASK_LIMIT, MachineFacts, Verdict, WhyBytes, Will
+from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will
 from memtui.model.vma import AddressSpace, Kind, MappedVma, Vma, VmaDetails, VmaIdentity, kind_with
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ Judge = Callable[[MappedVma, Advice], Verdict]
 Assess = Callable[[MappedVma, MachineFacts], Verdict]
 """The verdict for one VMA, or for a part of one made to look like a VMA, from all that was looked up."""
 
-Measure = Callable[[Range], "tuple[int, int] | None"]
-"""RSS and swap of a part of a VMA, in bytes; None where it cannot be read."""
+Measure = Callable[[Range], "tuple[int, int | None] | None"]
+"""RSS and swap of a part of a VMA, in bytes; None where it cannot be seen."""
 
 
 LookedUp = PageFacts | HugeFacts | CacheFacts | None
@@ -172,7 +172,7 @@ def forecast(
         whole, span, kind, details, row, space, _number = part
         key = None
         is_whole = row is None or row.vma is whole
-        if is_whole and type(more) is PageFacts and not whole.inode and span.end <= LEAST_TASK_LIMIT:
+        if is_whole and type(more) is PageFacts and not whole.inode and span.end <= facts.address_limit:
             # Of private memory without a file the verdict follows from these, beside the advice and the
             # machine: it is no matter of rights. Values are told by which they are: those that are alike
             # are the same, and this must cost less than a verdict.
@@ -188,7 +188,8 @@ def forecast(
             facts = purse.facts(groups)
             alike.clear()
         name = space.labels.get(whole.start) or whole.name if space.labels else whole.name
-        found.append(PlannedRange(span, name, whole.identity, kind, verdict))
+        by_smaps = whole.start in space.swap_by_smaps
+        found.append(PlannedRange(span, name, whole.identity, kind, verdict, by_smaps))
     return found
 
 

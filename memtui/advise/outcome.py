@@ -12,7 +12,7 @@ from memtui.model.advice import Advice
 from memtui.model.fate import tell_range
 from memtui.model.pages import LRU_BATCH_PAGES
 from memtui.model.ranges import PAGE_BYTES
-from memtui.model.reasons import Reason, reason_of_errno
+from memtui.model.reasons import GIVEN_UP, Reason, reason_of_errno
 from memtui.model.report import Alike, Outcome, RangeReport
 from memtui.model.vma import ANONYMOUS_KINDS, CACHED_KINDS, Kind
 from memtui.text import size
@@ -78,9 +78,9 @@ def settle_all(tallies: Tallies, about: Circumstances) -> tuple[list[RangeReport
     make = RangeReport._make
     reports = []
     for at, (planned, sums) in enumerate(zip(tallies.planned, tallies.rows(), strict=True)):
-        span, _name, identity, kind, verdict = planned
+        span, _name, identity, kind, verdict, by_smaps = planned
         start = span.start
-        key = (sums, span.end - start, id(verdict), kind, identity is None, was(start), now(start))
+        key = (sums, span.end - start, id(verdict), kind, identity is None, by_smaps, was(start), now(start))
         sort = known.get(key)
         if sort is None:
             report = settle(tallies.of(at), about)
@@ -152,12 +152,12 @@ def _seen(tally: RangeTally, about: Circumstances) -> RangeReport:
 
 
 def _given_up(tally: RangeTally) -> int:
-    """Return what went neither to swap nor elsewhere since its owner had given it up (MADV_FREE).
+    """Return what went neither to swap nor elsewhere since its owner had given it up.
 
     smaps counts what waits in the LRU batch of a CPU only later.
     """
     reasons = tally.planned.verdict.reasons
-    foretold = sum(why.count_bytes or 0 for why in reasons if why.reason is Reason.LAZY_FREE)
+    foretold = sum(why.count_bytes or 0 for why in reasons if why.reason in GIVEN_UP)
     uncounted = _batch_bytes() if foretold else 0
     left = tally.moved_bytes - tally.swapped_bytes - (tally.zero_moved_bytes or 0)
     return min(max(0, left), foretold + uncounted)

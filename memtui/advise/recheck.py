@@ -56,8 +56,8 @@ class Recheck:
         try:
             self._query.at_or_after(0)
         except OSError as error:
-            if error.errno == errno.ENOTTY:
-                # Before Linux 6.11.
+            if error.errno != errno.ESRCH:
+                # ENOTTY before Linux 6.11; an emulator or a filter may answer with anything else.
                 self._query = None
 
     def rehearse(self, pieces: Sequence[Piece], identities: Sequence[VmaIdentity | None]) -> None:

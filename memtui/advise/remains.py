@@ -20,13 +20,11 @@ from memtui.model.errors import MemtuiError
 from memtui.model.pages import RawRun, resident, swapped
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalise, subtract, union
 from memtui.model.reasons import Reason
-from memtui.model.vma import ANONYMOUS_KINDS, Kind, Vma
+from memtui.model.vma import ANONYMOUS_KINDS, USERFAULTFD_FLAGS, Kind, Vma
 
 if TYPE_CHECKING:
     from memtui.advise.pages_file import MovedPages
     from memtui.linux.handle import ProcessHandle
-
-_USERFAULTFD_FLAGS = frozenset({"um", "uw", "ui"})
 
 PagesByReason = dict[Reason, list[Range]]
 
@@ -81,9 +79,9 @@ class Remains:
         return True
 
     def served(self) -> RangeSet:
-        """Return where a userfaultfd serves the pages: reading there would wait for its server.
+        """Return where a userfaultfd serves the pages, or may do so: reading there would wait for its server.
 
-        Only smaps tells, which takes its time.
+        Only the flags in smaps tell, which takes its time.
 
         Raises:
             MemtuiError: if the target is gone, or may not be read.
@@ -91,7 +89,7 @@ class Remains:
         return normalise(
             Range(start, start + row.size_bytes)
             for start, row in self._reader.details().items()
-            if row.size_bytes and not _USERFAULTFD_FLAGS.isdisjoint(row.flags)
+            if row.size_bytes and (row.flags is None or not USERFAULTFD_FLAGS.isdisjoint(row.flags))
         )
 
     def look(self, pages: RangeSet, spans: Sequence[Range] | None = None) -> Look:

@@ -80,7 +80,7 @@ class Study:
         for run in runs:
             self._look_up()
             found.append(run)
-        flags = frozenset(part.details.flags if part.details is not None else ())
+        flags = frozenset((part.details.flags if part.details is not None else None) or ())
         of_file = part.kind in CACHED_KINDS
         # Holes of anonymous memory stay under any watch, those of a file where missing pages are watched:
         # hpage_collapse_scan_pmd(), collapse_file(), mm/khugepaged.c.
@@ -112,6 +112,8 @@ class Study:
             facts = [
                 self._corrected(part, pages, sees_zero) for part, pages in zip(usable, facts, strict=True)
             ]
+        if usable and usable[0].space.swap_by_smaps:
+            facts = [_without_markers(part, pages) for part, pages in zip(usable, facts, strict=True)]
         if self._pinned.elsewhere_bytes:
             elsewhere = self._pinned.elsewhere_bytes
             facts = [pages._replace(pinned_elsewhere_bytes=elsewhere) for pages in facts]
@@ -152,3 +154,16 @@ def _smaps_says_more(part: Part) -> bool:
     """Whether smaps saw huge pages, or pages that KSM merged."""
     details = part.details
     return details is not None and (details.huge_bytes > 0 or details.merged_bytes > 0)
+
+
+def _without_markers(part: Part, pages: PageFacts) -> PageFacts:
+    """Take out of what looks swapped what is not, as far as that is known.
+
+    Who sees the types of swap entries, as he sees large folios, has seen no marker as swapped.
+    """
+    details = part.details
+    if pages.folios_known or part.whole.start not in part.space.swap_by_smaps:
+        return pages
+    if details is not None and (not details.swap_bytes or details.size_bytes == part.range.size_bytes):
+        return pages._replace(swapped_bytes=min(pages.swapped_bytes, details.swap_bytes))
+    return pages._replace(swapped_bytes=0, marked_bytes=pages.swapped_bytes)

@@ -25,7 +25,7 @@ from memtui.model.vma import Kind, Vma, VmaDetails
 if TYPE_CHECKING:
     from memtui.advise.tally import Tallies
     from memtui.linux.handle import ProcessHandle
-    from memtui.model.plan import TargetPlan
+    from memtui.model.plan import PlannedRange, TargetPlan
     from memtui.model.reasons import Reason
 
 _CACHE_RANGES = 256
@@ -152,8 +152,7 @@ class Survey:
             return False
         if self._advice is Advice.COLD or self._handle.pagemap_fd is None:
             return True
-        # The page table does not tell of the swap of shared memory.
-        return any(item.goes and item.kind is Kind.SHMEM for item in self._planned.ranges)
+        return any(item.goes and _swap_is_untold(item) for item in self._planned.ranges)
 
     def _cached(self, part: Range) -> int | None:
         at = bisect_right(self._vmas, part.start, key=lambda vma: vma.start) - 1
@@ -166,7 +165,7 @@ class Survey:
         if not self.details_after:
             return
         seen, ranges = frozenset(tallies.where("seen_bytes")), self._planned.ranges
-        for index in [at for at, item in enumerate(ranges) if item.kind is Kind.SHMEM or at not in seen]:
+        for index in [at for at, item in enumerate(ranges) if at not in seen or _swap_is_untold(item)]:
             planned = ranges[index]
             start = planned.range.start
             was, now = self.details_before.get(start), self.details_after.get(start)
@@ -177,7 +176,7 @@ class Survey:
                 continue
             if not tally.seen:
                 tally.see_whole(was, now, self._advice)
-            elif planned.kind is Kind.SHMEM:
+            elif _swap_is_untold(planned):
                 tally.swap_before_bytes, tally.swap_after_bytes = was.swap_bytes, now.swap_bytes
                 tally.smaps_seen = True
             tallies.put(index, tally)
@@ -233,6 +232,11 @@ class Survey:
         pairs = [(self.details_before.get(start), self.details_after.get(start)) for start in touched]
         both = [now.referenced_bytes - was.referenced_bytes for was, now in pairs if was and now]
         return sum(both) if both else None
+
+
+def _swap_is_untold(planned: PlannedRange) -> bool:
+    """Whether only smaps tells of its swap: the page table has no trace of shared memory, or markers."""
+    return planned.kind is Kind.SHMEM or planned.swap_by_smaps
 
 
 def _vma_start(starts: Sequence[int], address: int) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memtui.advise.pieces import Pieces
 from memtui.model.advice import Advice
-from memtui.model.pages import HUGE, PRESENT, SWAPPED, ZERO, RawRun, cut, resident, tally_by_span
+from memtui.model.pages import FILE, HUGE, PRESENT, SWAPPED, ZERO, RawRun, cut, resident, tally_by_span
 from memtui.model.ranges import Range, RangeSet, intersect, normalise, subtract
 from memtui.model.vma import Kind, VmaDetails
 
@@ -36,7 +36,7 @@ class RangeTally:
     ``huge_moved_bytes`` of what moved had stood in huge pages; where ``zero_moved_bytes`` of it were, the
     shared zero page stands now (None where smaps alone was read). ``seen_bytes`` were looked at twice;
     where that is not all of the range, ``whole`` tells what all of it held. ``smaps_seen`` tells that swap
-    is known of shared memory too.
+    is known where the page table does not tell it, too.
     """
 
     planned: PlannedRange
@@ -71,8 +71,8 @@ class RangeTally:
 
     @property
     def swap_is_known(self) -> bool:
-        """Whether its swap was seen: of shared memory in swap the page table has no trace."""
-        return self.smaps_seen or self.planned.kind is not Kind.SHMEM
+        """Whether its swap was seen: of shared memory, and where there are markers, only smaps tells."""
+        return self.smaps_seen or not (self.planned.kind is Kind.SHMEM or self.planned.swap_by_smaps)
 
     def see_whole(self, was: VmaDetails, now: VmaDetails, advice: Advice) -> None:
         """Take from smaps what became of a whole VMA, where the page table may not be read."""
@@ -198,7 +198,9 @@ def _add_left(tallies: Tallies, called: Pieces, first: _Look, second: _Look) -> 
     (before, was), (after, now) = first, second
     spans = called.spans
     left = subtract(resident(before), resident(after))
-    out = cut((run for run in after if run[2] & SWAPPED), left)
+    # Of a page of a file or of shared memory a write protection by userfaultfd may stay, as a marker.
+    files = normalise(Range(start, end) for start, end, state in before if state & FILE)
+    out = cut((run for run in after if run[2] & SWAPPED), subtract(left, files) if files else left)
     left_by_piece = tally_by_span(spans, ((item.start, item.end, PRESENT) for item in left)).rss_bytes
     tallies.add("moved_bytes", called, left_by_piece)
     tallies.add("came_bytes", called, map(add, map(sub, now, was), left_by_piece))

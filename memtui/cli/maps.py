@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
+from typing import TYPE_CHECKING
 
 from memtui.cli.output import print_json, print_table
 from memtui.cli.starting import state_dir_to_read
@@ -13,6 +14,9 @@ from memtui.model.advice import Advice
 from memtui.model.select import parse
 from memtui.model.verdict import Verdict, Will
 from memtui.text import address_range, safe, size
+
+if TYPE_CHECKING:
+    from memtui.model.vma import MappedVma
 
 _LETTERS = {Will.YES: "y", Will.PARTLY: "p", Will.NO: "-"}
 
@@ -37,13 +41,19 @@ def run(arguments: argparse.Namespace) -> int:
             row.kind.value,
             _letters(verdicts),
             address_range(row.vma.start, row.vma.end),
-            safe(" ".join(filter(None, (row.label and f"({row.label})", row.vma.name)))),
+            safe(" ".join(filter(None, (row.label and f"({row.label})", row.vma.name, _hugetlb(row))))),
         )
         for row, verdicts in judged
     )
     print_table(("RSS", "SWAP", "SIZE", "PERM", "KIND", "WILL", "ADDRESS", "NAME"), rows, left=5)
     print("WILL: cold, pageout, willneed, collapse; y yes, p partly, - no (see --json for why)")
     return 0
+
+
+def _hugetlb(row: MappedVma) -> str:
+    """Say what of it RSS leaves out."""
+    held = 0 if row.details is None else row.details.hugetlb_bytes
+    return f"({size(held)} of hugetlb in RAM)" if held else ""
 
 
 def _letters(verdicts: dict[Advice, Verdict]) -> str:

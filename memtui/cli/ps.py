@@ -27,12 +27,17 @@ _KEYS: dict[str, Callable[[Process], Any]] = {
     "user": lambda process: process.user or "",
 }
 
+_SWAP_NOTE = (
+    "SWAP: of private memory; the kernel counts shared memory in swap for no process: see `memtui maps PID`"
+)
+
 
 def run(arguments: argparse.Namespace) -> int:
     """List the processes that the filter takes."""
     wanted = parse(" ".join(arguments.filter), of="process")
     with LocalHost(state_dir_to_read(arguments)) as host:
         processes = [process for process in host.processes() if wanted.matches_process(process)]
+        has_swap = host.machine().swap_total_bytes != 0
     processes.sort(key=_KEYS[arguments.sort])
     if arguments.json:
         print_json(wire.process_row(process) for process in processes)
@@ -50,6 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
             for process in processes
         )
         print_table(("PID", "RSS", "SWAP", "MAJFLT", "S", "USER", "COMMAND"), rows, left=3)
+        if has_swap:
+            print(_SWAP_NOTE)
     if hidepid() is not None:
         complain(f"not listed: {Reason.HIDDEN.text}; {Reason.HIDDEN.next_step}")
     return 0

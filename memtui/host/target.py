@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from memtui.linux.mapped_files import with_file_facts
 from memtui.linux.maptable import MapTable
 from memtui.linux.packed import Packed
 from memtui.linux.pagemap import PageReader, Source, residency_of_details
+from memtui.linux.smaps_check import SmapsCheck
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import Residency, tally
 from memtui.model.process import ProcessId, Standing
@@ -67,7 +69,7 @@ class LocalTarget:
         self._maps_text = b""
         self._table = MapTable(b"", frozenset())
         self._live: LiveResidency | None = None
-        self._shmem: Sequence[int] = ()
+        self._check = SmapsCheck()
         self._details: Mapping[int, VmaDetails] = {}
         self._details_ms: float | None = None
         from memtui.practice.labels import labels_of
@@ -109,7 +111,7 @@ class LocalTarget:
             if details or self._reader.source is Source.SMAPS:
                 # Where smaps is all there is, it is what the live numbers come from.
                 self._read_details()
-            residency = self._residency(only)
+            residency = self._residency(only, details=details)
             return AddressSpace(
                 process=self.process,
                 vmas=self._table,
@@ -117,6 +119,7 @@ class LocalTarget:
                 swap_bytes=None if residency is None else residency.swap_bytes,
                 details=self._details,
                 labels=self._labels,
+                swap_by_smaps=self._check.starts,
                 source="none" if residency is None else self._reader.source.value,
                 cost_ms=(time.monotonic() - began) * 1000,
             )
@@ -132,18 +135,21 @@ class LocalTarget:
         """Whether this operator owns the file of a VMA, or may write it; None if that is not known."""
         return self._rights.may_write(row)
 
-    def measure(self, part: Range) -> tuple[int, int] | None:
-        """Return RSS and swap of a part of a VMA, in bytes; None where pagemap may not be read.
+    def measure(self, part: Range) -> tuple[int, int | None] | None:
+        """Return RSS and swap of a part of a VMA, in bytes; None where that cannot be seen.
 
         Raises:
             MemtuiError: if it has gone.
         """
         with self._lock:
             runs = self._reader.runs((part,))
-        if runs is None:
-            return None
-        counted = tally(runs)
-        return counted.rss_bytes, counted.swap_bytes
+            if runs is None:
+                return None
+            rss, swap, _huge = tally(runs)
+            start = self._table.starts[bisect_right(self._table.starts, part.start) - 1]
+            if not swap or start not in self._check.starts:
+                return rss, swap
+            return rss, self._reader.without_markers(runs)
 
     def close(self) -> None:
         """Let go of it."""
@@ -160,14 +166,13 @@ class LocalTarget:
             self._details = _packed({start: row for start, row in self._details.items() if start in same})
         self._maps_text, self._table = text, table
         self._live = self._reader.live(table)
-        self._shmem = self._of_shared_memory()
+        self._check.lay_out(table, self._of_shared_memory(), self._details)
 
     def _read_details(self) -> None:
         began = time.monotonic()
         details = self._reader.details()
         details.update(with_file_facts(self.handle, self._reader, self._table, details))
         self._details = _packed(details)
-        self._shmem = self._of_shared_memory()
         self._details_ms = (time.monotonic() - began) * 1000
 
     def _of_shared_memory(self) -> Sequence[int]:
@@ -180,30 +185,21 @@ class LocalTarget:
         ]
         return sorted({*found, *hidden}) if hidden else found
 
-    def _residency(self, only: Sequence[int] | None) -> Residency | None:
+    def _residency(self, only: Sequence[int] | None, *, details: bool) -> Residency | None:
+        """Return RSS and swap; ``details`` tells that smaps was read just before."""
         if self._reader.source is Source.SMAPS:
             return residency_of_details(self._table, self._details)
         try:
             if self._live is None:
-                return self._with_shmem(self._reader.residency(self._table))
-            self._live.read(only)
-            return self._with_shmem(Residency(self._live.rss_bytes, self._live.swap_bytes))
+                seen = self._reader.residency(self._table)
+            else:
+                self._live.read(None if details else only)
+                seen = Residency(self._live.rss_bytes, self._live.swap_bytes, self._live.marked)
         except MemtuiError:
             if self.handle.standing() is not Standing.ALIVE:
                 raise self.handle.lost_error() from None
             # It lives, and its pages may not be read: the map is shown without numbers.
             return None
-
-    def _with_shmem(self, residency: Residency) -> Residency:
-        """Put in the swap of shared memory, of which the page table has no trace (KERNEL.md 3.3).
-
-        Smaps has it; where RSS is another one since smaps was read, nobody knows.
-        """
-        if not self._shmem:
-            return residency
-        swap = list(residency.swap_bytes)
-        for at in self._shmem:
-            details = self._details.get(self._table.starts[at])
-            is_so = details is not None and details.rss_bytes == residency.rss_bytes[at]
-            swap[at] = details.swap_bytes if details is not None and is_so else None
-        return Residency(residency.rss_bytes, swap)
+        if details:
+            self._check.learn(self._of_shared_memory(), self._details, seen)
+        return self._check.correct(seen)

@@ -7,11 +7,11 @@ compared, as bytes, with what it said the last time, and counted anew only where
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from memtui.model.pages import PRESENT, SWAPPED, ZERO
+from memtui.model.pages import PRESENT, SWAPPED, ZERO, may_be_marker
 
 if TYPE_CHECKING:
     from memtui.linux.maptable import MapTable
@@ -31,7 +31,8 @@ class LiveResidency:
     """The numbers of one layout. Not for several threads at once.
 
     ``rss_bytes`` and ``swap_bytes`` are in the order of the VMAs, as of the last :meth:`read`; the lists
-    are new ones whenever a number has changed, and the same ones while none has.
+    are new ones whenever a number has changed, and the same ones while none has. ``marked`` are the VMAs in
+    which what looks swapped may be markers: see Residency.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class LiveResidency:
         self._was_read = False
         self.rss_bytes: list[int | None] = [0] * len(table)
         self.swap_bytes: list[int | None] = [0] * len(table)
+        self.marked: frozenset[int] = frozenset()
 
     def read(self, only: Iterable[int] | None = None) -> None:
         """Look again at all VMAs, or at those windows in which the addresses ``only`` lie.
@@ -97,6 +99,7 @@ class LiveResidency:
     def _count(self, raw: Sequence[bytes], first: int, last: int) -> None:
         rss: list[int] = [0] * (last - first)
         swap: list[int] = [0] * (last - first)
+        marked: set[int] = set()
         starts = [*self._starts[first:last], _BEYOND]
         ends = [*self._table.ends(first, last), _BEYOND]
         at, stop = 0, ends[0]
@@ -111,6 +114,8 @@ class LiveResidency:
                 # What lies between VMAs was mapped after the map was read: it is nobody's.
                 if start < starts[at]:
                     start = starts[at]
+                if into is swap and may_be_marker(state):
+                    marked.update(range(first + at, first + bisect_left(starts, end, lo=at)))
                 while end > stop:
                     into[at] += stop - start
                     at += 1
@@ -123,3 +128,5 @@ class LiveResidency:
                 rss[index - first] = 0
         self.rss_bytes[first:last] = rss
         self.swap_bytes[first:last] = swap
+        if marked or self.marked:
+            self.marked = self.marked.difference(range(first, last)) | marked

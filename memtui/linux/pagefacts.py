@@ -10,6 +10,7 @@ large folio of a file goes only if the range maps it whole and in one piece: /pr
 from __future__ import annotations
 
 import os
+import re
 import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
@@ -34,8 +35,8 @@ _MARGIN_BYTES = 512 * PAGE_BYTES
 _SMALL_BYTES = 64 * PAGE_BYTES
 """Up to this size spans are looked at as wholes: there are many of them, and few ways to be."""
 
-_TOP = 7 if sys.byteorder == "little" else 0
-"""Where in an entry its bits 56 to 63 stand."""
+_TOP, _LOW = (7, 0) if sys.byteorder == "little" else (0, 7)
+"""Where in an entry its bits 56 to 63 stand, and its bits 0 to 7."""
 
 ABSENT, OWN_ANONYMOUS, OWN_FILE, SHARED, SWAPPED, STUCK, NOUGHT, PINNED = range(8)
 """What a page is, one byte a page."""
@@ -56,6 +57,9 @@ def _class_of(top: int) -> int:
 _SHARED_ALL = bytes.maketrans(bytes((OWN_ANONYMOUS, OWN_FILE)), bytes((SHARED, SHARED)))
 _PINNED_OWN = bytes.maketrans(bytes((OWN_ANONYMOUS,)), bytes((PINNED,)))
 _CLASSES = bytes(_class_of(top) for top in range(256))
+_BY_TYPE = bytes(ABSENT if low & 31 == 31 else SWAPPED for low in range(256))
+"""What a page is that looks swapped: type 31 is of markers. Without CAP_SYS_ADMIN all types are 0."""
+_RUN_OF_SWAPPED = re.compile(bytes((SWAPPED,)) + b"+")
 
 
 class Stretch:
@@ -262,6 +266,10 @@ class PageSurvey:
         start, end = parts[0][0], parts[-1][1]
         data = self._read(start - lead, (end - start + lead + trail) // PAGE_BYTES)
         wide = Stretch(start - lead, bytearray(data[_TOP::_ENTRY_BYTES].translate(_CLASSES)))
+        types = data[_LOW::_ENTRY_BYTES]
+        for found in _RUN_OF_SWAPPED.finditer(bytes(wide.classes)):
+            first, last = found.span()
+            wide.classes[first:last] = types[first:last].translate(_BY_TYPE)
         special = [part for part in parts if part[2] & (ZERO | HUGE)]
         for run_start, run_end, state in special:
             if state & ZERO:

@@ -20,7 +20,17 @@ from typing import TYPE_CHECKING
 from memtui.linux.live import LiveResidency
 from memtui.linux.procfs import error_of, read_smaps
 from memtui.linux.syscalls import PageScanner
-from memtui.model.pages import FILE, PRESENT, SWAPPED, RawRun, Residency, cut, tally_by_span
+from memtui.model.pages import (
+    FILE,
+    PRESENT,
+    SWAPPED,
+    WRITTEN,
+    RawRun,
+    Residency,
+    cut,
+    may_be_marker,
+    tally_by_span,
+)
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet
 from memtui.model.spans import Span, Spans
 from memtui.model.vma import Kind, Vma, VmaDetails
@@ -36,6 +46,9 @@ WINDOW_PAGES = (256 << 20) // PAGE_BYTES
 _JOIN_BYTES = 2 << 20
 _PREAD_LIMIT_BYTES = 64 << 30
 _PREAD_ENTRIES = 1 << 16
+# Of an entry of pagemap that is not present: whether it is swapped and no guard region, and then its type and
+# its place. Type 31 is of markers, which are not in swap (include/linux/swap.h; KERNEL.md 12.1).
+_LOOKS_SWAPPED, _IN_SWAP, _PLACE, _TYPE, _MARKER = 0b1100_0100 << 56, 0b0100_0000 << 56, (1 << 55) - 1, 31, 31
 
 
 class Source(str, Enum):
@@ -83,11 +96,16 @@ class PageReader:
             looks = self._scans(usable[0].start, usable[-1].end)
         else:
             looks = self._pread(Spans.across(usable))
-        found = tally_by_span(Spans.across(vmas), chain.from_iterable(looks))
+        spans, runs = Spans.across(vmas), list(chain.from_iterable(looks))
+        found = tally_by_span(spans, runs)
         for index, vma in enumerate(vmas):
             if vma.kind is Kind.HUGETLB:
                 found.rss_bytes[index] = 0
-        return Residency(found.rss_bytes, found.swap_bytes)
+        markers = [run for run in runs if may_be_marker(run[2])]
+        marked = tally_by_span(spans, markers).swap_bytes if markers else ()
+        return Residency(
+            found.rss_bytes, found.swap_bytes, frozenset(at for at, size in enumerate(marked) if size)
+        )
 
     def live(self, table: MapTable) -> LiveResidency | None:
         """Return the live numbers of a layout, to be read again and again; None without PAGEMAP_SCAN."""
@@ -156,6 +174,25 @@ class PageReader:
                 return max(1, bisect_right(within.starts, start) - 1)
         return len(within)
 
+    def without_markers(self, runs: Iterable[RawRun]) -> int | None:
+        """Return how many bytes of ``runs`` are in swap; None where that cannot be told from markers.
+
+        Raises:
+            MemtuiError: if the process has gone.
+        """
+        found = 0
+        for start, end, state in runs:
+            if not state & SWAPPED:
+                continue
+            for data, _at in self._entries(start, end):
+                for entry in array("Q", data):
+                    if entry & _LOOKS_SWAPPED == _IN_SWAP:
+                        if not entry & _PLACE:
+                            # Hidden from who has not CAP_SYS_ADMIN (admin-guide/mm/pagemap.rst).
+                            return None
+                        found += entry & _TYPE != _MARKER
+        return found * PAGE_BYTES
+
     def details(self) -> dict[int, VmaDetails]:
         """Read smaps: everything, slowly. Pins no address space: look at the standing afterwards.
 
@@ -168,9 +205,10 @@ class PageReader:
         try:
             scanner.scan(0, PAGE_BYTES, 1)
         except OSError as error:
-            if error.errno in (errno.ENOTTY, errno.EINVAL, errno.EPERM):
-                return False
-            raise self._error_of(error) from error
+            if error.errno == errno.ESRCH:
+                raise self._error_of(error) from error
+            # ENOTTY before Linux 6.7; an emulator or a filter may answer with anything else.
+            return False
         return True
 
     def _error_of(self, error: OSError) -> MemtuiError:
@@ -198,16 +236,21 @@ class PageReader:
             finished = finished or at >= end
 
     def _pread(self, spans: Spans) -> Iterator[list[RawRun]]:
+        for first, last in spans:
+            for data, start in self._entries(first, last):
+                yield list(_runs_of_entries(data, start))
+
+    def _entries(self, first: int, last: int) -> Iterator[tuple[bytes, int]]:
+        """Yield pagemap's entries of a stretch, part by part, each with where it begins."""
         fd = self._handle.pagemap_fd
         assert fd is not None
-        for first, last in spans:
-            for start in range(first, last, _PREAD_ENTRIES * PAGE_BYTES):
-                pages = min(_PREAD_ENTRIES, (last - start) // PAGE_BYTES)
-                try:
-                    data = os.pread(fd, pages * 8, start // PAGE_BYTES * 8)
-                except OSError as error:
-                    raise self._error_of(error) from error
-                yield list(_runs_of_entries(data[: len(data) // 8 * 8], start))
+        for start in range(first, last, _PREAD_ENTRIES * PAGE_BYTES):
+            pages = min(_PREAD_ENTRIES, (last - start) // PAGE_BYTES)
+            try:
+                data = os.pread(fd, pages * 8, start // PAGE_BYTES * 8)
+            except OSError as error:
+                raise self._error_of(error) from error
+            yield data[: len(data) // 8 * 8], start
 
 
 def _joined(spans: Spans) -> Iterator[tuple[int, int]]:
@@ -223,6 +266,12 @@ def _joined(spans: Spans) -> Iterator[tuple[int, int]]:
     yield start, ends[-1]
 
 
+def _bits_of(entry: int) -> int:
+    """Return bits 57 to 63 of an entry but those that do not count; 0 of what is known to be a marker."""
+    bits = entry >> 57 & 0b1110011
+    return 0 if bits & 0x60 == 0x20 and entry & _TYPE == _MARKER else bits
+
+
 def _runs_of_entries(data: bytes, start: int) -> Iterator[RawRun]:
     """Turn entries of /proc/PID/pagemap into runs (Documentation/admin-guide/mm/pagemap.rst).
 
@@ -231,12 +280,13 @@ def _runs_of_entries(data: bytes, start: int) -> Iterator[RawRun]:
     entries = array("Q")
     entries.frombytes(data)
     at = start
-    for bits, group in groupby(entries, key=lambda entry: entry >> 58 & 0b111001):
+    for bits, group in groupby(entries, key=_bits_of):
         end = at + sum(1 for _ in group) * PAGE_BYTES
-        # The lowest bit is that of a guard region, which looks swapped and holds nothing.
-        state = PRESENT if bits & 0x20 else SWAPPED if bits & 0x11 == 0x10 else 0
+        # The second lowest bit is that of a guard region, which looks swapped and holds nothing; the
+        # lowest one that of a write protection by userfaultfd.
+        state = PRESENT if bits & 0x40 else SWAPPED if bits & 0x22 == 0x20 else 0
         if state:
-            yield at, end, state | (FILE if bits & 8 else 0)
+            yield at, end, state | (FILE if bits & 0x10 else 0) | (0 if bits & 1 else WRITTEN)
         at = end
 
 

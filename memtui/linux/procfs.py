@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from typing import NamedTuple
 
 from memtui.linux.user_namespace import in_user_namespace
@@ -141,7 +142,15 @@ _SMAPS_FIELDS = {
     b"Size": 8,
     b"LazyFree": 9,
     b"KSM": 10,
+    b"Shared_Hugetlb": 11,
+    b"Private_Hugetlb": 11,
 }
+_SUMS = 12
+_NEXT_RECORD = re.compile(rb"\n(?=[0-9a-f])")
+"""Where a record of smaps ends: its fields begin with a capital, the next record with an address.
+
+Newlines in the names of files are escaped.
+"""
 
 
 class SmapsReader:
@@ -154,11 +163,35 @@ class SmapsReader:
         self.details: dict[int, VmaDetails] = {}
         self._known: dict[bytes, VmaDetails] = {}
         self._flag_sets: dict[bytes, tuple[str, ...]] = {}
+        self._has_flags: bool | None = None
         self._rest = b""
 
     def take(self, part: bytes) -> None:
-        """Take the next part. What is cut off in the middle waits for the rest, or is dropped."""
+        """Take the next part. What is cut off in the middle waits for the rest, or for :meth:`end`."""
         data = self._rest + part if self._rest else part
+        if self._has_flags is None:
+            # All records have the same shape. One that is cut off tells nothing yet.
+            if (found := _NEXT_RECORD.search(data)) is None:
+                self._rest = data
+                return
+            self._has_flags = b"\nVmFlags:" in data[: found.start()]
+        if self._has_flags:
+            self._take_by_flags(data)
+        else:
+            self._take_by_addresses(data)
+
+    def end(self) -> None:
+        """Take what is left: there is no more. A record that is cut off is dropped."""
+        self._rest, last = b"", self._rest
+        if self._has_flags is None:
+            self._has_flags = b"\nVmFlags:" in last
+        if self._has_flags:
+            self._take_by_flags(last)
+        elif last.endswith(b"\n"):
+            self._take_record(last[:-1])
+
+    def _take_by_flags(self, data: bytes) -> None:
+        """Take records by their last line, which is quicker than by the first."""
         details, known = self.details, self._known
         find = data.find
         at = 0
@@ -173,22 +206,37 @@ class SmapsReader:
             at = end + 1
         self._rest = data[at:]
 
+    def _take_by_addresses(self, data: bytes) -> None:
+        """Take records that have no VmFlags: not every kernel writes that line."""
+        *records, self._rest = _NEXT_RECORD.split(data)
+        for record in records:
+            self._take_record(record)
+
+    def _take_record(self, record: bytes) -> None:
+        first, _, body = record.partition(b"\n")
+        self.details[int(first[: first.index(b"-")], 16)] = self._details(body)
+
     def _details(self, body: bytes) -> VmaDetails:
-        """Return what the lines below the first one say. The last of them is VmFlags."""
-        *lines, flag_line = body.split(b"\n")
-        sums = [0] * (1 + max(_SMAPS_FIELDS.values()))
+        """Return what the lines below the first one say. The last of them is VmFlags, if there is one."""
+        lines = body.split(b"\n")
+        flag_line = lines.pop() if self._has_flags else None
+        sums = [0] * _SUMS
         for line in lines:
             key, _, value = line.partition(b":")
             place = _SMAPS_FIELDS.get(key)
             if place is not None:
                 sums[place] += int(value[:-3]) * 1024
-        rss, pss, shared, referenced, anonymous, huge, swap, locked, size, lazy_free, merged = sums
-        flags = self._flag_sets.get(flag_line)
-        if flags is None:
-            flags = self._flag_sets[flag_line] = tuple(flag_line[8:].decode("ascii", "replace").split())
+        rss, pss, shared, referenced, anonymous, huge, swap, locked, size, lazy_free, merged, hugetlb = sums
         return VmaDetails(
-            flags, rss, pss, shared, referenced, anonymous, huge, swap, locked, size, lazy_free, merged
+            None if flag_line is None else self._flags(flag_line),
+            *(rss, pss, shared, referenced, anonymous, huge, swap, locked, size, lazy_free, merged, hugetlb),
         )
+
+    def _flags(self, line: bytes) -> tuple[str, ...]:
+        flags = self._flag_sets.get(line)
+        if flags is None:
+            flags = self._flag_sets[line] = tuple(line[8:].decode("ascii", "replace").split())
+        return flags
 
 
 def read_smaps(pid: int) -> dict[int, VmaDetails]:
@@ -205,6 +253,7 @@ def read_smaps(pid: int) -> dict[int, VmaDetails]:
             while part := os.pread(fd, _CHUNK_BYTES, at):
                 at += len(part)
                 reader.take(part)
+            reader.end()
         finally:
             os.close(fd)
     except OSError as error:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from memtui.linux import abi
 from memtui.linux.abi import ffi, libc
-from memtui.model.pages import FILE, HUGE, PRESENT, SWAPPED, ZERO, RawRun
+from memtui.model.pages import FILE, HUGE, PRESENT, SWAPPED, WRITTEN, ZERO, RawRun
 from memtui.model.spans import Spans
 
 _HAS_GLIBC_WRAPPER = hasattr(libc, "process_madvise")
@@ -59,7 +59,7 @@ def _iovec(elements: Sequence[tuple[int, int]]) -> bytes | array[int]:
 
 _REGIONS = 4096
 _SCAN_MASK = PRESENT | SWAPPED | ZERO
-_RETURN_MASK = _SCAN_MASK | FILE | HUGE
+_RETURN_MASK = _SCAN_MASK | WRITTEN | FILE | HUGE
 _GUARD = 1 << 8
 
 

@@ -116,8 +116,10 @@ def _pageout(report: TargetReport, swaps: Collection[SwapKind]) -> Iterator[str]
         yield from _of_swap(swaps)
     if huge := _total([alike for alike in seen if _is(alike, *ANONYMOUS_KINDS)], "huge_moved_bytes"):
         yield f"{size(huge)} of it were huge pages; they come back as small ones."
-    if freed := _total(seen, "given_up_bytes"):
+    if freed := _total([alike for alike in seen if not _is_droppable(alike.report)], "given_up_bytes"):
         yield f"{size(freed)} were freed: their owner had given them up (MADV_FREE)."
+    if dropped := _total([alike for alike in seen if _is_droppable(alike.report)], "given_up_bytes"):
+        yield f"{size(dropped)} were dropped and are lost: their owner had allowed that (MAP_DROPPABLE)."
     yield from _of_shared_memory(shared_memory)
     yield from _of_files([alike for alike in seen if _is(alike, Kind.FILE)])
     if came := _total(seen, "came_bytes"):
@@ -131,7 +133,7 @@ def _pageout(report: TargetReport, swaps: Collection[SwapKind]) -> Iterator[str]
 
 def _where(sorts: Sequence[Alike]) -> list[tuple[int, str]]:
     """Return where what left RSS is, by the page table, with its bytes: in swap, or only unmapped."""
-    swapped = files = shmem = given = freed = zero = unknown = 0
+    swapped = files = shmem = given = freed = dropped = zero = unknown = 0
     for item, times in sorts:
         moved = item.moved_bytes or 0
         out = min(moved, item.swapped_bytes or 0)
@@ -140,7 +142,11 @@ def _where(sorts: Sequence[Alike]) -> list[tuple[int, str]]:
             gone = moved - out if item.swapped_bytes is not None else 0
             zeroed = min(gone, item.zero_moved_bytes or 0)
             free = min(gone - zeroed, item.given_up_bytes or 0)
-            zero, freed = zero + zeroed * times, freed + free * times
+            zero += zeroed * times
+            if _is_droppable(item):
+                dropped += free * times
+            else:
+                freed += free * times
             if item.zero_moved_bytes is None:
                 unknown += (gone - free) * times
             else:
@@ -155,10 +161,15 @@ def _where(sorts: Sequence[Alike]) -> list[tuple[int, str]]:
         (shmem, "unmapped shared memory"),
         (freed, "freed (MADV_FREE)"),
         (zero, "freed (the zero page stands there now)"),
+        (dropped, "dropped (MAP_DROPPABLE)"),
         (given, "neither in RAM nor in swap (the target let go of it)"),
         (unknown, "neither in RAM nor in swap (zeroes in huge pages, or the target let go of it)"),
     )
     return [(count, words) for count, words in told if count]
+
+
+def _is_droppable(item: RangeReport) -> bool:
+    return any(why.reason is Reason.DROPPABLE for why in item.planned.verdict.reasons)
 
 
 def _of_swap(swaps: Collection[SwapKind]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from memtui.model.advice import Advice
 from memtui.model.pages import LRU_BATCH_PAGES
 from memtui.model.plan import Plan, TargetPlan
 from memtui.model.ranges import PAGE_BYTES
-from memtui.model.reasons import Reason
+from memtui.model.reasons import GIVEN_UP, Reason
 from memtui.text import SafeText, size
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ BUT_FOR_BATCHES = f", but for what each CPU touched last (up to {size(LRU_BATCH_
 
 _IN_SHORT: dict[Reason, str] = {
     Reason.ALREADY_OUT: "already out",
+    Reason.OUT_OR_MARKED: "out already, or untouched",
     Reason.SHARED_PAGES: "shared",
     Reason.MERGED_PAGES: "merged by KSM",
     Reason.UNEVICTABLE: "that never leaves RAM",
@@ -60,6 +61,12 @@ _IN_SHORT: dict[Reason, str] = {
 }
 
 
+_GIVEN_UP_WORDS = {
+    Reason.LAZY_FREE: "will be freed (MADV_FREE: its owner gave it up)",
+    Reason.DROPPABLE: "will be dropped and is lost (MAP_DROPPABLE: its owner allowed it)",
+}
+
+
 def forecast_size(verdict: Verdict) -> SafeText:
     """Return a forecast with ``~`` before what is but an estimate; ``?`` where it is not known."""
     amount = size(verdict.forecast_bytes)
@@ -76,12 +83,12 @@ def rest_in_words(reasons: Sequence[WhyBytes]) -> SafeText:
     parts = [
         f"{size(why.count_bytes)} {reason_in_short(why.reason)}"
         for why in reasons
-        if why.reason not in (Reason.RSS_GROWS, Reason.LAZY_FREE) and why.count_bytes != 0
+        if why.reason is not Reason.RSS_GROWS and why.reason not in GIVEN_UP and why.count_bytes != 0
     ]
     parts += [
-        f"{size(why.count_bytes)} of it will be freed (MADV_FREE: its owner gave it up)"
+        f"{size(why.count_bytes)} of it {_GIVEN_UP_WORDS[why.reason]}"
         for why in reasons
-        if why.reason is Reason.LAZY_FREE and why.count_bytes != 0
+        if why.reason in GIVEN_UP and why.count_bytes != 0
     ]
     grows = next((why for why in reasons if why.reason is Reason.RSS_GROWS and why.count_bytes != 0), None)
     if grows is not None:

@@ -16,12 +16,17 @@ from memtui.model.spans import Spans
 LRU_BATCH_PAGES = 31
 """Pages that a CPU keeps in a batch before they stand in an LRU list (PAGEVEC_SIZE, Linux 6.10)."""
 
+WRITTEN = 1 << 1
+"""Not write-protected by a userfaultfd. What looks swapped without it may be no more than such a mark."""
 FILE = 1 << 2
 """Page of a file or of shared memory."""
 PRESENT = 1 << 3
 """In RAM and mapped here."""
 SWAPPED = 1 << 4
-"""In swap. Never set for shared memory, whose swapped pages leave no trace in the page table."""
+"""In swap, or a marker of userfaultfd, which the kernel shows as if it were (KERNEL.md 12.1).
+
+Never set for shared memory in swap, which leaves no trace in the page table.
+"""
 ZERO = 1 << 5
 """The shared zero page: present, but not counted in RSS."""
 HUGE = 1 << 6
@@ -63,10 +68,14 @@ def tally(runs: Iterable[RawRun]) -> Tally:
 
 
 class Residency(NamedTuple):
-    """RSS and swap of many VMAs: two lists, in the order of the VMAs, in bytes; None is unknown."""
+    """RSS and swap of many VMAs: two lists, in the order of the VMAs, in bytes; None is unknown.
+
+    ``marked`` are the VMAs, by number, of which a part of what looks swapped may be markers.
+    """
 
     rss_bytes: Sequence[int | None]
     swap_bytes: Sequence[int | None]
+    marked: frozenset[int] = frozenset()
 
 
 class SpanTally(NamedTuple):
@@ -102,6 +111,11 @@ def tally_by_span(spans: Sequence[tuple[int, int]], runs: Iterable[RawRun]) -> S
     return SpanTally(rss, swap)
 
 
+def may_be_marker(state: int) -> bool:
+    """Whether pages of this state look swapped and may be no more than markers of userfaultfd."""
+    return state & (SWAPPED | WRITTEN | PRESENT) == SWAPPED
+
+
 def cut(runs: Iterable[RawRun], within: RangeSet) -> Iterator[RawRun]:
     """Yield the parts of ascending ``runs`` that lie in ``within``, taking no more runs than it must."""
     at = 0
@@ -135,7 +149,8 @@ class PageFacts(NamedTuple):
     resident, nobody else's, and stay all the same: see linux/folios.py. Without ``folios_known`` large
     folios could not be seen, and ``stuck_bytes`` may lie under ``own_file_bytes``. ``merged_bytes`` are pages
     that KSM merged, ``pinned_bytes`` anonymous pages pinned for I/O; the process has up to
-    ``pinned_elsewhere_bytes`` more of those, and nothing tells where.
+    ``pinned_elsewhere_bytes`` more of those, and nothing tells where. ``marked_bytes`` look swapped and may
+    be no more than markers: see SWAPPED.
     """
 
     own_anonymous_bytes: int
@@ -148,6 +163,7 @@ class PageFacts(NamedTuple):
     merged_bytes: int = 0
     pinned_bytes: int = 0
     pinned_elsewhere_bytes: int = 0
+    marked_bytes: int = 0
 
     @property
     def resident_bytes(self) -> int:

@@ -30,13 +30,18 @@ class Mark(NamedTuple):
 
 
 class PlannedRange(NamedTuple):
-    """One VMA's part of a plan. ``identity`` and ``kind`` are None where nothing is mapped."""
+    """One VMA's part of a plan. ``identity`` and ``kind`` are None where nothing is mapped.
+
+    ``swap_by_smaps`` tells that the page table shows as swapped what may be no more than markers: see
+    AddressSpace.
+    """
 
     range: Range
     name: str
     identity: VmaIdentity | None
     kind: Kind | None
     verdict: Verdict
+    swap_by_smaps: bool = False
 
     @property
     def requested_bytes(self) -> int:

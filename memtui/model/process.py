@@ -27,10 +27,16 @@ class Standing(str, Enum):
     EXITED = "exited"
 
 
+_UNITS = (".service", ".scope", ".socket", ".mount", ".swap")
+
+
 class Process(NamedTuple):
     """One row of the process list. All text is raw; None is what could not be known.
 
-    ``state`` is the letter of /proc/PID/stat. ``user`` is a name, or the uid in digits.
+    ``state`` is the letter of /proc/PID/stat. ``user`` is whose rights it acts with (its effective uid): a
+    name, or the uid in digits. ``swap_bytes`` is of private memory: what of shared memory is in swap the
+    kernel counts for no process (VmSwap). ``hugetlb_bytes`` is no part of ``rss_bytes``, of which the
+    others are. ``leader_exited`` tells that its first thread has ended, and others run on.
     """
 
     id: ProcessId
@@ -44,11 +50,25 @@ class Process(NamedTuple):
     cgroup: str | None = None
     is_kernel_thread: bool = False
     parent_pid: int | None = None
+    anon_bytes: int | None = None
+    file_bytes: int | None = None
+    shmem_bytes: int | None = None
+    hugetlb_bytes: int | None = None
+    leader_exited: bool = False
 
     @property
     def has_memory(self) -> bool:
         """Whether it has an address space of its own: kernel threads and zombies have none."""
-        return not self.is_kernel_thread and self.state not in ("Z", "X")
+        return not self.is_kernel_thread and (self.state not in ("Z", "X") or self.leader_exited)
+
+    @property
+    def unit(self) -> str | None:
+        """The systemd unit that it belongs to, by its cgroup; None where there is none, or nobody knows."""
+        for part in reversed((self.cgroup or "").split("/")):
+            if part.endswith(_UNITS):
+                # systemd puts a _ before what would collide with the kernel's own files.
+                return part.removeprefix("_")
+        return None
 
     @property
     def pid(self) -> int:

@@ -22,6 +22,7 @@ class Reason(str, Enum):
     PFNMAP = "pfnmap"
     HUGETLB = "hugetlb"
     VSYSCALL = "vsyscall"
+    ADDRESS_TOO_HIGH = "address_too_high"
     NOT_MAPPED = "not_mapped"
     NO_HUGE_PAGE = "no_huge_page"
     HUGE_PAGES_OFF = "huge_pages_off"
@@ -33,9 +34,11 @@ class Reason(str, Enum):
     NOTHING_RESIDENT = "nothing_resident"
     NOTHING_SWAPPED = "nothing_swapped"
     ALREADY_OUT = "already_out"
+    OUT_OR_MARKED = "out_or_marked"
     UNTOUCHED = "untouched"
     UNMAPPED_HERE = "unmapped_here"
     LAZY_FREE = "lazy_free"
+    DROPPABLE = "droppable"
     SHARED_PAGES = "shared_pages"
     NO_SWAP = "no_swap"
     SWAP_LIMIT = "swap_limit"
@@ -152,6 +155,9 @@ _TABLE: dict[Reason, _Words] = {
     Reason.PFNMAP: _Words("device or kernel pages (PFN map)", "leave it out of the plan"),
     Reason.HUGETLB: _Words("hugetlb memory is never reclaimed", "leave it out of the plan"),
     Reason.VSYSCALL: _Words("above the user's address space", "leave it out of the plan"),
+    Reason.ADDRESS_TOO_HIGH: _Words(
+        "beyond the addresses of a 32-bit program, as this memtui is", "run memtui with a 64-bit python3"
+    ),
     Reason.NOT_MAPPED: _Words("nothing is mapped there", "look at `memtui maps PID`"),
     Reason.NO_HUGE_PAGE: _Words("holds no whole, aligned huge page", "choose a larger range"),
     Reason.HUGE_PAGES_OFF: _Words("its owner turned huge pages off (nh)", "leave it out of the plan"),
@@ -173,6 +179,13 @@ _TABLE: dict[Reason, _Words] = {
     Reason.ALREADY_OUT: _Words("in swap already"),
     Reason.UNTOUCHED: _Words("never touched, or dropped: no page stands there"),
     Reason.UNMAPPED_HERE: _Words("not mapped in by this process now (it may be in the page cache)"),
+    Reason.OUT_OR_MARKED: _Words(
+        "in swap, or marked by userfaultfd and never touched: which of them cannot be seen",
+        "run as root (CAP_SYS_ADMIN), or choose the whole VMA",
+    ),
+    Reason.DROPPABLE: _Words(
+        "will be dropped, not swapped: its owner allowed that (MAP_DROPPABLE); what stands in it is lost"
+    ),
     Reason.LAZY_FREE: _Words("will be freed, not swapped: its owner gave it up (MADV_FREE)"),
     Reason.SHARED_PAGES: _Words(
         "pages that are mapped more than once (by others, or again by itself) are skipped",
@@ -337,12 +350,16 @@ _TABLE: dict[Reason, _Words] = {
     Reason.FAILED: _Words("an error of the system"),
 }
 
+GIVEN_UP = frozenset({Reason.LAZY_FREE, Reason.DROPPABLE})
+"""Why a part of what goes is dropped, and not swapped."""
+
 _REFUSALS = frozenset(
     {
         Reason.LOCKED,
         Reason.PFNMAP,
         Reason.HUGETLB,
         Reason.VSYSCALL,
+        Reason.ADDRESS_TOO_HIGH,
         Reason.NOT_MAPPED,
         Reason.NO_HUGE_PAGE,
         Reason.HUGE_PAGES_OFF,

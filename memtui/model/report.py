@@ -54,7 +54,7 @@ class RangeReport(NamedTuple):
     ``advised_bytes`` is the kernel's word, ``moved_bytes`` what was seen: see TargetReport. Of what
     moved, ``swapped_bytes`` were in swap afterwards by the page table, which does not tell of shared
     memory; ``came_bytes`` came into RSS meanwhile, ``given_up_bytes`` were dropped, as their owner had
-    allowed (MADV_FREE), and ``huge_moved_bytes`` had stood in huge pages. In the place of
+    allowed (MADV_FREE, MAP_DROPPABLE), and ``huge_moved_bytes`` had stood in huge pages. In the place of
     ``zero_moved_bytes``, parts of huge pages that held zeroes, the shared zero page stands now.
     ``cache_delta_bytes`` is of the page cache of its stretch of a file, ``referenced_delta_bytes`` of the
     whole VMA.

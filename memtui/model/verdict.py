@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -57,8 +58,8 @@ class Verdict:
         return self.reasons[0].reason if self.reasons and self.will is not Will.YES else None
 
 
-LEAST_TASK_LIMIT = 0x7FFFFFFFF000
-"""TASK_SIZE of x86-64 with four levels of page tables."""
+ADDRESS_LIMIT = 2 * (sys.maxsize + 1)
+"""The first address that a pointer of ours cannot hold: 4 GiB for a 32-bit program."""
 
 
 class MachineFacts(NamedTuple):
@@ -72,8 +73,8 @@ class MachineFacts(NamedTuple):
 
     swap_free_bytes: int | None
     huge_page_bytes: int | None
-    task_limit: int = LEAST_TASK_LIMIT
-    """Addresses from here on never enter a vector: they fail it as a whole (TASK_SIZE)."""
+    address_limit: int = ADDRESS_LIMIT
+    """Addresses from here on never enter a vector: it cannot hold them."""
     swap_room_bytes: int | None = None
     swap_cached_bytes: int | None = None
     swap_is_memory: bool | None = False
@@ -101,8 +102,11 @@ def judge(
 
 def _refusal(row: MappedVma, advice: Advice, machine: MachineFacts) -> Reason | None:
     kind, flags = row.kind, row.flags or ()
-    if kind is Kind.VSYSCALL or row.vma.end > machine.task_limit:
+    if kind is Kind.VSYSCALL:
+        # Whatever else stands in a map lies below TASK_SIZE, wherever the machine has it.
         return Reason.VSYSCALL
+    if row.vma.end > machine.address_limit:
+        return Reason.ADDRESS_TOO_HIGH
     if advice is Advice.WILLNEED:
         return None
     if kind is Kind.HUGETLB:
@@ -234,7 +238,7 @@ def _judge_reclaim(
     will = Will.NO if left < PAGE_BYTES else Will.PARTLY if stays else Will.YES
     reasons = stays if row.pages is None and row.swap_bytes is None else stays + _elsewhere(row, pages)
     # It is of what goes, and no reason for what does not: it stands last.
-    reasons += _weighty((WhyBytes(Reason.LAZY_FREE, min(left, given_up)),))
+    reasons += _weighty((WhyBytes(_dropped_since(row), min(left, given_up)),))
     is_estimate = _is_estimate(row) or (given_up > 0 and not _smaps_is_of_these(row, pages))
     if left and pages.pinned_elsewhere_bytes and pages.own_anonymous_bytes:
         # Some of it may be pinned, and nothing tells which.
@@ -243,10 +247,22 @@ def _judge_reclaim(
     return Verdict(will, left, reasons, to_swap, is_estimate=is_estimate)
 
 
+def _dropped_since(row: MappedVma) -> Reason:
+    """Return why what goes is dropped and not swapped."""
+    droppable = row.details is not None and row.details.has_flag("dp")
+    return Reason.DROPPABLE if droppable else Reason.LAZY_FREE
+
+
 def _given_up(row: MappedVma, pages: PageFacts) -> int:
-    """Return what its owner gave up with MADV_FREE: it is dropped, and takes no swap (mm/vmscan.c)."""
-    if row.details is None or row.kind not in ANONYMOUS_KINDS or "mm" in row.details.flags:
+    """Return what its owner gave up: it is dropped, and takes no swap (mm/vmscan.c).
+
+    That is what it named with MADV_FREE, and all of a mapping with MAP_DROPPABLE (Linux 6.11), also what was
+    written.
+    """
+    if row.details is None or row.kind not in ANONYMOUS_KINDS or row.details.has_flag("mm"):
         return 0
+    if row.details.has_flag("dp"):
+        return pages.own_anonymous_bytes
     return min(pages.own_anonymous_bytes, row.details.lazy_free_bytes)
 
 
@@ -290,11 +306,13 @@ def _elsewhere(row: MappedVma, pages: PageFacts) -> tuple[WhyBytes, ...]:
         swapped = row.details.swap_bytes
     out = min(gone, swapped)
     zero = min(gone - out, pages.zero_bytes)
+    marked = min(gone - out - zero, pages.marked_bytes)
     return _weighty(
         (
             WhyBytes(Reason.ALREADY_OUT, out),
+            WhyBytes(Reason.OUT_OR_MARKED, marked),
             WhyBytes(Reason.ZERO_PAGE, zero),
-            WhyBytes(_absent(row), gone - out - zero),
+            WhyBytes(_absent(row), gone - out - zero - marked),
         )
     )
 

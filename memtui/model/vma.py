@@ -79,6 +79,9 @@ FLAG_WORDS: Mapping[str, str] = {
 }
 """The two letters of a VmFlag, in words."""
 
+USERFAULTFD_FLAGS = frozenset({"um", "uw", "ui"})
+"""The flags of memory that a userfaultfd serves."""
+
 
 class VmaIdentity(NamedTuple):
     """What must be equal for a VMA to be the same mapping as before.
@@ -194,12 +197,13 @@ class VmaDetails(NamedTuple):
     ``shared_bytes`` are resident pages that another mapping maps as well (Shared_Clean plus
     Shared_Dirty), which COLD and PAGEOUT skip in silence. ``lazy_free_bytes`` are resident pages that
     their owner gave up with MADV_FREE: reclaim, and so PAGEOUT, drops them. ``merged_bytes`` are resident
-    pages that KSM merged (Linux 6.8). The last two are found beside
+    pages that KSM merged (Linux 6.8), ``hugetlb_bytes`` memory of hugetlbfs, which RSS leaves out. ``flags``
+    is None where the kernel writes no VmFlags. The last two are found beside
     smaps: ``in_shmem`` that the file is shared memory, though no mount that can be seen says so, and
     ``unevictable`` that its pages never leave RAM (SHM_LOCK, ramfs); own copies of them do.
     """
 
-    flags: tuple[str, ...]
+    flags: tuple[str, ...] | None
     rss_bytes: int
     pss_bytes: int
     shared_bytes: int
@@ -211,15 +215,20 @@ class VmaDetails(NamedTuple):
     size_bytes: int = 0
     lazy_free_bytes: int = 0
     merged_bytes: int = 0
+    hugetlb_bytes: int = 0
     in_shmem: bool = False
     unevictable: bool = False
+
+    def has_flag(self, flag: str) -> bool:
+        """Whether a flag is known to be set."""
+        return self.flags is not None and flag in self.flags
 
 
 def kind_with(vma: Vma, details: VmaDetails | None) -> Kind:
     """Return the kind of a VMA, with what its details add to it."""
     if details is None:
         return vma.kind
-    if "ht" in details.flags:
+    if details.has_flag("ht"):
         return Kind.HUGETLB
     return Kind.SHMEM if details.in_shmem and vma.kind is Kind.FILE else vma.kind
 
@@ -242,7 +251,7 @@ class MappedVma(NamedTuple):
 
     @property
     def flags(self) -> tuple[str, ...] | None:
-        """The VmFlags, or None where smaps was not read."""
+        """The VmFlags, or None where smaps was not read or has none."""
         return None if self.details is None else self.details.flags
 
     @property
@@ -256,8 +265,9 @@ class AddressSpace:
     """One look at the map of a process: the VMAs, ascending, and lists of numbers beside them.
 
     ``rss_bytes`` and ``swap_bytes`` are None where they could not be read at all. ``details`` is by
-    start address, and may be older than the rest. ``source`` names what the numbers were read from
-    (``scan``, ``pagemap``, ``smaps`` or ``none``); ``cost_ms`` is what reading took.
+    start address, and may be older than the rest. ``swap_by_smaps`` are the starts of VMAs of whose swap the
+    page table does not tell the truth; those of shared memory are not among them. ``source`` names what the
+    numbers were read from (``scan``, ``pagemap``, ``smaps`` or ``none``); ``cost_ms`` is what reading took.
     """
 
     process: ProcessId
@@ -266,6 +276,7 @@ class AddressSpace:
     swap_bytes: Sequence[int | None] | None
     details: Mapping[int, VmaDetails] = field(default_factory=dict)
     labels: Mapping[int, str] = field(default_factory=dict)
+    swap_by_smaps: frozenset[int] = frozenset()
     source: str = "none"
     cost_ms: float = 0.0
 

@@ -97,7 +97,13 @@ def process_row(process: Process) -> Json:
         "state": process.state,
         "rss_bytes": process.rss_bytes,
         "swap_bytes": process.swap_bytes,
+        "anon_bytes": process.anon_bytes,
+        "file_bytes": process.file_bytes,
+        "shmem_bytes": process.shmem_bytes,
+        "hugetlb_bytes": process.hugetlb_bytes,
         "major_faults": process.major_faults,
+        "cgroup": process.cgroup,
+        "unit": process.unit,
         "command": process.command,
     }
 
@@ -112,6 +118,7 @@ def vma_row(row: MappedVma, verdicts: Mapping[Advice, Verdict]) -> Json:
         "size_bytes": vma.size_bytes,
         "rss_bytes": row.rss_bytes,
         "swap_bytes": row.swap_bytes,
+        "hugetlb_bytes": None if row.details is None else row.details.hugetlb_bytes,
         "perms": vma.perms,
         "offset": vma.offset,
         "device": vma.device,

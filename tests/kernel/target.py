@@ -23,22 +23,26 @@ from typing import Any
 libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+libc.shmat.restype = ctypes.c_void_p
+libc.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
 libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 libc.mlock.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-libc.shmat.restype = ctypes.c_void_p
-libc.shmat.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_int]
 libc.shmget.argtypes = [ctypes.c_int, ctypes.c_size_t, ctypes.c_int]
 libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
 
 PAGE = mmap.PAGESIZE
 SHARED, PRIVATE, FIXED, ANONYMOUS, NORESERVE, HUGETLB = 1, 2, 0x10, 0x20, 0x4000, 0x40000
+DROPPABLE = 0x08
+MFD_HUGETLB, SHM_HUGETLB = 4, 0o4000
 SYS_EXIT = {"x86_64": 60, "aarch64": 93}
 SYS_USERFAULTFD = {"x86_64": 323, "aarch64": 282}
 SYS_IO_URING_SETUP, SYS_IO_URING_REGISTER = 425, 427
 IPC_RMID, SHM_LOCK = 0, 11
 PR_SET_VMA, PR_SET_VMA_ANON_NAME = 0x53564D41, 0
+UFFD_MISSING, UFFD_WP = 1, 2
+UFFD_WP_UNPOPULATED, UFFD_POISON, UFFD_WP_ASYNC = 1 << 13, 1 << 14, 1 << 15
 
 
 def checked(result: int) -> int:
@@ -60,6 +64,7 @@ def map_memory(
     hugetlb: bool = False,
     offset: int = 0,
     read_only: bool = False,
+    droppable: bool = False,
 ) -> int:
     """Map and, with ``fill`` as the seed, write every page; return the address.
 
@@ -70,7 +75,7 @@ def map_memory(
         at = -(-(room + PAGE) // align) * align
     flags = (
         FIXED
-        | (SHARED if shared else PRIVATE)
+        | (DROPPABLE if droppable else SHARED if shared else PRIVATE)
         | (NORESERVE if no_reserve else 0)
         | (HUGETLB if hugetlb else 0)
     )
@@ -119,9 +124,9 @@ def dirty(address: int, size: int, step: int) -> None:
         ctypes.c_ubyte.from_address(at).value = 1
 
 
-def memfd(size: int) -> str:
+def memfd(size: int, hugetlb: bool = False) -> str:
     """Make shared memory behind a file descriptor; return a path to it."""
-    fd = os.memfd_create("test")
+    fd = os.memfd_create("test", MFD_HUGETLB if hugetlb else 0)
     os.ftruncate(fd, size)
     return f"/proc/self/fd/{fd}"
 
@@ -157,27 +162,30 @@ def fork() -> int:
     return child
 
 
-def serve_faults(address: int, size: int) -> int:
+def serve_faults(address: int, size: int, mode: int = UFFD_MISSING, features: int = 0) -> int:
     """Register memory with a userfaultfd (ioctl_userfaultfd(2)) that nobody reads; return its fd."""
     fd = checked(libc.syscall(SYS_USERFAULTFD[os.uname().machine], 0))
-    api = struct.pack("=QQQ", 0xAA, 0, 0)
+    api = struct.pack("=QQQ", 0xAA, features, 0)
     fcntl.ioctl(fd, 0xC018AA3F, api)
-    fcntl.ioctl(fd, 0xC020AA00, struct.pack("=QQQQ", address, size, 1, 0))
+    fcntl.ioctl(fd, 0xC020AA00, struct.pack("=QQQQ", address, size, mode, 0))
     return fd
 
 
 def protect_from_writes(address: int, size: int) -> int:
     """Have a userfaultfd watch memory for writes (UFFDIO_WRITEPROTECT); return its fd."""
-    fd = checked(libc.syscall(SYS_USERFAULTFD[os.uname().machine], 0))
-    fcntl.ioctl(fd, 0xC018AA3F, struct.pack("=QQQ", 0xAA, 0, 0))
-    fcntl.ioctl(fd, 0xC020AA00, struct.pack("=QQQQ", address, size, 2, 0))
+    return write_protect(address, size, 0)
+
+
+def write_protect(address: int, size: int, features: int = UFFD_WP_UNPOPULATED | UFFD_WP_ASYNC) -> int:
+    """Write-protect memory by userfaultfd, also where no page stands: that leaves markers (Linux 6.4)."""
+    fd = serve_faults(address, size, UFFD_WP, features)
     fcntl.ioctl(fd, 0xC018AA06, struct.pack("=QQQ", address, size, 1))
     return fd
 
 
-def system_v(size: int, locked: bool) -> int:
+def system_v(size: int, locked: bool = False, hugetlb: bool = False) -> int:
     """Attach shared memory of System V, which goes with the process; return its address."""
-    number = checked(libc.shmget(0, size, 0o600))
+    number = checked(libc.shmget(0, ctypes.c_size_t(size), 0o600 | (SHM_HUGETLB if hugetlb else 0)))
     address = checked(libc.shmat(number, None, 0))
     if locked:
         checked(libc.shmctl(number, SHM_LOCK, None))
@@ -197,6 +205,20 @@ def run(script: str) -> None:
     done = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, check=False)
     if done.returncode:
         raise OSError(done.stderr)
+
+
+def poison(address: int, size: int, skip: int) -> int:
+    """Mark memory where no page stands, behind its first ``skip`` bytes, as lost (UFFDIO_POISON)."""
+    fd = serve_faults(address, size, UFFD_MISSING, UFFD_POISON)
+    fcntl.ioctl(fd, 0xC020AA08, struct.pack("=QQQq", address + skip, size - skip, 0, 0))
+    return fd
+
+
+def set_title(title: str) -> None:
+    """Change the command line in place, as setproctitle() does."""
+    with open("/proc/self/stat", "rb") as file:
+        start, end = map(int, file.read().rpartition(b") ")[2].split()[45:47])
+    ctypes.memmove(start, os.fsencode(title).ljust(end - start, b"\0"), end - start)
 
 
 def fork_zombie() -> int:
@@ -237,6 +259,10 @@ COMMANDS: dict[str, Any] = {
     "run": run,
     "dirty": dirty,
     "memfd": memfd,
+    "set_title": set_title,
+    "set_user": lambda user: os.setresuid(user, user, user),
+    "write_protect": write_protect,
+    "poison": poison,
     "grow_heap": grow_heap,
     "checksum": checksum,
     "set_name": set_name,

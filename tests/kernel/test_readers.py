@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import handle as handle_module
-from memtui.linux import machine
+from memtui.linux import machine, syscalls
+from memtui.linux import processes as processes_module
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.mappers import mappers_of
 from memtui.linux.maptable import MapTable
@@ -28,9 +32,25 @@ from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.vma import ANONYMOUS_KINDS, Kind, Vma
 from tests.conftest import need
-from tests.kernel.toolkit import HUGE, MIB, PAGE, RESIDUE_BYTES, Child, at, smaps, wait_until, within
+from tests.kernel.toolkit import HUGE, MIB, NOBODY, PAGE, RESIDUE_BYTES, Child, at, smaps, wait_until, within
 
 MADV_GUARD_INSTALL = 102
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A cgroup of our own, named as a unit: of v1's memory controller where v2 is not in use here."""
+    top = Path("/sys/fs/cgroup/memory")
+    top = top if top.is_dir() else Path("/sys/fs/cgroup")
+    need((top / "cgroup.procs").exists(), "no cgroups on this machine")
+    folder = top / f"memtui-test-{os.getpid()}.service"
+    folder.mkdir()
+    yield folder
+    for pid in (folder / "cgroup.procs").read_text().split():
+        (top / "cgroup.procs").write_text(pid)
+    folder.rmdir()
+
+
 SOURCES = [Source.SCAN, Source.PAGEMAP, Source.SMAPS]
 
 
@@ -138,6 +158,28 @@ def test_swap_and_huge_pages(child: Child, source: Source) -> None:
         runs = PageReader(handle, source).runs((Range(told.start, told.end),))
     if runs is not None and source is Source.SCAN:
         assert tally(runs) == (told.rss, told.swap, told.huge)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY, errno.EPERM])
+def test_a_kernel_without_the_two_ioctls_is_read_all_the_same(
+    child: Child, host: LocalHost, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number), "PAGEMAP_SCAN")
+
+    monkeypatch.setattr(syscalls.PageScanner, "scan_raw", refuse)
+    monkeypatch.setattr(syscalls.MapQuery, "at_or_after", refuse)
+    start = child.map(MIB, fill=1)
+    target = host.open(child.pid)
+    space = target.look()
+    assert space.source == Source.PAGEMAP.value
+    assert space.rss_bytes is not None
+    assert space.rss_bytes[[vma.start for vma in space.vmas].index(start)] == at(child.pid, start).rss == MIB
+    wanted = [Wanted(target, (Mark(Range(start, start + MIB), None),))]
+    (report,) = host.apply(host.plan(Advice.COLD, wanted, Freeze.OFF))
+    assert report.advised_bytes == MIB
+    assert {finding.check for finding in host.doctor(child.pid)}
+    target.close()
 
 
 def test_details_are_those_of_smaps(child: Child) -> None:
@@ -298,6 +340,102 @@ def test_the_process_list_has_what_status_says(child: Child) -> None:
     assert found[2].is_kernel_thread
     assert list(found) == sorted(found)
     child.do("reap", child=zombie)
+
+
+class Passes:
+    """The process list, read every two seconds of a clock that a test moves on."""
+
+    def __init__(self, pid: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._pid = pid
+        self._now = 1000.0
+        monkeypatch.setattr(processes_module, "time", SimpleNamespace(monotonic=lambda: self._now))
+        self._list = ProcessList()
+
+    def row(self) -> Process:
+        self._now += 2.0
+        return next(process for process in self._list.read() if process.pid == self._pid)
+
+    def after_5_s(self) -> Process:
+        """Return the row as of the last pass within five seconds."""
+        self.row()
+        return self.row()
+
+
+def test_the_process_list_follows_a_change_of_the_user(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = Passes(child.pid, monkeypatch)
+    assert passes.row().user == "root"
+    child.do("set_user", user=NOBODY)
+    assert Path(f"/proc/{child.pid}/stat").stat().st_uid == 0, "it is not dumpable now"
+    assert passes.row().user == "nobody"
+
+
+def test_the_process_list_follows_a_title(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = Passes(child.pid, monkeypatch)
+    before = passes.after_5_s()
+    for title in ("worker: idle", "worker: busy"):
+        child.do("set_title", title=title)
+        assert passes.after_5_s().command == title != before.command
+
+
+def test_the_process_list_follows_an_exec_under_the_same_name(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = Passes(child.pid, monkeypatch)
+    before = passes.after_5_s()
+    arguments = [sys.executable, "-I", "-S", "-c", "import time; time.sleep(1000)"]
+    child.send("become", program=sys.executable, arguments=arguments)
+    wait_until(lambda: b"1000" in Path(f"/proc/{child.pid}/cmdline").read_bytes(), "it sleeps")
+    after = passes.after_5_s()
+    assert after.name == before.name
+    assert after.command == " ".join(arguments) != before.command
+
+
+def test_the_process_list_follows_a_move_to_another_cgroup(
+    child: Child, cgroup: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = Passes(child.pid, monkeypatch)
+    before = passes.after_5_s()
+    (cgroup / "cgroup.procs").write_text(str(child.pid))
+    after = passes.after_5_s()
+    assert before.cgroup != after.cgroup
+    assert after.cgroup is not None
+    assert after.cgroup.endswith(f"/{cgroup.name}")
+    assert after.unit == cgroup.name
+
+
+def test_the_process_list_has_the_parts_of_rss(child: Child) -> None:
+    child.map(4 * MIB, fill=1)
+    child.map(2 * MIB, fill=1, shared=True)
+    found = next(process for process in ProcessList().read() if process.pid == child.pid)
+    told = dict(line.split(":\t", 1) for line in Path(f"/proc/{child.pid}/status").read_text().splitlines())
+    parts = (found.anon_bytes, found.file_bytes, found.shmem_bytes)
+    assert parts == tuple(int(told[key].split()[0]) * 1024 for key in ("RssAnon", "RssFile", "RssShmem"))
+    assert sum(part or 0 for part in parts) == found.rss_bytes
+    assert (found.anon_bytes or 0) >= 4 * MIB
+    assert (found.shmem_bytes or 0) >= 2 * MIB
+    assert found.hugetlb_bytes == 0
+
+
+def test_a_process_whose_first_thread_has_ended_keeps_its_memory(child: Child) -> None:
+    processes = ProcessList()
+
+    def row() -> Process:
+        return next(process for process in processes.read() if process.pid == child.pid)
+
+    child.map(64 * MIB, fill=1)
+    before = row()
+    child.end_leader()
+    after = row()
+    assert (after.state, after.leader_exited, after.has_memory) == ("Z", True, True)
+    assert after.command == before.command
+    (thread,) = (name for name in os.listdir(f"/proc/{child.pid}/task") if name != str(child.pid))
+    status = Path(f"/proc/{child.pid}/task/{thread}/status").read_text().splitlines()
+    assert after.rss_bytes == next(
+        int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS:")
+    )
+    assert (after.rss_bytes or 0) > 64 * MIB
+    child.map(8 * MIB, fill=1)
+    assert (row().rss_bytes or 0) >= (after.rss_bytes or 0) + 7 * MIB
 
 
 def test_a_name_that_looks_like_another_file_makes_no_mapper(child: Child, tmp_path: Path) -> None:

@@ -41,8 +41,10 @@ def refusal(verdict: Verdict) -> Reason | None:
         (row(vma(Kind.HUGETLB), rss=0), Reason.HUGETLB),
         (row(vma(Kind.SHMEM), rss=0, more=details("rd wr ht")), Reason.HUGETLB),
         (row(vma(Kind.VSYSCALL, start=0xFFFFFFFFFF600000, size=4096)), Reason.VSYSCALL),
-        (row(vma(start=0x7FFFFFFFF000 - 4096, size=8192), rss=8192), Reason.VSYSCALL),
+        # The highest of x86-64, and of arm64 with 48 and with 52 bits: below TASK_SIZE, since it is mapped.
         (row(vma(start=0x7FFFFFFFF000 - 4096, size=4096), rss=4096), None),
+        (row(vma(start=0xFFFF_FFFF_F000 - 4096, size=4096), rss=4096), None),
+        (row(vma(start=0xF_FFFF_FFFF_F000 - 4096, size=4096), rss=4096), None),
         (row(rss=MIB), None),
         (row(vma(Kind.VDSO, size=8192), rss=4096, more=details("rd ex de")), None),
         (row(rss=MIB, more=details("rd wr io mm")), None),
@@ -70,6 +72,15 @@ def test_willneed_takes_those_and_does_nothing(of: MappedVma) -> None:
     assert not verdict.refused
     assert (verdict.will, verdict.forecast_bytes) == (Will.NO, 0)
     assert verdict.main_reason is Reason.LOCKED_IN_RAM
+
+
+@pytest.mark.parametrize("advice", Advice)
+def test_a_32_bit_program_advises_none_beyond_its_pointers(advice: Advice) -> None:
+    machine = MACHINE._replace(address_limit=1 << 32)
+    low = row(vma(start=(1 << 32) - HUGE, size=HUGE), rss=MIB, swap=MIB)
+    assert refusal(judge(low, advice, machine)) is None
+    high = row(vma(start=BASE, size=HUGE), rss=MIB, swap=MIB)
+    assert refusal(judge(high, advice, machine)) is Reason.ADDRESS_TOO_HIGH
 
 
 def test_vsyscall_poisons_every_advice() -> None:

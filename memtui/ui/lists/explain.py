@@ -9,7 +9,7 @@ from memtui.model.errors import with_step
 from memtui.model.foretold import FORECAST_MEANS, forecast_size
 from memtui.model.plan import sum_reasons
 from memtui.model.report import Outcome, RangeReport
-from memtui.model.vma import FLAG_WORDS, MappedVma
+from memtui.model.vma import FLAG_WORDS, Kind, MappedVma
 from memtui.text import SafeText, address_range, count, safe, size
 from memtui.ui.lists.map import name_of
 from memtui.ui.lists.sentences import describe_report
@@ -57,14 +57,16 @@ def explain_vma(row: MappedVma) -> list[SafeText]:
     if details is None:
         lines.append("PSS         ?       smaps was not read, or may not be")
         return [safe(line) for line in lines]
-    numbers = (
+    numbers = [
         ("PSS", details.pss_bytes, "its share, where several map the same pages"),
         ("shared", details.shared_bytes, "mapped more than once: COLD and PAGEOUT skip these pages"),
         ("referenced", details.referenced_bytes, "marked as used since the kernel last looked"),
         ("anonymous", details.anonymous_bytes, "has no file behind it: goes to swap"),
         ("huge", details.huge_bytes, "in huge pages"),
         ("locked", details.locked_bytes, "may not leave RAM"),
-    )
+    ]
+    if row.kind is Kind.HUGETLB:
+        numbers.append(("hugetlb", details.hugetlb_bytes, "in RAM for good; the kernel leaves it out of RSS"))
     lines += [f"{name:<11} {size(number):<7} {words}" for name, number, words in numbers]
     return [safe(line) for line in lines]
 
