@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain
-from memtui.cli.starting import before_acting, state_dir_to_read
+from memtui.cli.starting import before_acting, before_looking, state_dir_to_read
 from memtui.host.local import LocalHost
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def run(arguments: argparse.Namespace) -> int:
         return complain(problem, 2)
     state_dir = state_dir_to_read(arguments) if arguments.read_only else arguments.state_dir
     with LocalHost(state_dir) as host:
-        released = [] if arguments.read_only else before_acting(host)
-        return show(host, arguments, note="; ".join(released))
+        found = before_looking(host) if arguments.read_only else before_acting(host)
+        return show(host, arguments, note="; ".join(found))
 
 
 def _begin() -> None:
