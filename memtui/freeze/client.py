@@ -19,6 +19,7 @@ from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.method import FreezeError
 from memtui.freeze.replay import BYSTANDERS_S, Replayed, replay
 from memtui.isolated import isolated_command
+from memtui.linux.namespaces import children_are_elsewhere
 from memtui.linux.own_threads import no_process, start_thread
 from memtui.linux.procfs import decode
 from memtui.model.errors import MemtuiError
@@ -41,6 +42,10 @@ _TIDY_S = 1.0
 _ANSWER_SLACK_S = 1.0
 _END_TIMEOUT_S = 0.5
 _REPLAY_TIMEOUT_S = 3.0
+_ELSEWHERE = (
+    "the guard would start in another pid namespace, where a pid is another process's; "
+    "start memtui with unshare --fork"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +125,8 @@ class Guard:
         Raises:
             FreezeError: FREEZE_NO_GUARD.
         """
+        if children_are_elsewhere():
+            raise FreezeError(Reason.FREEZE_NO_GUARD, "", _ELSEWHERE)
         try:
             guard = cls._spawn(journal_dir, pause_at)
         except OSError as error:
@@ -276,6 +283,8 @@ class Guard:
             self._engine.close()
             self._panic.close()
             os.close(self._pidfd)
+            # Its number may be given to another process's pidfd.
+            self._pidfd = -1
 
     def is_alive(self) -> bool:
         """Whether it can hold anything."""
@@ -374,6 +383,8 @@ class Guard:
         return self._lose(why)
 
     def _ended(self, allowed_s: float | None) -> bool:
+        if self._pidfd < 0:
+            return True
         poller = select.poll()
         poller.register(self._pidfd, select.POLLIN)
         return bool(poller.poll(None if allowed_s is None else allowed_s * 1000))
