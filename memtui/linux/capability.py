@@ -9,6 +9,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from memtui.linux import syscalls
+from memtui.linux.file_look import Wanted
+from memtui.linux.file_looker import look_at
 from memtui.linux.procfs import parse_colon_lines, read_file
 from memtui.linux.user_namespace import in_user_namespace
 from memtui.model.advice import CATALOGUE, Advice
@@ -32,6 +34,7 @@ _GONE = {
     Standing.ZOMBIE: Reason.ZOMBIE,
     Standing.EXITED: Reason.EXITED,
     Standing.EXECED: Reason.EXECED,
+    Standing.CLOSED: Reason.CANCELLED,
 }
 
 
@@ -166,7 +169,7 @@ class FileRights:
     """
 
     def __init__(self, pid: int) -> None:
-        self._root = f"/proc/{pid}/root"
+        self._pid = pid
         self._known: dict[tuple[str, int], bool | None] = {}
         self._may_all = has_capability(CAP_FOWNER)
 
@@ -177,16 +180,12 @@ class FileRights:
             return True
         key = (vma.device, vma.inode)
         if key not in self._known:
-            self._known[key] = self._look(vma.name, vma.inode)
-        return self._known[key]
-
-    def _look(self, name: str, inode: int) -> bool | None:
-        for path in (self._root + name, name):
+            # Unknown if it was deleted or renamed, or is in a namespace we may not enter.
+            ways = (f"/proc/{self._pid}/root{vma.name}", vma.name)
             try:
-                found = os.stat(path)
-            except (OSError, ValueError):
-                # Deleted, renamed, or in a namespace we may not enter: unknown.
-                continue
-            if found.st_ino == inode:
-                return found.st_uid == os.geteuid() or os.access(path, os.W_OK, effective_ids=True)
-        return None
+                seen = look_at(Wanted(self._pid, vma.inode, vma.device, ways, to_open=False))
+            except TimeoutError:
+                # Perhaps it answers the next time.
+                return None
+            self._known[key] = None if seen is None else seen.may_write
+        return self._known[key]

@@ -90,10 +90,10 @@ class SharedFile:
     """
 
     def __init__(self, pid: int, vma: Vma) -> None:
-        fd = open_mapped(pid, vma)
-        if fd is None:
+        file = open_mapped(pid, vma)
+        if file is None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        self._file = Descriptor(fd)
+        self._file = file
         self._delta = vma.offset - vma.start
 
     def __enter__(self) -> SharedFile:
