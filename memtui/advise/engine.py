@@ -128,10 +128,10 @@ class Engine:
         except MemtuiError as error:
             _refuse(report, error.reason, error.words)
             return None
-        number_of_pidfd = subject.handle.pidfd
+        handle = subject.handle
 
         def ask_kernel(elements: Sequence[tuple[int, int]], advice: int) -> int:
-            return syscalls.process_madvise(number_of_pidfd, elements, advice)
+            return syscalls.process_madvise(handle.pidfd, elements, advice)
 
         survey = Survey(plan.advice, planned, subject.handle, subject.smaps_is_cheap)
         try:

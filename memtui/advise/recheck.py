@@ -52,7 +52,7 @@ class Recheck:
         self._text_s: float | None = None
         self._last: tuple[float, bytes] = (0.0, b"")
         self._rehearsed: tuple[bytes, Sequence[Piece], Checked] | None = None
-        self._query: MapQuery | None = MapQuery(handle.maps_fd)
+        self._query: MapQuery | None = MapQuery(handle.maps)
         try:
             self._query.at_or_after(0)
         except OSError as error:

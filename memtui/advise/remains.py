@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -156,14 +155,16 @@ class Remains:
                 return None
         if vma.kind is not Kind.FILE:
             return None
-        fd = open_mapped(self._handle.pid, vma)
-        if fd is None:
+        try:
+            mapped = open_mapped(self._handle.pid, vma)
+        except TimeoutError:
+            # A read of the mapping would wait for its server as well.
+            return None
+        if mapped is None:
             # Past the end of the file the read will fail, and nothing be made.
             return pages
-        try:
-            size = os.fstat(fd).st_size
-        finally:
-            os.close(fd)
+        with mapped:
+            size = mapped.size_bytes
         end = vma.start + -(-(size - vma.offset) // PAGE_BYTES) * PAGE_BYTES
         return intersect(pages, (Range(vma.start, end),)) if end > vma.start else ()
 

@@ -208,6 +208,11 @@ def _add_restore(commands: argparse._SubParsersAction[_Parser]) -> None:
 
 def _add_thaw(commands: argparse._SubParsersAction[_Parser]) -> None:
     thaw = _command(commands, "thaw", "releases whatever a crash left frozen", "memtui thaw")
+    thaw.add_argument(
+        "--user",
+        metavar="U",
+        help="also what this user's memtui left (root only; under sudo that of who called it)",
+    )
     _add_json(thaw)
 
 

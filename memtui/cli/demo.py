@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 
 from memtui.cli.output import complain
-from memtui.cli.starting import before_acting
+from memtui.cli.starting import before_acting, before_looking
 from memtui.cli.tui import no_terminal, show
 from memtui.host.local import LocalHost, default_state_dir
 from memtui.linux.capability import CAP_SYS_NICE, has_capability
+from memtui.linux.namespaces import ProcView, proc_view
+from memtui.model.errors import MemtuiError
+from memtui.model.reasons import Reason
 from memtui.practice.link import PracticeError, PracticeLink
 from memtui.text import safe
 
@@ -21,11 +24,14 @@ def run(arguments: argparse.Namespace) -> int:
     problem = no_terminal()
     if problem:
         return complain(problem, 2)
+    if proc_view() is ProcView.FOREIGN:
+        # By the practice process's pid /proc would show another one.
+        return complain(str(MemtuiError(Reason.FOREIGN_PROC)), 1)
     state_dir = arguments.state_dir or default_state_dir()
     try:
         with PracticeLink.start(state_dir) as practice, LocalHost(state_dir, practice) as host:
-            released = [] if arguments.read_only else before_acting(host)
-            note = " ".join([*(f"{line}." for line in released), _note(host)]).strip()
+            found = before_looking(host) if arguments.read_only else before_acting(host)
+            note = " ".join([*(f"{line}." for line in found), _note(host)]).strip()
             code = show(host, arguments, pid=practice.pid, note=note)
             changed = practice.close()
     except PracticeError as error:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from memtui.cli.output import print_json, print_table
-from memtui.cli.starting import state_dir_to_read
+from memtui.cli.starting import state_dir_to_read, tell_left_held
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import Advice
@@ -25,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     """List the VMAs that the filter takes."""
     wanted = parse(" ".join(arguments.filter))
     with LocalHost(state_dir_to_read(arguments)) as host:
+        tell_left_held(host)
         target = host.open(arguments.pid)
         space = target.look(details=True)
         chosen = [row for row in space.rows() if wanted.matches_vma(row, partial(target.judge, row))]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from memtui.cli import exitcode, targets
 from memtui.cli.output import print_json, print_table, short_name, shortlist
-from memtui.cli.starting import state_dir_to_read
+from memtui.cli.starting import state_dir_to_read, tell_left_held
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import CATALOGUE, Advice
@@ -25,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
         return wrong
     advice = Advice(arguments.advice)
     with LocalHost(state_dir_to_read(arguments)) as host:
+        tell_left_held(host)
         wanted, codes = targets.wanted_of(host, arguments)
         plan = host.plan(advice, wanted, arguments.freeze)
     if arguments.json:

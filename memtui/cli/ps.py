@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from memtui.cli.output import complain, print_json, print_table
-from memtui.cli.starting import state_dir_to_read
+from memtui.cli.starting import state_dir_to_read, tell_left_held
 from memtui.host.local import LocalHost
 from memtui.linux.proc_mount import hidepid
 from memtui.model import wire
@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     """List the processes that the filter takes."""
     wanted = parse(" ".join(arguments.filter), of="process")
     with LocalHost(state_dir_to_read(arguments)) as host:
+        tell_left_held(host)
         processes = [process for process in host.processes() if wanted.matches_process(process)]
         has_swap = host.machine().swap_total_bytes != 0
     processes.sort(key=_KEYS[arguments.sort])

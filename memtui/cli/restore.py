@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from memtui.cli import exitcode
 from memtui.cli.output import complain, print_json, reader_may_leave
 from memtui.cli.signals import Signals
+from memtui.cli.starting import before_acting
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.errors import MemtuiError, with_step
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 def run(arguments: argparse.Namespace) -> int:
     """Restore, print, and return the exit code."""
     with LocalHost(arguments.state_dir) as host, Signals(host) as signals:
+        for line in before_acting(host):
+            complain(line)
         try:
             plans = host.plan_restore(arguments.id, cancelled=signals.cancelled)
         except MemtuiError as error:

@@ -1,16 +1,22 @@
-"""What a start does first: where the ledger lies, and what every start that may act does."""
+"""What a start does first: where the ledger lies, and what a crash left held.
+
+What may act releases it; what only looks tells of it.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from memtui.cli.output import complain
 from memtui.host.local import default_state_dir
 from memtui.model.errors import MemtuiError
 
 if TYPE_CHECKING:
     from memtui.host.local import LocalHost
+    from memtui.model.holds import Thawed
 
 
 NOWHERE = Path("/nonexistent/memtui")
@@ -28,7 +34,22 @@ def state_dir_to_read(arguments: argparse.Namespace) -> Path:
 
 def before_acting(host: LocalHost) -> list[str]:
     """Release what a crash left held; return a line for each process, raw. Raises nothing."""
+    return _lines(host, host.thaw)
+
+
+def before_looking(host: LocalHost) -> list[str]:
+    """Return a line for each process that a crash left held, raw; touch none. Raises nothing."""
+    return _lines(host, host.left_held)
+
+
+def tell_left_held(host: LocalHost) -> None:
+    """Say on stderr what a crash left held."""
+    for line in before_looking(host):
+        complain(line)
+
+
+def _lines(host: LocalHost, look: Callable[[], list[Thawed]]) -> list[str]:
     try:
-        return [*map(str, host.thaw()), *host.thaw_remarks]
+        return [*map(str, look()), *host.thaw_remarks]
     except MemtuiError as error:
         return [str(error)]

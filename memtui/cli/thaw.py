@@ -3,29 +3,74 @@
 from __future__ import annotations
 
 import argparse
+import os
+import pwd
+from typing import TYPE_CHECKING
 
-from memtui.cli.exitcode import ALL, PART
+from memtui.cli.exitcode import ALL, PART, PERMISSION, USAGE
 from memtui.cli.output import complain, print_json
-from memtui.host.local import LocalHost
+from memtui.host.local import ROOTS_JOURNAL_DIR, LocalHost
 from memtui.model import wire
+from memtui.model.errors import MemtuiError
 from memtui.model.holds import ThawOutcome
 from memtui.text import safe
+
+if TYPE_CHECKING:
+    from memtui.model.holds import Thawed
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Release, and say whom."""
+    try:
+        user = _user(arguments.user)
+    except KeyError:
+        return complain(f"there is no user {arguments.user}", USAGE)
+    if user is not None and os.geteuid():
+        return complain("what another user's memtui left held is released by root: use sudo", PERMISSION)
     with LocalHost(arguments.state_dir) as host:
         thawed = host.thaw()
-        remarks = host.thaw_remarks
-    failed = [item for item in thawed if item.outcome is ThawOutcome.FAILED]
-    if arguments.json:
-        print_json(wire.thawed(item) for item in thawed)
-    else:
-        for item in thawed:
-            if item not in failed:
-                print(safe(str(item)))
-        if not thawed and not remarks:
-            print("nothing was left held")
-    for words in (*map(str, failed), *remarks):
+        problems = list(host.thaw_remarks)
+        if user is not None:
+            try:
+                thawed += host.thaw_user(user)
+                problems += host.thaw_remarks
+            except MemtuiError as error:
+                problems.append(str(error))
+    released = [item for item in thawed if item.outcome is ThawOutcome.RELEASED]
+    problems = [str(item) for item in thawed if item not in released] + problems
+    _print(released, thawed, as_json=arguments.json, quiet=bool(problems))
+    for words in problems:
         complain(words)
-    return PART if failed or remarks else ALL
+    return PART if problems else ALL
+
+
+def _user(name: str | None) -> pwd.struct_passwd | None:
+    """Return whose journals to look at besides our own: who is named, or else who called sudo.
+
+    Raises:
+        KeyError: no such user.
+    """
+    user: pwd.struct_passwd | None
+    if name is not None:
+        user = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+    else:
+        try:
+            user = pwd.getpwnam(os.environ["SUDO_USER"]) if os.geteuid() == 0 else None
+        except KeyError:
+            # Not by sudo, or by one that is no longer there.
+            user = None
+    return None if user is None or user.pw_uid == os.geteuid() else user
+
+
+def _print(released: list[Thawed], thawed: list[Thawed], *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        print_json(wire.thawed(item) for item in thawed)
+        return
+    for item in released:
+        print(safe(str(item)))
+    if released or quiet:
+        return
+    if os.geteuid() and ROOTS_JOURNAL_DIR.is_dir():
+        print("nothing of yours was left held; of root's only `sudo memtui thaw` knows")
+    else:
+        print("nothing was left held")

@@ -8,8 +8,11 @@ import sys
 from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain
-from memtui.cli.starting import before_acting, state_dir_to_read
+from memtui.cli.starting import before_acting, before_looking, state_dir_to_read
 from memtui.host.local import LocalHost
+from memtui.linux.namespaces import ProcView, proc_view
+from memtui.model.errors import MemtuiError
+from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
     from memtui.host import Host
@@ -25,8 +28,10 @@ def run(arguments: argparse.Namespace) -> int:
         return complain(problem, 2)
     state_dir = state_dir_to_read(arguments) if arguments.read_only else arguments.state_dir
     with LocalHost(state_dir) as host:
-        released = [] if arguments.read_only else before_acting(host)
-        return show(host, arguments, note="; ".join(released))
+        found = before_looking(host) if arguments.read_only else before_acting(host)
+        if proc_view() is ProcView.FOREIGN:
+            found.append(str(MemtuiError(Reason.FOREIGN_PROC)))
+        return show(host, arguments, note="; ".join(found))
 
 
 def _begin() -> None:

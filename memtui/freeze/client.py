@@ -7,7 +7,6 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from contextlib import ExitStack, suppress
@@ -15,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import memtui
 from memtui.freeze import protocol
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.method import FreezeError
 from memtui.freeze.replay import BYSTANDERS_S, Replayed, replay
+from memtui.isolated import isolated_command
+from memtui.linux.namespaces import children_are_elsewhere
 from memtui.linux.own_threads import no_process, start_thread
 from memtui.linux.procfs import decode
 from memtui.model.errors import MemtuiError
@@ -42,12 +42,9 @@ _TIDY_S = 1.0
 _ANSWER_SLACK_S = 1.0
 _END_TIMEOUT_S = 0.5
 _REPLAY_TIMEOUT_S = 3.0
-
-# Isolated (-I): neither the current directory nor PYTHON* say what is imported, but the place that
-# this very module came from, so that the guard is of our version also where memtui is not installed.
-_BOOT = (
-    "import sys; home = sys.argv.pop(1); home in sys.path or sys.path.insert(0, home); "
-    "from memtui.freeze.guard import main; main()"
+_ELSEWHERE = (
+    "the guard would start in another pid namespace, where a pid is another process's; "
+    "start memtui with unshare --fork"
 )
 
 
@@ -128,6 +125,8 @@ class Guard:
         Raises:
             FreezeError: FREEZE_NO_GUARD.
         """
+        if children_are_elsewhere():
+            raise FreezeError(Reason.FREEZE_NO_GUARD, "", _ELSEWHERE)
         try:
             guard = cls._spawn(journal_dir, pause_at)
         except OSError as error:
@@ -284,6 +283,8 @@ class Guard:
             self._engine.close()
             self._panic.close()
             os.close(self._pidfd)
+            # Its number may be given to another process's pidfd.
+            self._pidfd = -1
 
     def is_alive(self) -> bool:
         """Whether it can hold anything."""
@@ -382,6 +383,8 @@ class Guard:
         return self._lose(why)
 
     def _ended(self, allowed_s: float | None) -> bool:
+        if self._pidfd < 0:
+            return True
         poller = select.poll()
         poller.register(self._pidfd, select.POLLIN)
         return bool(poller.poll(None if allowed_s is None else allowed_s * 1000))
@@ -390,14 +393,13 @@ class Guard:
 def _popen(
     fds: tuple[int, int, int], journal_dir: Path | None, pause_at: str | None
 ) -> subprocess.Popen[bytes]:
-    home = str(Path(memtui.__file__).resolve().parent.parent)
     extra = [] if pause_at is None else ["--pause-at", pause_at]
     if journal_dir is not None:
         extra += ["--journals", str(journal_dir.absolute())]
     # A Python that was built elsewhere may need it; all other variables stay behind.
     kept = {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
     return subprocess.Popen(
-        [sys.executable, "-I", "-c", _BOOT, home, *(str(fd) for fd in fds), *extra],
+        [*isolated_command("memtui.freeze.guard"), *(str(fd) for fd in fds), *extra],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

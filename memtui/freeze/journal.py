@@ -3,29 +3,40 @@
 One file a guard, locked (flock(2)) by the guard that writes it as long as it lives. It holds a line
 for each process that is held right now, or could not be set back as it was, and is empty otherwise.
 A kill loses nothing of what was written; that the file is on disk before the first hold is only for
-its name, since after a crash of the machine nothing is held.
+its name, since after a crash of the machine nothing is held. Every change of it is one step: a line is
+appended, the file is emptied, or another one with what remains takes its place.
+
+A line names where its numbers count: the boot, the machine (a user's folder may lie on a disk that many
+share), and the pid and time namespaces.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import NamedTuple
 
 from memtui.freeze.method import FreezeError
+from memtui.linux import machine
+from memtui.linux.namespaces import pid_namespace, time_namespace
 from memtui.model.errors import MemtuiError
 from memtui.model.methods import Freeze
 from memtui.model.reasons import Reason
 
 _SUFFIX = ".journal"
+BAD_SUFFIX = ".unreadable"
+"""Behind the name of a journal that could not be read as a whole, and is kept aside."""
+
 _MAX_BYTES = 1 << 20
-_ATTEMPTS = 20
+_ATTEMPTS = 1000
 _LOOKS = 5
 
 
@@ -45,6 +56,10 @@ class Entry:
     home: str = ""
     group: str = ""
     bystander: bool = False
+    machine: str = field(default_factory=machine.machine_id)
+    pid_namespace: str = field(default_factory=lambda: pid_namespace() or "")
+    time_namespace: str = field(default_factory=lambda: time_namespace() or "")
+    """Where ``pid`` and ``start_time`` count; empty where that is not known, as in lines of old."""
 
 
 class Journal:
@@ -70,8 +85,9 @@ class Journal:
         try:
             if self._fd < 0 or not os.fstat(self._fd).st_nlink:
                 # None yet, or somebody removed it: nobody would find what stands in it.
-                self._open()
-            self._write((entry,))
+                self._replace((*self._entries, entry), durable=True)
+            else:
+                _append(self._fd, (entry,))
         except OSError as error:
             detail = f"{Reason.FREEZE_NO_JOURNAL.text}: {error.strerror} ({error.filename or self._path})"
             raise FreezeError(Reason.FREEZE_NO_JOURNAL, "", detail) from error
@@ -82,8 +98,12 @@ class Journal:
         if entry not in self._entries:
             return
         self._entries.remove(entry)
-        os.ftruncate(self._fd, 0)
-        self._write(self._entries)
+        # Where the disk is full or gone the entry stays: whoever replays it finds the process free.
+        with suppress(OSError):
+            if self._entries:
+                self._replace(self._entries)
+            else:
+                os.ftruncate(self._fd, 0)
 
     def close(self) -> None:
         """Remove the file if nothing stands in it, and an empty folder. The lock goes with our end."""
@@ -91,40 +111,76 @@ class Journal:
             self._path.unlink(missing_ok=True)
             remove_if_empty(self._path.parent)
 
-    def _open(self) -> None:
+    def _replace(self, entries: Sequence[Entry], *, durable: bool = False) -> None:
+        """Begin another file with these entries, locked, before the last one goes."""
         if self._folder is None:
             raise OSError(0, "none was named", "journal")
-        for attempt in range(_ATTEMPTS):
-            path = self._folder / f"{os.getpid()}-{attempt}{_SUFFIX}"
-            try:
-                prepare_folder(self._folder)
-                fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            except (FileExistsError, FileNotFoundError) as error:
-                if isinstance(error, FileExistsError) and not os.path.exists(path):
-                    # Not the file but a part of the way is there, and is no folder.
-                    raise
-                # There is one of a dead guard that had our pid; or the folder was just removed as empty.
-                continue
-            if _locked(fd) and os.fstat(fd).st_nlink:
-                break
-            # Who replays journals was quicker, and took the file for that of a dead guard.
+        fd, path = _create(self._folder)
+        try:
+            _append(fd, entries)
+            if durable:
+                os.fsync(fd)
+                _sync_folder(self._folder)
+        except OSError:
+            path.unlink(missing_ok=True)
             os.close(fd)
-        else:
-            raise OSError(0, "no file could be locked", str(self._folder))
+            raise
+        if self._path is not None:
+            self._path.unlink(missing_ok=True)
         if self._fd >= 0:
             os.close(self._fd)
         self._fd, self._path = fd, path
-        os.fsync(fd)
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
-    def _write(self, entries: tuple[Entry, ...] | list[Entry]) -> None:
-        data = "".join(json.dumps(asdict(entry)) + "\n" for entry in entries).encode("ascii")
-        if data and os.write(self._fd, data) != len(data):
-            raise OSError(28, "no space left", str(self._path))
+
+def _create(folder: Path) -> tuple[int, Path]:
+    """Make a new, empty journal in a folder, and lock it. A name is only for being another one."""
+    for attempt in range(_ATTEMPTS):
+        path = folder / f"{os.getpid()}-{attempt}{_SUFFIX}"
+        try:
+            prepare_folder(folder)
+            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        except (FileExistsError, FileNotFoundError) as error:
+            if isinstance(error, FileExistsError) and not os.path.lexists(path):
+                # Not the file but a part of the way is there, and is no folder.
+                raise
+            # There is one of a dead guard that had our pid; or the folder was just removed as empty.
+            continue
+        if _locked_soon(fd) and os.fstat(fd).st_nlink:
+            return fd, path
+        # Who replays journals was quicker, and took the file for that of a dead guard.
+        os.close(fd)
+    raise OSError(0, "no file could be locked", str(folder))
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _append(fd: int, entries: Sequence[Entry]) -> None:
+    """Write entries behind what stands there: all of them, or none.
+
+    Raises:
+        OSError: ENOSPC, EIO, ...
+    """
+    _append_lines(fd, [json.dumps(asdict(entry)).encode("ascii") for entry in entries])
+
+
+def _append_lines(fd: int, lines: Sequence[bytes]) -> None:
+    data = b"".join(line + b"\n" for line in lines)
+    before = os.fstat(fd).st_size
+    try:
+        if os.write(fd, data) == len(data):
+            return
+    except OSError:
+        os.ftruncate(fd, before)
+        raise
+    # The next line would be joined to what was cut off, and neither could be read.
+    os.ftruncate(fd, before)
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def prepare_folder(folder: Path) -> None:
@@ -145,9 +201,9 @@ def remove_if_empty(folder: Path) -> None:
         folder.rmdir()
 
 
-def _locked(fd: int) -> bool:
+def _locked(fd: int, how: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
@@ -162,13 +218,25 @@ def _locked_soon(fd: int) -> bool:
     return False
 
 
+class Line(NamedTuple):
+    """A line of a journal. It has no ``entry`` where another version wrote it in a form that is not ours."""
+
+    raw: bytes
+    entry: Entry | None
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """A journal as it was found. ``torn_lines`` is how many of its lines could not be read."""
 
     path: Path
-    entries: tuple[Entry, ...]
-    torn_lines: int
+    lines: tuple[Line, ...] = ()
+    torn_lines: int = 0
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What it says is held, as far as that is understood."""
+        return tuple(line.entry for line in self.lines if line.entry is not None)
 
 
 def paths(folder: Path) -> list[Path]:
@@ -208,57 +276,91 @@ def taken(path: Path) -> Iterator[Found | None]:
         os.close(fd)
 
 
+def settle(found: Found, left: Sequence[Line]) -> None:
+    """Let only the lines that are ``left`` stay of a journal that is taken; torn ones are kept aside.
+
+    Raises:
+        OSError: it cannot be written; then all of it stays.
+    """
+    if len(left) == len(found.lines) and left and not found.torn_lines:
+        return
+    if left:
+        fd, path = _create(found.path.parent)
+        try:
+            _append_lines(fd, [line.raw for line in left])
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        finally:
+            os.close(fd)
+    if found.torn_lines:
+        found.path.replace(found.path.with_name(found.path.name + BAD_SUFFIX))
+    else:
+        found.path.unlink(missing_ok=True)
+
+
 def is_held_by_the_living(entry: Entry, mine: Path) -> bool:
     """Whether a living guard holds the same process, as its journal has it; ``mine`` is left out."""
-    for path in paths(mine.parent):
-        if path != mine:
-            with open_living(path) as found:
-                if any(
-                    (each.pid, each.start_time) == (entry.pid, entry.start_time) and not each.bystander
-                    for each in found.entries
-                ):
-                    return True
-    return False
+    wanted = (entry.pid, entry.start_time)
+    return any(
+        (each.pid, each.start_time) == wanted and not each.bystander
+        for path in paths(mine.parent)
+        if path != mine
+        for each in read(path, of_the_living=True).entries
+    )
 
 
-@contextmanager
-def open_living(path: Path) -> Iterator[Found]:
-    """Read a journal whose guard lives; of a dead one, or one that is gone, nothing."""
+def read(path: Path, *, of_the_living: bool = False) -> Found:
+    """Read the journal of a dead guard, or of a living one, and touch nothing; else it is empty.
+
+    The lock is taken for a moment, and shared: a guard or a replay that wants it meanwhile tries again.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError:
-        yield Found(path, (), 0)
-        return
+        return Found(path)
     try:
-        lives = not _locked(fd)
-        yield _parse(path, os.pread(fd, _MAX_BYTES, 0)) if lives else Found(path, (), 0)
+        lives = not _locked(fd, fcntl.LOCK_SH)
+        return _parse(path, os.pread(fd, _MAX_BYTES, 0)) if lives is of_the_living else Found(path)
+    except OSError:
+        return Found(path)
     finally:
         os.close(fd)
 
 
 def _parse(path: Path, data: bytes) -> Found:
-    entries, torn = [], 0
-    for line in data.split(b"\n"):
-        if line:
-            entry = _entry(line)
-            if entry is None:
+    lines, torn = [], 0
+    for raw in data.split(b"\n"):
+        if raw:
+            content = _content(raw)
+            if content is None:
                 torn += 1
             else:
-                entries.append(entry)
-    return Found(path, tuple(entries), torn)
+                lines.append(Line(raw, _entry(content)))
+    return Found(path, tuple(lines), torn)
 
 
 _TYPES = {"str": str, "int": int, "bool": bool}
+_SINCE = {"bystander": False, "machine": "", "pid_namespace": "", "time_namespace": ""}
+"""What lines of older versions do not have."""
 
 
-def _entry(line: bytes) -> Entry | None:
+def _content(raw: bytes) -> dict[str, object] | None:
+    """Return what any version writes of a process; None for what is torn, or never was a line of ours."""
     try:
-        content = json.loads(line)
+        content = json.loads(raw)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(content, dict) or content.keys() != {field.name for field in fields(Entry)}:
+    if not isinstance(content, dict):
         return None
-    if any(type(content[field.name]) is not _TYPES[str(field.type)] for field in fields(Entry)):
+    content = {**_SINCE, **content}
+    if any(type(content.get(each.name)) is not _TYPES[str(each.type)] for each in fields(Entry)):
         return None
+    return content if 0 < content["pid"] < 1 << 31 else None
+
+
+def _entry(content: dict[str, object]) -> Entry | None:
     known = {Freeze.SIGSTOP.value, Freeze.CGROUP.value}
-    return Entry(**content) if content["method"] in known and content["pid"] > 0 else None
+    if content["method"] not in known or content.keys() != {each.name for each in fields(Entry)}:
+        return None
+    return Entry(**content)  # type: ignore[arg-type]

@@ -27,6 +27,7 @@ from memtui.linux import machine
 from memtui.linux.capability import probe
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess
+from memtui.model.holds import FreezeChoice
 from memtui.model.methods import Freeze
 from memtui.model.plan import Plan, TargetPlan
 from memtui.model.process import Standing
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from memtui.advise.calls import Adviser
     from memtui.host import Finding, History, HistoryEntry, Target, Wanted
     from memtui.host.opened import Opened
-    from memtui.model.holds import FreezeChoice
     from memtui.model.report import Progress, TargetReport
     from memtui.model.restore import RestorePlan, RestoreReport
 
@@ -87,6 +87,9 @@ class Acting:
     def freeze_choices(self, target: Target) -> list[FreezeChoice]:
         """Say what each freeze method would do to a target."""
         ours = _ours(target)
+        if ours.handle.is_foreign:
+            words = f"not available: {Reason.FOREIGN_PROC.text}"
+            return [FreezeChoice(method, method is Freeze.OFF, words) for method in Freeze]
         return choices(ours.process, self_advised=self._may_advise(ours, Advice.COLD)[1])
 
     def apply(
@@ -203,7 +206,7 @@ class Acting:
         """Return why we may not advise a target, and whether it advises itself instead."""
         refused = probe(target.handle, advice)
         practice = self._practice
-        if refused is None or practice is None:
+        if refused is None or refused is Reason.FOREIGN_PROC or practice is None:
             return refused, False
         if target.process.pid == practice.pid and target.process.start_time == practice.start_time:
             return None, True
@@ -215,6 +218,8 @@ class Acting:
             raise NoSuchProcess(Reason.EXITED, f"process {planned.process.pid}")
         if target.standing() is not Standing.ALIVE:
             raise target.handle.lost_error()
+        if target.handle.is_foreign:
+            raise MemtuiError(Reason.FOREIGN_PROC)
         adviser = None
         if planned.self_advised:
             assert self._practice is not None

@@ -330,6 +330,9 @@ def _require_process(process: ProcessId) -> ProcessHandle:
         handle = ProcessHandle(process.pid)
     except NoSuchProcess:
         raise NoSuchProcess(Reason.EXITED, subject) from None
+    if handle.is_foreign:
+        handle.close()
+        raise MemtuiError(Reason.FOREIGN_PROC, subject)
     same_boot = process.boot_id in ("", machine.boot_id())
     if handle.process.start_time != process.start_time or not same_boot:
         handle.close()

@@ -12,6 +12,7 @@ from typing import Protocol
 from memtui.freeze.client import Guard
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.ptrace import yama_level
+from memtui.freeze.replay import left_held
 from memtui.host import Finding, Target
 from memtui.host.remedies import ON_THE_HOST, Remedies, is_read_only
 from memtui.linux import machine
@@ -22,9 +23,11 @@ from memtui.linux.capability import (
     CAP_SYS_PTRACE,
     has_capability,
     probe,
+    probe_call,
 )
 from memtui.linux.cgroups import mounts
 from memtui.linux.handle import ProcessHandle
+from memtui.linux.namespaces import ProcView, proc_view
 from memtui.linux.pagemap import PageReader, Source
 from memtui.linux.proc_mount import hidepid
 from memtui.linux.procfs import parse_colon_lines, read_process_file
@@ -33,6 +36,11 @@ from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
 from memtui.text import size
+
+MOUNT_PROC = 'unshare --mount-proc "$(command -v memtui)"'
+"""With the /proc of our own pid namespace, for memtui alone."""
+
+_NO_LOOK = "no process can be looked at closely"
 
 
 class _Opener(Protocol):
@@ -52,6 +60,7 @@ def examine(host: _Opener, ledger_path: Path, journal_dir: Path, pid: int | None
         _freeze(remedies),
         _cgroups(),
         _journal(journal_dir),
+        *_left_held(journal_dir),
         _huge_pages(),
         _ledger(ledger_path, remedies),
     ]
@@ -65,13 +74,11 @@ def _system() -> Iterator[Finding]:
     if not sys.platform.startswith("linux"):
         yield Finding("system", False, f"this is {platform.system()}", "memtui works on Linux only", "")
         return
+    if proc_view() is ProcView.FOREIGN:
+        consequence = "processes can be looked at, and none be advised, held or restored"
+        yield Finding("proc", False, Reason.FOREIGN_PROC.text, consequence, MOUNT_PROC)
     yield Finding("system", True, f"Linux {release} on {platform.machine()}", "", "")
-    try:
-        with ProcessHandle(os.getpid()) as ourselves:
-            # On ourselves permission is not asked, so that what fails here is missing for everyone.
-            reason = probe(ourselves, Advice.COLD)
-    except MemtuiError as error:
-        reason = error.reason
+    reason = probe_call()
     if reason is None:
         yield Finding("process_madvise", True, "the system call is there", "", "")
     else:
@@ -139,10 +146,13 @@ def _kind_of(area: machine.Swap) -> str:
 
 def _reading() -> Iterator[Finding]:
     try:
-        with ProcessHandle(os.getpid()) as ourselves:
+        # As /proc numbers us, which may be that of another pid namespace.
+        with ProcessHandle(int(os.readlink("/proc/self"))) as ourselves:
             source = PageReader(ourselves).source
+    except OSError as error:
+        yield Finding("pagemap", False, f"{error.strerror} ({error.filename})", _NO_LOOK, "")
     except MemtuiError as error:
-        yield Finding("pagemap", False, error.words, "no process can be looked at closely", "")
+        yield Finding("pagemap", False, error.words, _NO_LOOK, "")
     else:
         yield _pagemap(source)
     pressure = machine.pressure_some_avg10()
@@ -193,6 +203,16 @@ def _standing(path: Path) -> Path:
 def _unwritable(path: Path, place: Path) -> str:
     why = f"{place} lies on a file system that is mounted read-only" if is_read_only(place) else ""
     return f"{path} cannot be written{f': {why}' if why else ''}"
+
+
+def _left_held(folder: Path) -> Iterator[Finding]:
+    try:
+        found = left_held(folder)
+    except MemtuiError as error:
+        yield Finding("held", None, error.words, "what a crash left held is not known", "")
+        return
+    for item in found.thawed:
+        yield Finding("held", False, str(item), "it may stand still", "memtui thaw")
 
 
 def _cgroups() -> Finding:

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 from memtui.host import MachineState
 from memtui.host.opened import Opened
 from memtui.linux import machine
+from memtui.linux.namespaces import ProcView, proc_view
 from memtui.linux.processes import ProcessList
 from memtui.model.errors import MemtuiError
 from memtui.model.methods import DEFAULT_HOLD_MS
 from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
+    from pwd import struct_passwd
+
     from memtui.freeze.client import Guard
+    from memtui.freeze.replay import Replayed
     from memtui.host import Finding, History, HistoryEntry, Target, Wanted
     from memtui.host.acting import Acting
     from memtui.host.target import LocalTarget
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
     from memtui.model.verdict import MachineFacts
     from memtui.model.vma import MappedVma
     from memtui.practice.link import PracticeLink
+
+
+ROOTS_JOURNAL_DIR = Path("/run/memtui")
 
 
 def default_state_dir() -> Path:
@@ -55,7 +62,12 @@ def default_state_dir() -> Path:
 
 def default_journal_dir(state_dir: Path) -> Path:
     """Return where the guards' journals lie: /run/memtui for root, else in the state directory."""
-    return Path("/run/memtui") if os.geteuid() == 0 else state_dir / "holds"
+    return ROOTS_JOURNAL_DIR if os.geteuid() == 0 else state_dir / "holds"
+
+
+def journal_dir_of(user: struct_passwd, state_dir: Path | None) -> Path:
+    """Return where the journals of another user's guards lie, XDG_STATE_HOME apart, which only they know."""
+    return (state_dir or Path(user.pw_dir) / ".local/state/memtui") / "holds"
 
 
 class LocalHost:
@@ -73,9 +85,10 @@ class LocalHost:
     ) -> None:
         machine.raise_file_limit()
         self.state_dir = state_dir or default_state_dir()
+        self._is_given = state_dir is not None
         self.journal_dir = journal_dir or default_journal_dir(self.state_dir)
         self.thaw_remarks: tuple[str, ...] = ()
-        """What the last :meth:`thaw` found of journals that could not be read."""
+        """What the last :meth:`thaw` or :meth:`left_held` found of journals that could not be read."""
         self._practice = practice
         self._processes = ProcessList()
         self._opened = Opened(self.state_dir, self.facts)
@@ -209,12 +222,37 @@ class LocalHost:
         Raises:
             MemtuiError: FREEZE_NO_JOURNAL.
         """
-        self.thaw_remarks = ()
-        if not _may_hold_files(self.journal_dir):
-            return []
         from memtui.freeze.replay import replay
 
-        replayed = replay(self.journal_dir)
+        return self._keep_remarks(replay(self.journal_dir)) if self._may_be_held() else []
+
+    def thaw_user(self, user: struct_passwd) -> list[Thawed]:
+        """Release what a crash of another user's memtui left held, with that user's rights. Needs root.
+
+        Raises:
+            MemtuiError: FREEZE_NO_JOURNAL; FAILED where the user's rights cannot be taken on.
+        """
+        from memtui.freeze.as_user import replay_as
+
+        state_dir = self.state_dir if self._is_given else None
+        return self._keep_remarks(replay_as(user, journal_dir_of(user, state_dir)))
+
+    def left_held(self) -> list[Thawed]:
+        """Say what a crash left held, and touch nothing.
+
+        Raises:
+            MemtuiError: FREEZE_NO_JOURNAL.
+        """
+        from memtui.freeze.replay import left_held
+
+        return self._keep_remarks(left_held(self.journal_dir)) if self._may_be_held() else []
+
+    def _may_be_held(self) -> bool:
+        """Whether there is anything to be read, so that most starts do without the code that reads it."""
+        self.thaw_remarks = ()
+        return _may_hold_files(self.journal_dir) or proc_view() is ProcView.MISSING
+
+    def _keep_remarks(self, replayed: Replayed) -> list[Thawed]:
         self.thaw_remarks = replayed.remarks
         return list(replayed.thawed)
 

@@ -9,6 +9,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from memtui.linux import syscalls
+from memtui.linux.file_look import Wanted
+from memtui.linux.file_looker import look_at
 from memtui.linux.procfs import parse_colon_lines, read_file
 from memtui.linux.user_namespace import in_user_namespace
 from memtui.model.advice import CATALOGUE, Advice
@@ -32,6 +34,7 @@ _GONE = {
     Standing.ZOMBIE: Reason.ZOMBIE,
     Standing.EXITED: Reason.EXITED,
     Standing.EXECED: Reason.EXECED,
+    Standing.CLOSED: Reason.CANCELLED,
 }
 
 
@@ -62,11 +65,33 @@ def _own_status() -> dict[str, str]:
     return parse_colon_lines(read_file("/proc/self/status"))
 
 
+def probe_call() -> Reason | None:
+    """Return why process_madvise cannot be used by anybody here, or None; tried on ourselves, with no effect.
+
+    On ourselves permission is not asked.
+    """
+    try:
+        pidfd = os.pidfd_open(os.getpid())
+    except OSError as error:
+        return reason_of_pidfd(error)
+    try:
+        syscalls.process_madvise(pidfd, (), CATALOGUE[Advice.COLD].number)
+    except OSError as error:
+        if error.errno in (errno.EPERM, errno.EACCES, errno.ENOSYS) and _is_filtered(pidfd):
+            return Reason.SECCOMP
+        return reason_of_call("process_madvise", error.errno or 0)
+    finally:
+        os.close(pidfd)
+    return None
+
+
 def probe(handle: ProcessHandle, advice: Advice) -> Reason | None:
     """Return why ``advice`` cannot be given to this process, or None. Has no side effect.
 
     An empty vector is checked for permission and advice, and touches nothing (measured on 6.18).
     """
+    if handle.is_foreign:
+        return Reason.FOREIGN_PROC
     number = CATALOGUE[advice].number
     try:
         syscalls.process_madvise(handle.pidfd, (), number)
@@ -77,7 +102,10 @@ def probe(handle: ProcessHandle, advice: Advice) -> Reason | None:
 
 def reason_of(error: OSError, handle: ProcessHandle) -> Reason:
     """Return the reason behind an errno of process_madvise that concerns the whole target."""
-    if error.errno in (errno.EPERM, errno.EACCES, errno.ENOSYS) and _is_filtered(handle):
+    if error.errno == errno.EBADF:
+        # We have closed it ourselves.
+        return Reason.CANCELLED
+    if error.errno in (errno.EPERM, errno.EACCES, errno.ENOSYS) and _is_filtered(handle.pidfd):
         return Reason.SECCOMP
     if error.errno in (errno.EPERM, errno.EACCES) and in_user_namespace():
         # capable() asks the first user namespace, where we hold nothing, whatever we hold here.
@@ -91,13 +119,13 @@ def reason_of(error: OSError, handle: ProcessHandle) -> Reason:
     return reason_of_call("process_madvise", error.errno or 0)
 
 
-def _is_filtered(handle: ProcessHandle) -> bool:
+def _is_filtered(pidfd: int) -> bool:
     """Tell a seccomp filter from the kernel, which looks at the flags before all else: EINVAL.
 
     A filter may answer ENOSYS as well, as a kernel without the call does.
     """
     try:
-        syscalls.process_madvise(handle.pidfd, (), CATALOGUE[Advice.COLD].number, flags=1)
+        syscalls.process_madvise(pidfd, (), CATALOGUE[Advice.COLD].number, flags=1)
     except OSError as error:
         if error.errno == errno.ENOSYS:
             return _is_by_filter(error, "process_madvise")
@@ -141,7 +169,7 @@ class FileRights:
     """
 
     def __init__(self, pid: int) -> None:
-        self._root = f"/proc/{pid}/root"
+        self._pid = pid
         self._known: dict[tuple[str, int], bool | None] = {}
         self._may_all = has_capability(CAP_FOWNER)
 
@@ -152,16 +180,12 @@ class FileRights:
             return True
         key = (vma.device, vma.inode)
         if key not in self._known:
-            self._known[key] = self._look(vma.name, vma.inode)
-        return self._known[key]
-
-    def _look(self, name: str, inode: int) -> bool | None:
-        for path in (self._root + name, name):
+            # Unknown if it was deleted or renamed, or is in a namespace we may not enter.
+            ways = (f"/proc/{self._pid}/root{vma.name}", vma.name)
             try:
-                found = os.stat(path)
-            except (OSError, ValueError):
-                # Deleted, renamed, or in a namespace we may not enter: unknown.
-                continue
-            if found.st_ino == inode:
-                return found.st_uid == os.geteuid() or os.access(path, os.W_OK, effective_ids=True)
-        return None
+                seen = look_at(Wanted(self._pid, vma.inode, vma.device, ways, to_open=False))
+            except TimeoutError:
+                # Perhaps it answers the next time.
+                return None
+            self._known[key] = None if seen is None else seen.may_write
+        return self._known[key]

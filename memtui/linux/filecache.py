@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import stat
 from typing import TYPE_CHECKING
 
 from memtui.linux import syscalls
+from memtui.linux.descriptor import Descriptor
+from memtui.linux.file_look import Wanted
+from memtui.linux.file_looker import look_at
 from memtui.linux.machine import file_systems
 from memtui.model.pages import CacheFacts
 from memtui.model.ranges import PAGE_BYTES, Range
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from memtui.model.vma import Vma
 
 
@@ -22,16 +25,15 @@ def cached_bytes(pid: int, vma: Vma, part: Range) -> int | None:
     CAP_CHECKPOINT_RESTORE (proc_pid_map_files(5)), or else by its name. Of a file on an overlay it stays
     unknown: its pages belong to the file of a layer, and cachestat(2) sees none (measured on Linux 6.18).
     """
-    fd = open_mapped(pid, vma)
-    if fd is None:
-        return None
     try:
-        return _cached(pid, vma, fd, vma.offset + part.start - vma.start, part.size_bytes)
+        opened = open_mapped(pid, vma)
+        if opened is None:
+            return None
+        with opened:
+            return _cached(pid, vma, opened.fileno(), vma.offset + part.start - vma.start, part.size_bytes)
     except OSError:
-        # ENOSYS before Linux 6.5, EOPNOTSUPP for hugetlbfs: unknown.
+        # ENOSYS before Linux 6.5, EOPNOTSUPP for hugetlbfs, a server that does not answer: unknown.
         return None
-    finally:
-        os.close(fd)
 
 
 def cache_facts(pid: int, vma: Vma, of: Vma) -> CacheFacts | None:
@@ -39,17 +41,16 @@ def cache_facts(pid: int, vma: Vma, of: Vma) -> CacheFacts | None:
 
     The last page of a file counts as a whole one. Of a file on an overlay it is not known.
     """
-    fd = open_mapped(pid, of)
-    if fd is None:
-        return None
     try:
-        in_file = max(0, min(vma.size_bytes, os.fstat(fd).st_size - vma.offset))
-        # To cachestat(2) a length of 0 is all that follows.
-        cached = _cached(pid, of, fd, vma.offset, in_file) if in_file else 0
+        opened = open_mapped(pid, of)
+        if opened is None:
+            return None
+        with opened:
+            in_file = max(0, min(vma.size_bytes, opened.size_bytes - vma.offset))
+            # To cachestat(2) a length of 0 is all that follows.
+            cached = _cached(pid, of, opened.fileno(), vma.offset, in_file) if in_file else 0
     except OSError:
         return None
-    finally:
-        os.close(fd)
     if cached is None:
         return None
     return CacheFacts(-(-in_file // PAGE_BYTES) * PAGE_BYTES, cached)
@@ -63,29 +64,32 @@ def _cached(pid: int, vma: Vma, fd: int, offset: int, count_bytes: int) -> int |
     return None if file_systems(pid).get(vma.device, "overlay") == "overlay" else 0
 
 
-def open_mapped(pid: int, vma: Vma) -> int | None:
+class MappedFile(Descriptor):
+    """The open file behind a VMA, ``size_bytes`` large when it was opened. Close it."""
+
+    __slots__ = ("size_bytes",)
+
+    def __init__(self, number: int, size_bytes: int) -> None:
+        super().__init__(number)
+        self.size_bytes = size_bytes
+
+    def __enter__(self) -> MappedFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_mapped(pid: int, vma: Vma) -> MappedFile | None:
     """Open the regular file, or the shared memory, behind a VMA; None where that cannot be done.
 
-    See :func:`cached_bytes` for the ways to it. The caller closes it.
+    See :func:`cached_bytes` for the ways to it.
+
+    Raises:
+        TimeoutError: its file system does not answer (a network or FUSE file system without its server).
     """
-    for path in (f"/proc/{pid}/map_files/{vma.start:x}-{vma.end:x}", f"/proc/{pid}/root{vma.name}"):
-        try:
-            fd = _open_regular(path, vma.inode)
-        except (OSError, ValueError):
-            # Not ours to open, or no longer there under this name: the next way, or unknown.
-            continue
-        if fd is not None:
-            return fd
-    return None
-
-
-def _open_regular(path: str, inode: int) -> int | None:
-    """Open a regular file of this inode, or return None. Opening a device could act on it."""
-    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    try:
-        found = os.fstat(place)
-        if not stat.S_ISREG(found.st_mode) or found.st_ino != inode:
-            return None
-        return os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC)
-    finally:
-        os.close(place)
+    ways = (f"/proc/{pid}/map_files/{vma.start:x}-{vma.end:x}", f"/proc/{pid}/root{vma.name}")
+    seen = look_at(Wanted(pid, vma.inode, vma.device, ways, to_open=True), without_a_walk=True)
+    return None if seen is None or seen.fd is None else MappedFile(seen.fd, seen.size_bytes)

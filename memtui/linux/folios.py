@@ -16,6 +16,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from memtui.linux.capability import CAP_SYS_ADMIN, has_capability
+from memtui.linux.descriptor import Descriptor
 
 _ENTRY_BYTES = 8
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -42,9 +43,9 @@ class FilePage(NamedTuple):
 class Folios:
     """The two files, open."""
 
-    def __init__(self, counts_fd: int, flags_fd: int) -> None:
-        self._counts_fd = counts_fd
-        self._flags_fd = flags_fd
+    def __init__(self, counts: Descriptor, flags: Descriptor) -> None:
+        self._count_file = counts
+        self._flag_file = flags
 
     @staticmethod
     def open(pagemap_fd: int | None) -> Folios | None:
@@ -53,19 +54,19 @@ class Folios:
             # Without it pagemap hides the page frames (pagemap.rst).
             return None
         try:
-            counts_fd = os.open("/proc/kpagecount", os.O_RDONLY | os.O_CLOEXEC)
+            counts = Descriptor(os.open("/proc/kpagecount", os.O_RDONLY | os.O_CLOEXEC))
         except OSError:
             return None
         try:
-            return Folios(counts_fd, os.open("/proc/kpageflags", os.O_RDONLY | os.O_CLOEXEC))
+            return Folios(counts, Descriptor(os.open("/proc/kpageflags", os.O_RDONLY | os.O_CLOEXEC)))
         except OSError:
-            os.close(counts_fd)
+            counts.close()
             return None
 
     def close(self) -> None:
         """Close them."""
-        os.close(self._counts_fd)
-        os.close(self._flags_fd)
+        self._count_file.close()
+        self._flag_file.close()
 
     def is_mapped_elsewhere(self, entry: bytes, pages: int) -> bool:
         """Whether any page of a huge page is mapped more than once; ``entry`` is pagemap's of its first."""
@@ -73,7 +74,7 @@ class Folios:
         if not frame:
             # Hidden from us, or gone in between.
             return False
-        counts = _read(self._counts_fd, frame, pages)
+        counts = _read(self._count_file.fileno(), frame, pages)
         return len(counts) == pages * _ENTRY_BYTES and counts != _ONCE * pages
 
     def straddling(self, entries: bytes, classes: bytes | bytearray) -> Iterator[int]:
@@ -121,12 +122,12 @@ class Folios:
         return FilePage(bool(flags & _SWAP_BACKED), flags & (_UNEVICTABLE | _LOCKED) == _UNEVICTABLE)
 
     def _flags(self, frame: int) -> int:
-        return _entry(_read(self._flags_fd, frame, 1), 0)
+        return _entry(_read(self._flag_file.fileno(), frame, 1), 0)
 
     def _extent(self, frame: int) -> tuple[int, int]:
         """Return the first frame of the folio around a frame, and the first behind it."""
         low = max(0, frame - _MOST_PAGES + 1)
-        data = _read(self._flags_fd, low, 2 * _MOST_PAGES)
+        data = _read(self._flag_file.fileno(), low, 2 * _MOST_PAGES)
         at = frame - low
         first, last = at, at + 1
         while first > 0 and _entry(data, first) & _TAIL:

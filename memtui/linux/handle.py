@@ -9,9 +9,11 @@ from types import TracebackType
 
 from memtui.linux import machine
 from memtui.linux.capability import reason_of_pidfd
+from memtui.linux.descriptor import Descriptor
 from memtui.linux.ending import is_ending
+from memtui.linux.namespaces import ProcView, proc_view
 from memtui.linux.proc_mount import hidepid
-from memtui.linux.procfs import Stat, error_of, read_fd, read_stat
+from memtui.linux.procfs import Stat, error_of, parse_stat, read_fd, read_stat
 from memtui.linux.program import Program, program_of
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted, Unusable
 from memtui.model.process import ProcessId, Standing
@@ -27,21 +29,29 @@ class ProcessHandle:
     The two /proc files belong to the address space that stood when they were opened: after an exec
     they read empty, without an error (measured on 6.18), which is how an exec is told.
 
+    Where /proc is that of another pid namespace (``is_foreign``) there is no pidfd: the number would be
+    another process's. Such a process can be looked at, and nothing can be done to it.
+
     Raises:
         MemtuiError: NoSuchProcess; NotPermitted; Unusable for a zombie or a kernel thread.
     """
 
     def __init__(self, pid: int) -> None:
-        self._fds: list[int] = []
+        self._files: list[Descriptor] = []
+        self._closed = False
+        self._pid = pid
         self._program = Program(None, None)
         subject = f"process {pid}"
+        self.is_foreign = proc_view() is ProcView.FOREIGN
         try:
-            self.pidfd = self._keep(_open_pidfd(pid))
+            # What stands for the process: its pidfd, or else its folder, of which nothing can be read once
+            # it has been reaped, whoever has its pid then.
+            self._anchor = self._keep(_folder_of(pid) if self.is_foreign else _open_pidfd(pid))
             stat = self._read_first_stat(pid)
             self.name = stat.name
             if stat.is_kernel_thread:
                 raise Unusable(Reason.KERNEL_THREAD, subject)
-            self.maps_fd, self.pagemap_fd = self._open_memory(pid)
+            self.maps, self.pagemap = self._open_memory(pid)
             if self.is_dead():
                 raise _dead(pid)
         except OSError as error:
@@ -57,10 +67,28 @@ class ProcessHandle:
         """The bare pid."""
         return self.process.pid
 
+    @property
+    def pidfd(self) -> int:
+        """The number of the pidfd, for one call; -1 once it is closed, or where /proc is foreign."""
+        return -1 if self.is_foreign else self._anchor.fileno()
+
+    @property
+    def pagemap_fd(self) -> int | None:
+        """The number of pagemap, for one call; -1 once it is closed, None where it may not be read."""
+        return None if self.pagemap is None else self.pagemap.fileno()
+
     def is_dead(self) -> bool:
-        """Whether the process has exited (also as a zombie). Costs one poll(2)."""
+        """Whether the process has exited (also as a zombie). Costs one poll(2).
+
+        Raises:
+            MemtuiError: CANCELLED where it was closed: then nothing is known.
+        """
+        if self._closed:
+            raise self.lost_error()
+        if self.is_foreign:
+            return _has_ended(self._anchor, self._pid)
         poller = select.poll()
-        poller.register(self.pidfd, select.POLLIN)
+        poller.register(self._anchor.fileno(), select.POLLIN)
         return bool(poller.poll(0))
 
     def is_ending(self) -> bool:
@@ -69,12 +97,14 @@ class ProcessHandle:
 
     def standing(self) -> Standing:
         """Return what became of it."""
+        if self._closed:
+            return Standing.CLOSED
         if self.is_dead():
             try:
                 return Standing.ZOMBIE if read_stat(self.pid).state == "Z" else Standing.EXITED
             except MemtuiError:
                 return Standing.EXITED
-        if os.pread(self.maps_fd, 1, 0):
+        if os.pread(self.maps.fileno(), 1, 0):
             return Standing.ALIVE
         return Standing.EXITED if self.is_ending() else Standing.EXECED
 
@@ -85,9 +115,9 @@ class ProcessHandle:
             MemtuiError: if the process has exited or exec'ed.
         """
         try:
-            data = read_fd(self.maps_fd, last)
+            data = read_fd(self.maps.fileno(), last)
         except OSError as error:
-            if error.errno == errno.ESRCH:
+            if error.errno == errno.ESRCH or self._closed:
                 raise self.lost_error() from error
             raise error_of(error, self.pid) from error
         if not data:
@@ -105,6 +135,8 @@ class ProcessHandle:
 
     def lost_error(self) -> MemtuiError:
         """Return the error for an address space that is no longer there."""
+        if self._closed:
+            return MemtuiError(Reason.CANCELLED, f"process {self.pid}", "it is no longer looked at")
         # Its memory goes some milliseconds before its pidfd tells of the end.
         if self.is_ending():
             return NoSuchProcess(Reason.EXITED, f"process {self.pid}")
@@ -112,8 +144,9 @@ class ProcessHandle:
 
     def close(self) -> None:
         """Close all files. May be called again."""
-        while self._fds:
-            os.close(self._fds.pop())
+        self._closed = True
+        while self._files:
+            self._files.pop().close()
 
     def __enter__(self) -> ProcessHandle:
         return self
@@ -123,7 +156,7 @@ class ProcessHandle:
     ) -> None:
         self.close()
 
-    def _open_memory(self, pid: int) -> tuple[int, int | None]:
+    def _open_memory(self, pid: int) -> tuple[Descriptor, Descriptor | None]:
         """Open maps and pagemap, of one address space: again, if an exec came in between.
 
         Raises:
@@ -131,17 +164,14 @@ class ProcessHandle:
             OSError: as open(2) and read(2).
         """
         for _ in range(_OPENINGS):
-            maps = os.open(f"/proc/{pid}/maps", os.O_RDONLY | os.O_CLOEXEC)
-            pagemap = None
-            try:
-                pagemap = _open_pagemap(pid) if os.pread(maps, 1, 0) else None
-                if os.pread(maps, 1, 0):
-                    return self._keep(maps), None if pagemap is None else self._keep(pagemap)
-            finally:
-                if maps not in self._fds:
-                    for fd in (maps, pagemap):
-                        if fd is not None:
-                            os.close(fd)
+            maps = self._keep(os.open(f"/proc/{pid}/maps", os.O_RDONLY | os.O_CLOEXEC))
+            number = _open_pagemap(pid) if os.pread(maps.fileno(), 1, 0) else None
+            pagemap = None if number is None else self._keep(number)
+            if os.pread(maps.fileno(), 1, 0):
+                return maps, pagemap
+            for file in filter(None, (maps, pagemap)):
+                self._files.remove(file)
+                file.close()
             self._raise_if_without_memory(pid)
         raise Unusable(Reason.EXECED, f"process {pid}")
 
@@ -165,9 +195,9 @@ class ProcessHandle:
                 raise
             raise NotPermitted(Reason.HIDDEN, f"process {pid}") from error
 
-    def _keep(self, fd: int) -> int:
-        self._fds.append(fd)
-        return fd
+    def _keep(self, number: int) -> Descriptor:
+        self._files.append(Descriptor(number))
+        return self._files[-1]
 
 
 def _open_pagemap(pid: int) -> int | None:
@@ -194,6 +224,28 @@ def _open_pidfd(pid: int) -> int:
         if reason is Reason.NO_SUCH_PROCESS:
             raise NoSuchProcess(reason, subject) from error
         raise (NotPermitted if reason is Reason.SECCOMP else MemtuiError)(reason, subject) from error
+
+
+def _folder_of(pid: int) -> int:
+    return os.open(f"/proc/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _has_ended(folder: Descriptor, pid: int) -> bool:
+    """Whether the process of an open folder of /proc has exited, also as a zombie.
+
+    Raises:
+        MemtuiError: it may not be seen, or no file can be opened.
+    """
+    try:
+        fd = os.open("stat", os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder.fileno())
+        try:
+            return parse_stat(read_fd(fd)).state in "ZX"
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ESRCH):
+            return True
+        raise error_of(error, pid) from error
 
 
 def _dead(pid: int) -> MemtuiError:

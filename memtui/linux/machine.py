@@ -117,6 +117,12 @@ def boot_id() -> str:
     return decode(_read("/proc/sys/kernel/random/boot_id") or b"").strip()
 
 
+@cache
+def machine_id() -> str:
+    """Return what tells this machine from others: its machine-id(5), or else its name."""
+    return decode(_read("/etc/machine-id") or b"").strip() or os.uname().nodename
+
+
 def online_cpus() -> list[int]:
     """Return the numbers of the CPUs that are online, whether or not we may run on them."""
     found: list[int] = []

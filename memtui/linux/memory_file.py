@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from memtui.linux.descriptor import Descriptor
 from memtui.linux.filecache import open_mapped
 from memtui.linux.procfs import error_of
 from memtui.model.errors import NotPermitted
@@ -35,7 +36,7 @@ class MemoryFile:
 
     def __init__(self, pid: int) -> None:
         try:
-            self._fd = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+            self._file = Descriptor(os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC))
         except PermissionError as error:
             raise NotPermitted(Reason.NO_ATTACH, f"process {pid}") from error
         except OSError as error:
@@ -47,12 +48,12 @@ class MemoryFile:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._fd)
+        self._file.close()
 
     def read(self, address: int, count: int) -> bytes | None:
         """Return what stands at an address; None where it cannot be read whole."""
         try:
-            data = os.pread(self._fd, count, address)
+            data = os.pread(self._file.fileno(), count, address)
         except OSError:
             # Not mapped, no memory for it, or past the end of a file.
             return None
@@ -67,7 +68,7 @@ class MemoryFile:
             OSError: what is neither of these (ENOMEM, say).
         """
         failed = []
-        fd = self._fd
+        fd = self._file.fileno()
         for part in pages:
             for address in range(part.start, part.end, PAGE_BYTES):
                 try:
@@ -89,10 +90,10 @@ class SharedFile:
     """
 
     def __init__(self, pid: int, vma: Vma) -> None:
-        fd = open_mapped(pid, vma)
-        if fd is None:
+        file = open_mapped(pid, vma)
+        if file is None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        self._fd = fd
+        self._file = file
         self._delta = vma.offset - vma.start
 
     def __enter__(self) -> SharedFile:
@@ -101,7 +102,7 @@ class SharedFile:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._fd)
+        self._file.close()
 
     def data(self, pages: RangeSet) -> RangeSet:
         """Return which pages there are, in RAM or in swap. A read of the mapping would make the others.
@@ -117,9 +118,9 @@ class SharedFile:
         if total_bytes(pages) <= _FEW_BYTES:
             asked = (Range(part.start + delta, part.end + delta) for part in pages)
             return normalise(
-                Range(at - delta, at - delta + PAGE_BYTES) for at in _data_pages(self._fd, asked)
+                Range(at - delta, at - delta + PAGE_BYTES) for at in _data_pages(self._file.fileno(), asked)
             )
-        found = _data(self._fd, pages[0].start + delta, pages[-1].end + delta)
+        found = _data(self._file.fileno(), pages[0].start + delta, pages[-1].end + delta)
         return intersect(pages, normalise(Range(start - delta, end - delta) for start, end in found))
 
     def read_in(self, pages: RangeSet) -> RangeSet:
@@ -135,7 +136,7 @@ class SharedFile:
         for part in pages:
             for address in range(part.start, part.end, PAGE_BYTES):
                 try:
-                    os.pread(self._fd, 1, address + self._delta)
+                    os.pread(self._file.fileno(), 1, address + self._delta)
                 except OSError as error:
                     if error.errno != errno.EIO:
                         raise

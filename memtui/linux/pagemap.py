@@ -72,11 +72,11 @@ class PageReader:
         self._handle = handle
         self._scanner = None
         self.source = Source.SMAPS
-        if handle.pagemap_fd is None or source is Source.SMAPS:
+        if handle.pagemap is None or source is Source.SMAPS:
             return
         self.source = Source.PAGEMAP
         if source is Source.SCAN:
-            scanner = PageScanner(handle.pagemap_fd)
+            scanner = PageScanner(handle.pagemap)
             if self._scan_works(scanner):
                 self._scanner = scanner
                 self.source = Source.SCAN
@@ -242,12 +242,12 @@ class PageReader:
 
     def _entries(self, first: int, last: int) -> Iterator[tuple[bytes, int]]:
         """Yield pagemap's entries of a stretch, part by part, each with where it begins."""
-        fd = self._handle.pagemap_fd
-        assert fd is not None
+        file = self._handle.pagemap
+        assert file is not None
         for start in range(first, last, _PREAD_ENTRIES * PAGE_BYTES):
             pages = min(_PREAD_ENTRIES, (last - start) // PAGE_BYTES)
             try:
-                data = os.pread(fd, pages * 8, start // PAGE_BYTES * 8)
+                data = os.pread(file.fileno(), pages * 8, start // PAGE_BYTES * 8)
             except OSError as error:
                 raise self._error_of(error) from error
             yield data[: len(data) // 8 * 8], start

@@ -7,12 +7,15 @@ import os
 import struct
 from array import array
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.linux import abi
 from memtui.linux.abi import ffi, libc
 from memtui.model.pages import FILE, HUGE, PRESENT, SWAPPED, WRITTEN, ZERO, RawRun
 from memtui.model.spans import Spans
+
+if TYPE_CHECKING:
+    from memtui.linux.descriptor import Descriptor
 
 _HAS_GLIBC_WRAPPER = hasattr(libc, "process_madvise")
 
@@ -69,8 +72,8 @@ class PageScanner:
     Not for several threads at once.
     """
 
-    def __init__(self, pagemap_fd: int) -> None:
-        self._fd = pagemap_fd
+    def __init__(self, pagemap: Descriptor) -> None:
+        self._file = pagemap
         self._regions = ffi.new("struct page_region[]", _REGIONS)
         self._arg = ffi.new("struct pm_scan_arg *")
         self._arg.size = ffi.sizeof("struct pm_scan_arg")
@@ -122,7 +125,7 @@ class PageScanner:
         return found >= max_pages * _PAGE
 
     def _ask(self) -> int:
-        return int(libc.ioctl(self._fd, ffi.cast("unsigned long", abi.PAGEMAP_SCAN), self._arg))
+        return int(libc.ioctl(self._file.fileno(), ffi.cast("unsigned long", abi.PAGEMAP_SCAN), self._arg))
 
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -146,8 +149,8 @@ class MapQuery:
 
     _NAME_BYTES = 4096
 
-    def __init__(self, maps_fd: int) -> None:
-        self._fd = maps_fd
+    def __init__(self, maps: Descriptor) -> None:
+        self._file = maps
         self._name = ffi.new("char[]", self._NAME_BYTES)
         self._arg = ffi.new("struct procmap_query *")
 
@@ -165,7 +168,7 @@ class MapQuery:
         arg.vma_name_size = self._NAME_BYTES
         arg.build_id_size = 0
         arg.build_id_addr = 0
-        if libc.ioctl(self._fd, ffi.cast("unsigned long", abi.PROCMAP_QUERY), arg) < 0:
+        if libc.ioctl(self._file.fileno(), ffi.cast("unsigned long", abi.PROCMAP_QUERY), arg) < 0:
             if ffi.errno == errno.ENOENT:
                 return None
             raise _failed("PROCMAP_QUERY")

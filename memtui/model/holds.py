@@ -30,10 +30,14 @@ class ThawOutcome(str, Enum):
 
     RELEASED = "released"
     FAILED = "failed"
+    LEFT = "left"
+    """Its journal counts in another namespace, say: whether it is held cannot be known here."""
+    HELD = "held"
+    """It was looked at only."""
 
 
 class Thawed(NamedTuple):
-    """A process that a dead guard had left held. ``words`` say why, if it could not be released.
+    """A process that a dead guard had left held. ``words`` say why, if it was not released.
 
     ``name`` is raw, and empty where the process is gone and only its cgroup was left.
     """
@@ -49,8 +53,20 @@ class Thawed(NamedTuple):
 
     def __str__(self) -> str:
         who = f"process {self.pid}" + (f" ({self.name})" if self.name else "")
-        if self.outcome is ThawOutcome.RELEASED and self.bystander:
-            return f"continued {who}, which had stopped because its child was held in a crash"
+        by = self.method.value
+        # What was done, what is so, and what was noted.
+        done, is_so, noted = "released", f"is left held by {by} since a crash", f"held by {by}"
+        if self.bystander:
+            done, is_so, noted = (
+                "continued",
+                "has stopped because its child was held in a crash",
+                "one that may stop with its child",
+            )
         if self.outcome is ThawOutcome.RELEASED:
-            return f"released {who}, which a crash had left held by {self.method.value}"
-        return f"{who}, left held by {self.method.value} in a crash, could not be released: {self.words}"
+            why = "had stopped because its child was held in a crash" if self.bystander else ""
+            return f"{done} {who}, which {why or f'a crash had left held by {by}'}"
+        if self.outcome is ThawOutcome.HELD:
+            return f"{who} {is_so}; `memtui thaw` releases it"
+        if self.outcome is ThawOutcome.LEFT:
+            return f"{who}, noted in a crash as {noted}, was left as it is: {self.words}"
+        return f"{who}, left held by {by} in a crash, could not be released: {self.words}"

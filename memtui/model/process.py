@@ -25,6 +25,8 @@ class Standing(str, Enum):
     """It runs another program now: its old map, and every mark in it, is dead."""
     ZOMBIE = "zombie"
     EXITED = "exited"
+    CLOSED = "closed"
+    """Nobody looks at it any more, so that nothing is known."""
 
 
 _UNITS = (".service", ".scope", ".socket", ".mount", ".swap")

@@ -97,6 +97,7 @@ class Reason(str, Enum):
     HIDDEN = "hidden"
     NO_SYSCALL = "no_syscall"
     ADVICE_UNKNOWN = "advice_unknown"
+    FOREIGN_PROC = "foreign_proc"
     SELF_ADVISED = "self_advised"
     NOTHING_ASKED = "nothing_asked"
     # Of a freeze.
@@ -298,6 +299,10 @@ _TABLE: dict[Reason, _Words] = {
     ),
     Reason.NO_SYSCALL: _Words("this kernel has no process_madvise (Linux 5.10, CONFIG_ADVISE_SYSCALLS)"),
     Reason.ADVICE_UNKNOWN: _Words("this kernel does not take this advice for another process"),
+    Reason.FOREIGN_PROC: _Words(
+        "/proc shows another pid namespace: its pids are not those that system calls take here",
+        "mount the /proc of this namespace (unshare --mount-proc; mount -t proc proc /proc)",
+    ),
     Reason.SELF_ADVISED: _Words("the process advised itself"),
     Reason.NOTHING_ASKED: _Words("nothing in this process matches", "look at `memtui maps PID`"),
     Reason.FREEZE_OFF: _Words("the target ran on meanwhile"),

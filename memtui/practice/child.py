@@ -25,6 +25,7 @@ class WaitingChild:
         """End it and wait for it."""
         if self.pid:
             os.close(self._writing)
+            self._writing = -1
             os.waitpid(self.pid, 0)
             self.pid = 0
 

@@ -8,7 +8,6 @@ import json
 import os
 import select
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -17,20 +16,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from memtui.isolated import isolated_command
 from memtui.practice.files import sweep
 from memtui.practice.labels import Region
 
 START_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 60.0
 END_TIMEOUT_S = 30.0
-
-
-# Isolated (-I): neither the current directory nor PYTHON* say what is imported, but the place that
-# this very module came from, which may be a user's own site-packages, that -I leaves out.
-_BOOT = (
-    "import sys; home = sys.argv.pop(1); home in sys.path or sys.path.insert(0, home); "
-    "from memtui.practice.serve import main; sys.exit(main(sys.argv[1:]))"
-)
 
 
 class PracticeError(RuntimeError):
@@ -79,11 +71,7 @@ class PracticeLink:
             PracticeError: if it is not ready within 30 s; nothing is left behind.
         """
         command = [
-            sys.executable,
-            "-I",
-            "-c",
-            _BOOT,
-            os.fspath(Path(__file__).resolve().parents[2]),
+            *isolated_command("memtui.practice.serve"),
             "--state-dir",
             os.fspath(state_dir.absolute()),
         ]

@@ -205,6 +205,7 @@ class PracticeMap:
         if self.file_path is not None:
             self.file_path.unlink(missing_ok=True)
             os.close(self.file_fd)
+            self.file_fd = -1
             self.file_path = None
 
 

@@ -60,7 +60,7 @@ def test_a_process_that_dies_is_at_no_moment_one_that_execs(child: Child, run: i
         between = 0
         while not handle.is_dead():
             seen.add(handle.standing())
-            if not os.pread(handle.maps_fd, 1, 0):
+            if not os.pread(handle.maps.fileno(), 1, 0):
                 between += 1
                 with pytest.raises(MemtuiError) as caught:
                     handle.read_maps()
