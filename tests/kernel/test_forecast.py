@@ -73,6 +73,12 @@ ALONE = [name for name in CASES if name != "everything"]
 FEW = "+sys_nice,+sys_ptrace,+dac_read_search"
 
 
+@pytest.fixture(autouse=True)
+def smaps_is_cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have smaps read beside every action: how long that takes depends on what else runs."""
+    monkeypatch.setattr("memtui.host.target.CHEAP_SMAPS_MS", float("inf"))
+
+
 @pytest.fixture
 def stage() -> Iterator[Stage]:
     with Stage() as made:
