@@ -16,7 +16,7 @@ from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId, Standing
 from memtui.model.reasons import Reason
 from memtui.model.report import Back, Effect, Outcome, Progress, RangeReport, TargetReport
-from memtui.model.restore import Mapper, Mappers, RestorePlan, RestoreReport
+from memtui.model.restore import Mapper, Mappers, RestorePlan, RestoreReport, Whose
 from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
 from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaDetails, kind_of
 
@@ -298,6 +298,7 @@ class FakeHost:
     restore_blocked: Reason | None = None
     entries: list[HistoryEntry] = field(default_factory=list)
     looks: list[tuple[str, bool]] = field(default_factory=list)
+    put_back_elsewhere: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.maps.setdefault(4242, practice_map())
@@ -502,9 +503,18 @@ class FakeHost:
         warning = self.unrecorded_now if record else None
         return Back(float(len(self.looks)), self.back_now, 3, 0.4, warning)
 
+    def was_restored(self, report_id: str) -> bool:
+        return report_id in self.put_back_elsewhere
+
     def plan_restore(
-        self, action: str | None = None, *, cancelled: threading.Event | None = None
+        self,
+        action: str | None = None,
+        *,
+        whose: Whose = Whose.SESSION,
+        pid: int | None = None,
+        cancelled: threading.Event | None = None,
     ) -> tuple[RestorePlan, ...]:
+        assert whose is Whose.SESSION, "the screen asks for its own"
         self.calls.append(f"plan_restore {action}")
         if self.restore_error is not None:
             raise self.restore_error

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from memtui.advise.garbage import uncollected
 from memtui.advise.ledger import Ledger, new_action_id, now, operator
+from memtui.advise.moved_pages import MovedPagesRecord
 from memtui.advise.outcome import Circumstances, outcome_of, settle_all
 from memtui.advise.survey import Survey
 from memtui.advise.transaction import Course, Tools, Transaction
@@ -23,7 +24,7 @@ from memtui.model.errors import MemtuiError
 from memtui.model.fate import oom_words, tell
 from memtui.model.methods import Freeze
 from memtui.model.ranges import normalise, subtract
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Reason, cancelled_words
 from memtui.model.report import Outcome, Progress, RangeReport, TargetReport, outcome_of_refusal
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ class Engine:
             "id": report.id,
             "action_id": report.action_id,
             "time": report.time,
+            "boot_id": report.planned.process.boot_id,
             "operator": operator(),
             "target": wire.target(report.planned.process, report.planned.name),
             "advice": advice.value,
@@ -151,6 +153,9 @@ class Engine:
         except MemtuiError as error:
             _refuse(report, error.reason, error.words)
             return None
+        record = self._record_of(plan.advice, report, subject.handle)
+        if record is not None:
+            tools.on_moved = record.add
         course = transaction.run()
         with uncollected():
             survey.after(course.tallies)
@@ -159,19 +164,27 @@ class Engine:
             about = survey.circumstances(course.stopped, course.detail, emptied)
             _fill(report, course, survey, about)
             report.told = tell(report, plan.advice, survey.swap_kinds())
-        if report.pages_seen or (plan.advice is Advice.PAGEOUT and report.moved_bytes):
-            self._keep_pages(report, subject.handle)
+        if record is not None:
+            self._finish_record(record, report)
         return course
 
-    def _keep_pages(self, report: TargetReport, handle: ProcessHandle) -> None:
-        """Put on record which pages moved, or that this could not be seen."""
-        if not report.pages_seen:
+    def _record_of(
+        self, advice: Advice, report: TargetReport, handle: ProcessHandle
+    ) -> MovedPagesRecord | None:
+        """Begin the record of which pages move; None where the advice moves none out of RAM."""
+        planned = report.planned
+        if advice is not Advice.PAGEOUT or not any(item.goes for item in planned.ranges):
+            return None
+        return MovedPagesRecord(self._ledger.pages, report.id, planned, handle)
+
+    def _finish_record(self, record: MovedPagesRecord, report: TargetReport) -> None:
+        """Complete the record of which pages moved, or say that this could not be seen."""
+        if report.moved_bytes and not report.pages_seen:
             what = "what of them comes back cannot be counted, and nothing be restored later"
             report.told += (f"{Reason.PAGES_UNSEEN.text}; {what}",)
-        pages = self._ledger.pages
-        warning = pages.keep(report, handle)
+        warning = record.finish(report)
         _warn(report, warning)
-        remark = None if warning else pages.sweep(handle.process.boot_id)
+        remark = None if warning else self._ledger.sweep_pages(report.planned.process.boot_id)
         if remark is not None:
             report.told += (remark,)
 
@@ -215,6 +228,8 @@ def _refuse(report: TargetReport, reason: Reason, text: str | None) -> None:
     outcome = outcome_of_refusal(reason)
     report.outcome, report.reason = outcome, reason
     report.reason_text = text or reason.text
+    if reason is Reason.CANCELLED:
+        report.reason_text = text or cancelled_words(has_begun=False)
     report.freeze = Freeze.OFF
     for item in report.planned.ranges:
         report.ranges.append(
@@ -240,7 +255,10 @@ def _fill(report: TargetReport, course: Course, survey: Survey, about: Circumsta
     texts = []
     if course.stopped is not None:
         report.reason = course.stopped
-        texts.append(course.detail or course.stopped.text)
+        words = course.stopped.text
+        if course.stopped is Reason.CANCELLED:
+            words = cancelled_words(has_begun=course.calls > 0)
+        texts.append(course.detail or words)
         if course.stopped is Reason.EXITED and report.effect.oom_kills:
             texts.append(oom_words(report.effect.oom_kills))
     elif not planned.ranges:

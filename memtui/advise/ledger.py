@@ -2,20 +2,22 @@
 
 ``start`` is on disk before the first call; an action with a start and no ``done`` was interrupted.
 ``back`` and ``restored`` may follow at any time. A line that cannot be read is skipped and counted,
-never fatal. It can grow long: what is asked for most, its end, is read from the end.
+never fatal. It can grow long: what is asked for most, its end, is read from the end. Its older part
+stands in files of its own: see ``ledger_files``.
 """
 
 from __future__ import annotations
 
-import errno
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
+from memtui.advise.ledger_files import Follower, LedgerFiles
 from memtui.advise.pages_file import PageRecords
 from memtui.model import wire
 from memtui.model.errors import MemtuiError
@@ -45,19 +47,34 @@ def new_action_id() -> str:
 
 
 def operator() -> dict[str, object]:
-    """Return who we are: uid, login uid, the user behind sudo, terminal and SSH connection."""
+    """Return who we are: uid, login uid and audit session, the user behind sudo, terminal, SSH connection."""
     return {
         "uid": os.getuid(),
-        "login_uid": _login_uid(),
+        "login_uid": _audit_number("loginuid"),
+        "audit_session": _audit_number("sessionid"),
         "sudo_user": os.environ.get("SUDO_USER"),
         "tty": _tty(),
         "ssh_connection": os.environ.get("SSH_CONNECTION"),
     }
 
 
-def _login_uid() -> int | None:
+def is_same_operator(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
+    """Whether two records of who acted are of one operator: of one audit session where both have one.
+
+    Where one has none: of the same uid, user behind sudo and terminal.
+    """
+    sessions = (one.get("audit_session"), other.get("audit_session"))
+    if None not in sessions:
+        return sessions[0] == sessions[1]
+    return one.get("tty") is not None and all(
+        one.get(name) == other.get(name) for name in ("uid", "sudo_user", "tty")
+    )
+
+
+def _audit_number(name: str) -> int | None:
+    """Return a number that the audit subsystem keeps of a login; None where it is not set."""
     try:
-        value = int(Path("/proc/self/loginuid").read_text("ascii"))
+        value = int(Path(f"/proc/self/{name}").read_text("ascii"))
     except (OSError, ValueError):
         return None
     # Unset is (uid_t)-1.
@@ -114,6 +131,7 @@ class Ledger:
         self.path = state_dir / _FILE
         self.pages = PageRecords(state_dir / "pages")
         self.read_bytes = 0
+        self._files = LedgerFiles(self.path)
 
     def write(self, kind: str, fields: Mapping[str, object], *, to_disk: bool = False) -> None:
         """Append one event; with ``to_disk`` wait until it is on disk.
@@ -123,24 +141,34 @@ class Ledger:
         """
         line = (wire.line({"event": kind, **fields}) + "\n").encode("ascii")
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-            is_new = to_disk and not self.path.exists()
-            fd = os.open(self.path, flags, 0o600)
-            try:
-                # One write, so that two programs' lines do not mix (O_APPEND is atomic for files).
-                whole = b"\n" + line if _ends_torn(fd) else line
-                if os.write(fd, whole) != len(whole):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-                if to_disk:
-                    os.fsync(fd)
-                if is_new:
-                    _sync_folder(self.path.parent)
-            finally:
-                os.close(fd)
+            self._files.append(line, to_disk=to_disk)
         except OSError as error:
-            detail = f"{Reason.LEDGER_UNWRITABLE.text}: {error.strerror} ({self.path})"
+            detail = f"{Reason.LEDGER_UNWRITABLE.text}: {error.strerror} ({error.filename or self.path})"
             raise MemtuiError(Reason.LEDGER_UNWRITABLE, "", detail) from error
+
+    def follow(self) -> Callable[[], list[Event]]:
+        """Return a function that returns the events that were appended since it was called last.
+
+        It raises OSError where the ledger may not be read. Not for several threads.
+        """
+        follower = Follower(self._files)
+        return lambda: [event for line in follower.new_lines() if (event := _event(line)) is not None]
+
+    def sweep_pages(self, boot_id: str) -> str | None:
+        """Remove records of pages that nobody can restore any more; return what went wrong, in words."""
+        known = self._ids if self._files.has_dropped else None
+        self._files.has_dropped = False
+        return self.pages.sweep(boot_id, known)
+
+    def _ids(self) -> set[str]:
+        """Return the ids of all that the ledger knows of.
+
+        Raises:
+            MemtuiError: if the file is there and may not be read.
+        """
+        with self._open() as fds:
+            keys = {_key_of(line) for _fd, _at, line in self._lines(fds)}
+        return {key.decode("ascii", "replace") for key in keys if key is not None}
 
     def read(self) -> tuple[list[Event], int]:
         """Return all events, oldest first, and how many lines could not be read.
@@ -202,104 +230,73 @@ class Ledger:
         Raises:
             MemtuiError: if the file is there and may not be read.
         """
-        places: dict[bytes, list[tuple[int, int]]] = {}
+        places: dict[bytes, list[tuple[int, int, int]]] = {}
         torn = 0
-        for at, line in self._lines():
-            key = _key_of(line)
-            if key is None:
-                torn += 1
-            else:
-                places.setdefault(key, []).append((at, len(line)))
-        with self._open() as fd:
+        with self._open() as fds:
+            for fd, at, line in self._lines(fds):
+                key = _key_of(line)
+                if key is None:
+                    torn += 1
+                else:
+                    places.setdefault(key, []).append((fd, at, len(line)))
             for spots in places.values():
-                events = [_event(os.pread(fd, length, at)) for at, length in spots]
+                events = [_event(os.pread(fd, length, at)) for fd, at, length in spots]
                 torn += events.count(None)
                 yield from actions(event for event in events if event is not None)
         if tell_torn is not None:
             tell_torn(torn)
 
-    def _open(self) -> _Opened:
-        return _Opened(self.path)
+    @contextmanager
+    def _open(self) -> Iterator[list[int]]:
+        """Open the files of the ledger, the newest first; none where there is none yet.
 
-    def _lines(self) -> Iterator[tuple[int, bytes]]:
-        """Yield each line that is not empty, with its place."""
-        with self._open() as fd:
+        Raises:
+            MemtuiError: if one may not be read, also while it is read.
+        """
+        try:
+            with self._files.opened() as fds:
+                yield fds
+        except OSError as error:
+            detail = f"the ledger cannot be read: {error.strerror} ({error.filename or self.path})"
+            raise MemtuiError(Reason.LEDGER_UNWRITABLE, "", detail) from error
+
+    def _lines(self, fds: Sequence[int]) -> Iterator[tuple[int, int, bytes]]:
+        """Yield each line that is not empty, with its file and its place there, the oldest first."""
+        for fd in reversed(fds):
             rest = b""
             at = 0
-            while block := os.pread(fd, _BLOCK_BYTES, at + len(rest)) if fd >= 0 else b"":
+            while block := os.pread(fd, _BLOCK_BYTES, at + len(rest)):
                 self.read_bytes += len(block)
                 *lines, rest = (rest + block).split(b"\n")
                 for line in lines:
                     if line:
-                        yield at, line
+                        yield fd, at, line
                     at += len(line) + 1
             if rest:
-                yield at, rest
+                yield fd, at, rest
 
     def _lines_backwards(self) -> Iterator[bytes]:
         """Yield each line that is not empty, the last first."""
-        with self._open() as fd:
-            at = os.fstat(fd).st_size if fd >= 0 else 0
-            # The end of the line that the next block ends in: its parts, the last first.
-            ends: list[bytes] = []
-            while at > 0:
-                count = min(_BLOCK_BYTES, at)
-                at -= count
-                head, *lines = os.pread(fd, count, at).split(b"\n")
-                self.read_bytes += count
-                if not lines:
-                    ends.append(head)
-                    continue
-                lines[-1] += b"".join(reversed(ends))
-                ends = [head]
-                yield from filter(None, reversed(lines))
-            yield from filter(None, [b"".join(reversed(ends))])
+        with self._open() as fds:
+            for fd in fds:
+                yield from self._lines_of_backwards(fd)
 
-
-class _Opened:
-    """The open file of the ledger, -1 where there is none yet; its errors in words."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._fd = -1
-
-    def __enter__(self) -> int:
-        try:
-            self._fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return -1
-        except OSError as error:
-            raise self._error(error) from error
-        return self._fd
-
-    def __exit__(self, kind: object, value: BaseException | None, trace: object) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-        if isinstance(value, OSError):
-            raise self._error(value) from value
-
-    def _error(self, error: OSError) -> MemtuiError:
-        detail = f"the ledger cannot be read: {error.strerror} ({self._path})"
-        return MemtuiError(Reason.LEDGER_UNWRITABLE, "", detail)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Have the name of a new file on disk too."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        # Not every file system can do that; the line itself is on disk.
-        if error.errno != errno.EINVAL:
-            raise
-    finally:
-        os.close(fd)
-
-
-def _ends_torn(fd: int) -> bool:
-    """Whether the last line has no end, so that the next one would be lost with it."""
-    size = os.fstat(fd).st_size
-    return size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+    def _lines_of_backwards(self, fd: int) -> Iterator[bytes]:
+        at = os.fstat(fd).st_size
+        # The end of the line that the next block ends in: its parts, the last first.
+        ends: list[bytes] = []
+        while at > 0:
+            count = min(_BLOCK_BYTES, at)
+            at -= count
+            head, *lines = os.pread(fd, count, at).split(b"\n")
+            self.read_bytes += count
+            if not lines:
+                ends.append(head)
+                continue
+            lines[-1] += b"".join(reversed(ends))
+            ends = [head]
+            yield from filter(None, reversed(lines))
+        yield from filter(None, [b"".join(reversed(ends))])
 
 
 def _event(line: bytes) -> Event | None:

@@ -12,7 +12,7 @@ from memtui.model.advice import Advice
 from memtui.model.fate import tell_range
 from memtui.model.pages import LRU_BATCH_PAGES
 from memtui.model.ranges import PAGE_BYTES
-from memtui.model.reasons import GIVEN_UP, Reason, reason_of_errno
+from memtui.model.reasons import GIVEN_UP, Reason, cancelled_words, reason_of_errno
 from memtui.model.report import Alike, Outcome, RangeReport
 from memtui.model.vma import ANONYMOUS_KINDS, CACHED_KINDS, Kind
 from memtui.text import size
@@ -216,8 +216,8 @@ def _shortfall(tally: RangeTally, about: Circumstances) -> _Ending:
         return Outcome.REFUSED, about.stopped, about.stopped_text
     if tally.empty_bytes:
         return Outcome.REFUSED, Reason.NOTHING_TO_COLLAPSE, None
-    middle = "cancelled in the middle" if tally.advised_bytes else None
-    return Outcome.CANCELLED, Reason.CANCELLED, middle
+    has_begun = tally.advised_bytes > 0 or tally.moved_bytes > 0
+    return Outcome.CANCELLED, Reason.CANCELLED, cancelled_words(has_begun=has_begun)
 
 
 def _cause(tally: RangeTally, advice: Advice, reason: Reason) -> Reason:

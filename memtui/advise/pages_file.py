@@ -1,92 +1,98 @@
 """The record of the pages that an action moved: one file an action and target, beside the ledger.
 
-A line of JSON says whose pages they are and which mappings they lay in; behind it stand the runs of
-pages, as differences, compressed. It is of use only while the process lives, so that it need not
-outlive a crash of the machine: nothing is fsynced.
+It grows hold by hold, so that whatever kills us in the middle of a plan costs one hold at most. It is of use
+only while the process lives, so that it need not outlive a crash of the machine: nothing is fsynced. A kill
+loses nothing that was written.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
-import json
 import os
 import struct
+import time
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memtui.linux import machine
-from memtui.model.process import ProcessId, Standing
-from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalise
-from memtui.model.vma import Kind, VmaIdentity
+from memtui.advise.pages_format import (
+    MOST_FRAMES_BYTES,
+    MOST_HEADER_BYTES,
+    MovedPages,
+    decode,
+    encode_header,
+    process_of,
+)
+from memtui.freeze.journal import prepare_folder
+from memtui.linux.procfs import read_stat
+from memtui.model.errors import MemtuiError, NoSuchProcess
+from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
-    from memtui.linux.handle import ProcessHandle
-    from memtui.model.report import TargetReport
+    from memtui.model.process import ProcessId
 
 MOST_FILES = 1000
 MOST_BYTES = 64 << 20
-"""What the folder may hold; the oldest go first."""
+"""What the folder may hold of records that are of no use any more; the oldest go first."""
+MOST_LOOKED_AT = 2000
+"""How many records beyond these bounds are looked at in one sweep."""
 
 _SUFFIX = ".pages"
-_FORMAT = 1
-_MOST_HEADER_BYTES = 64 << 20
-_MOST_RUNS_BYTES = 1 << 30
+_LOCK_ATTEMPTS = 5
+_LOCK_POLL_S = 0.01
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """A planned range that pages left: what was mapped there then."""
+class PagesWriter:
+    """Writes one record, frame by frame. It is locked until it is closed: the action still runs.
 
-    range: Range
-    identity: VmaIdentity
-    kind: Kind
-
-
-@dataclass(frozen=True, slots=True)
-class MovedPages:
-    """Which pages an action moved, of which process; no pages where that could not be seen.
-
-    ``program`` tells one program of a process from the next that it became by exec.
+    Raises:
+        OSError: if it cannot be begun.
     """
 
-    process: ProcessId
-    program: str
-    stretches: tuple[Stretch, ...]
-    pages: RangeSet
+    def __init__(self, path: Path, process: ProcessId, program: str) -> None:
+        self._path = path
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._fd = os.open(path, flags, 0o600)
+        self._size = 0
+        try:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.append(encode_header(process, program))
+        except OSError:
+            self.remove()
+            raise
 
+    def append(self, data: bytes) -> None:
+        """Write a frame.
 
-def moved_of(report: TargetReport, handle: ProcessHandle) -> MovedPages | None:
-    """Return what a report says has moved; None where nothing has, or where the target is gone."""
-    if not report.moved_bytes and not report.moved_pages:
-        return None
-    if not report.moved_pages:
-        return MovedPages(handle.process, "", (), ())
-    program = handle.program().text
-    if handle.standing() is not Standing.ALIVE:
-        return None
-    stretches = tuple(
-        Stretch(planned.range, planned.identity, planned.kind)
-        for planned in (item.planned for item in report.ranges)
-        if planned.identity is not None and planned.kind is not None
-    )
-    return MovedPages(handle.process, program, _with_pages(stretches, report.moved_pages), report.moved_pages)
+        Raises:
+            OSError: if it cannot be written; then nothing of it is.
+        """
+        try:
+            written = os.write(self._fd, data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
+        if written != len(data):
+            # The disk is full: what is cut off here would hide all that comes later.
+            with suppress(OSError):
+                os.ftruncate(self._fd, self._size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+        self._size += written
 
+    def remove(self) -> None:
+        """Remove the record: there is nothing in it."""
+        self.close()
+        with suppress(OSError):  # who sweeps the folder may have been quicker
+            self._path.unlink(missing_ok=True)
 
-def _with_pages(stretches: Sequence[Stretch], pages: RangeSet) -> tuple[Stretch, ...]:
-    ordered = sorted(stretches, key=lambda item: item.range)
-    touched = intersect(normalise(item.range for item in ordered), pages)
-    found = []
-    at = 0
-    for item in ordered:
-        while at < len(touched) and touched[at].end <= item.range.start:
-            at += 1
-        if at < len(touched) and touched[at].start < item.range.end:
-            found.append(item)
-    return tuple(found)
+    def close(self) -> None:
+        """Let others restore it."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 class PageRecords:
@@ -96,83 +102,110 @@ class PageRecords:
         self._folder = folder
         self._swept = False
 
-    def keep(self, report: TargetReport, handle: ProcessHandle) -> str | None:
-        """Write the record of a report's pages, if any; return what went wrong, in words."""
-        moved = moved_of(report, handle)
-        if moved is None:
-            return None
-        try:
-            self.write(report.id, moved)
-        except OSError as error:
-            return f"what it moved cannot be restored later: {_words_of(error)}"
-        return None
-
-    def write(self, report_id: str, moved: MovedPages) -> None:
-        """Write one record, whole or not at all.
+    def begin(self, report_id: str, process: ProcessId, program: str) -> PagesWriter:
+        """Begin the record of an action on one target.
 
         Raises:
-            OSError: if it cannot be written.
+            OSError: if it cannot be written, or the folder is not ours alone to write.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path = self._path(report_id)
-        half = path.with_suffix(".new")
-        fd = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            with open(fd, "wb") as file:
-                file.write(_encode(moved))
-            os.replace(half, path)
-        except OSError:
-            half.unlink(missing_ok=True)
-            raise
+        prepare_folder(self._folder.parent)
+        prepare_folder(self._folder)
+        return PagesWriter(self._path(report_id), process, program)
 
-    def sweep(self, boot_id: str) -> str | None:
-        """Remove what is too old, in the boot ``boot_id``; return what went wrong, in words."""
+    def sweep(self, boot_id: str, known: Callable[[], set[str]] | None = None) -> str | None:
+        """Remove what is of no use any more, in the boot ``boot_id``; return what went wrong, in words.
+
+        ``known`` returns the ids of all that the ledger knows of: records of others go.
+        """
         try:
-            self._sweep(boot_id)
+            self._sweep(boot_id, known)
         except FileNotFoundError:
             # There is no folder: nothing was ever kept.
             return None
-        except OSError as error:
-            return f"old records of moved pages cannot be removed: {_words_of(error)}"
+        except (OSError, MemtuiError) as error:
+            words = words_of(error) if isinstance(error, OSError) else error.words
+            return f"old records of moved pages cannot be removed: {words}"
         return None
 
     def read(self, report_id: str) -> MovedPages | None:
-        """Return a record; None where there is none, or it cannot be read as one."""
+        """Return a record; None where there is none, or it cannot be read as one.
+
+        Raises:
+            MemtuiError: PAGES_UNKNOWN, where others may have written it.
+        """
         try:
             fd = os.open(self._path(report_id), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
             with open(fd, "rb") as file:
-                return _decode(file.readline(_MOST_HEADER_BYTES), file.read(_MOST_RUNS_BYTES))
+                self._require_ours(os.fstat(fd))
+                return decode(file.readline(MOST_HEADER_BYTES), file.read(MOST_FRAMES_BYTES))
         except (OSError, ValueError, KeyError, TypeError, RecursionError, zlib.error, struct.error):
             # Missing, cut off, or not ours: all of them mean that the pages are not known.
             return None
+
+    def _require_ours(self, found: os.stat_result) -> None:
+        """Make certain that nobody else may have written a record.
+
+        Raises:
+            MemtuiError: PAGES_UNKNOWN.
+        """
+        for each in (found, self._folder.lstat(), self._folder.parent.lstat()):
+            if each.st_uid != os.geteuid() or each.st_mode & 0o022:
+                words = "the record of which pages it moved is another user's, or others may write it"
+                raise MemtuiError(Reason.PAGES_UNKNOWN, "", f"{words} ({self._folder})")
 
     @contextmanager
     def held_for_restore(self, report_id: str) -> Iterator[None]:
         """Have every other memtui know meanwhile that what comes back is brought back.
 
         What cannot be known of, as of a record that is gone, is restored all the same.
+
+        Raises:
+            MemtuiError: ACTION_RUNS, where the action is not over.
         """
         with ExitStack() as locks:
-            with suppress(OSError, ValueError):
+            try:
                 locks.enter_context(self._locked(report_id, fcntl.LOCK_SH))
+            except BlockingIOError:
+                raise MemtuiError(Reason.ACTION_RUNS) from None
+            except (OSError, ValueError):
+                pass
             yield
 
     def is_held_for_restore(self, report_id: str) -> bool:
         """Whether somebody restores it just now."""
+        return self._is_locked(report_id, fcntl.LOCK_EX)
+
+    def is_written(self, report_id: str) -> bool:
+        """Whether its action still runs."""
+        return self._is_locked(report_id, fcntl.LOCK_SH)
+
+    def _is_locked(self, report_id: str, how: int) -> bool:
         try:
-            with self._locked(report_id, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            with self._locked(report_id, how):
                 return False
         except BlockingIOError:
             return True
         except (OSError, ValueError):
-            # There is no record, and so nothing to restore.
+            # There is no record, and so nobody who could hold it.
             return False
 
     @contextmanager
     def _locked(self, report_id: str, how: int) -> Iterator[None]:
+        """Lock a record; who only asks whether it is locked holds it for a moment.
+
+        Raises:
+            BlockingIOError: somebody has it locked, for longer than a moment.
+        """
         fd = os.open(self._path(report_id), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            fcntl.flock(fd, how)
+            for attempt in range(_LOCK_ATTEMPTS):
+                try:
+                    fcntl.flock(fd, how | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if attempt == _LOCK_ATTEMPTS - 1:
+                        raise
+                    time.sleep(_LOCK_POLL_S)
             yield
         finally:
             os.close(fd)
@@ -182,19 +215,38 @@ class PageRecords:
             raise ValueError("not the id of a report")
         return self._folder / f"{report_id}{_SUFFIX}"
 
-    def _sweep(self, boot_id: str) -> None:
-        """Remove records of other boots, once, and then the oldest until the rest is within bounds."""
+    def _sweep(self, boot_id: str, known: Callable[[], set[str]] | None) -> None:
+        """Remove records of other boots, once, and those that the ledger does not know.
+
+        Then the oldest until the rest is within bounds, but none that could still be restored.
+        """
         files = sorted(self._sizes(), reverse=True)
         if not self._swept:
             self._swept = True
-            for _age, path, _size in files:
-                if _boot_of(path) != boot_id:
-                    path.unlink(missing_ok=True)
-        total = 0
+            files = [file for file in files if not self._is_of_before(file[1], boot_id)]
+        if known is not None:
+            # The files were listed first: an action is in the ledger before its record is begun.
+            ids = known()
+            for report_id in {path.name.removesuffix(_SUFFIX) for _age, path, _size in files} - ids:
+                if not self.is_written(report_id):
+                    (self._folder / f"{report_id}{_SUFFIX}").unlink(missing_ok=True)
+        total = looked_at = 0
         for number, (_age, path, size) in enumerate(files):
             total += size
-            if number and (number >= MOST_FILES or total > MOST_BYTES):
-                path.unlink(missing_ok=True)
+            if number and (number >= MOST_FILES or total > MOST_BYTES) and looked_at < MOST_LOOKED_AT:
+                looked_at += 1
+                if not _is_restorable(path, boot_id):
+                    path.unlink(missing_ok=True)
+
+    def _is_of_before(self, path: Path, boot_id: str) -> bool:
+        """Remove a record of another boot, or of a memtui that wrote it in two steps; tell whether it was."""
+        process = _process_of(path)
+        # Of one that is empty the header is about to be written.
+        is_now = not _size_of(path) if process is None else process.boot_id == boot_id
+        if path.suffix == _SUFFIX and is_now:
+            return False
+        path.unlink(missing_ok=True)
+        return True
 
     def _sizes(self) -> Iterator[tuple[int, Path, int]]:
         for path in self._folder.iterdir():
@@ -205,60 +257,35 @@ class PageRecords:
                     yield found.st_mtime_ns, path, found.st_size
 
 
-def _words_of(error: OSError) -> str:
+def words_of(error: OSError) -> str:
+    """Return an error in words, with the file that it is about."""
     return f"{error.strerror} ({error.filename})" if error.filename else str(error.strerror)
 
 
-def _boot_of(path: Path) -> str | None:
+def _process_of(path: Path) -> ProcessId | None:
+    """Return whose pages a record is about; None where that cannot be read."""
     try:
         with path.open("rb") as file:
-            return str(json.loads(file.readline(_MOST_HEADER_BYTES))["process"][2])
-    except FileNotFoundError:
-        return None
+            return process_of(file.readline(MOST_HEADER_BYTES))
     except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError):
-        # A half-written one of a memtui that writes just now: it is left to the next sweep.
-        return machine.boot_id() if path.suffix == ".new" else None
+        return None
 
 
-def _encode(moved: MovedPages) -> bytes:
-    header = {
-        "format": _FORMAT,
-        "page_bytes": PAGE_BYTES,
-        "process": [moved.process.pid, moved.process.start_time, moved.process.boot_id],
-        "program": moved.program,
-        "stretches": [
-            [item.range.start, item.range.end, item.kind.value, *item.identity] for item in moved.stretches
-        ],
-    }
-    numbers: list[int] = []
-    at = 0
-    for run in moved.pages:
-        start, end = run.start // PAGE_BYTES, run.end // PAGE_BYTES
-        numbers += (start - at, end - start)
-        at = end
-    packed = zlib.compress(struct.pack(f"<{len(numbers)}Q", *numbers), 1)
-    return json.dumps(header, separators=(",", ":")).encode("ascii") + b"\n" + packed
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
-def _decode(line: bytes, packed: bytes) -> MovedPages:
-    header = json.loads(line)
-    if header["format"] != _FORMAT or header["page_bytes"] != PAGE_BYTES:
-        raise ValueError("of another format")
-    opened = zlib.decompressobj()
-    data = opened.decompress(packed, _MOST_RUNS_BYTES)
-    if not opened.eof:
-        raise ValueError("cut off")
-    numbers = struct.unpack(f"<{len(data) // 8}Q", data)
-    pages = []
-    at = 0
-    for gap, length in zip(numbers[::2], numbers[1::2], strict=True):
-        at += gap
-        pages.append(Range(at * PAGE_BYTES, (at + length) * PAGE_BYTES))
-        at += length
-    pid, start_time, boot_id = header["process"]
-    stretches = tuple(
-        Stretch(Range(start, end), VmaIdentity(name, perms, device, inode, delta), Kind(kind))
-        for start, end, kind, name, perms, device, inode, delta in header["stretches"]
-    )
-    process = ProcessId(int(pid), int(start_time), str(boot_id))
-    return MovedPages(process, str(header["program"]), stretches, normalise(pages))
+def _is_restorable(path: Path, boot_id: str) -> bool:
+    """Whether the process of a record still lives, as far as it can be known."""
+    process = _process_of(path)
+    if process is None or process.boot_id != boot_id:
+        return False
+    try:
+        return read_stat(process.pid).start_time == process.start_time
+    except NoSuchProcess:
+        return False
+    except MemtuiError:
+        return True

@@ -22,7 +22,7 @@ from memtui.model.reasons import Reason
 from memtui.model.vma import ANONYMOUS_KINDS, USERFAULTFD_FLAGS, Kind, Vma
 
 if TYPE_CHECKING:
-    from memtui.advise.pages_file import MovedPages
+    from memtui.advise.pages_format import MovedPages
     from memtui.linux.handle import ProcessHandle
 
 PagesByReason = dict[Reason, list[Range]]

@@ -34,7 +34,7 @@ from memtui.model.report import Progress
 from memtui.model.restore import LOST, Restored
 
 if TYPE_CHECKING:
-    from memtui.advise.pages_file import MovedPages
+    from memtui.advise.pages_format import MovedPages
     from memtui.linux.handle import ProcessHandle
     from memtui.model.vma import Vma
 

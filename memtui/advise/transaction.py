@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from memtui.linux.handle import ProcessHandle
     from memtui.linux.pagemap import PageReader
     from memtui.model.plan import TargetPlan
-    from memtui.model.ranges import Range
+    from memtui.model.ranges import Range, RangeSet
 
 GUARD_DEADLINE_MS = 2000
 """After this the guard lets a target go by itself, whatever we do."""
@@ -79,6 +79,8 @@ class Tools:
     holder: Callable[[], Guard] | None
     cancelled: threading.Event
     on_progress: Callable[[Progress], None] | None = None
+    on_moved: Callable[[Pieces, Pieces, RangeSet], None] | None = None
+    """Told after each hold, once its target runs: what was called, what of it raced, which pages left RSS."""
 
 
 @dataclass(slots=True)
@@ -328,17 +330,19 @@ class Transaction:
     def _look_after(self, called: Pieces, before: list[RawRun] | None, running: bool) -> None:
         """Look at the pages again. Of a target that runs, the map must then still be what it was."""
         after = None if before is None else self._runs(called)
+        raced = Pieces()
         if running:
             checked = self._check(called, anew=True)
-            self.course.tallies.add("raced_bytes", Pieces.of([*checked.changed, *checked.gone]))
+            raced = Pieces.of([*checked.changed, *checked.gone])
+            self.course.tallies.add("raced_bytes", raced)
             # What raced says nothing of the advice.
             called = Pieces.of(checked.standing)
         if before is not None and after is not None:
             self._looks.append((called, before, after))
         if running:
-            self._add_looks()
+            self._add_looks(raced)
 
-    def _add_looks(self) -> None:
+    def _add_looks(self, raced: Pieces | None = None) -> None:
         """Count what was seen, now that the target is known to have been there all the time.
 
         Of one that exits or execs all pages are gone: that is not what the advice did.
@@ -346,7 +350,12 @@ class Transaction:
         for called, before, after in self._looks:
             moved = add_seen(self.course.tallies, called, before, after, self._advice)
             self.course.moved_pages.extend(moved)
+            self._tell_moved(called, moved, raced)
         self._looks.clear()
+
+    def _tell_moved(self, called: Pieces, moved: RangeSet, raced: Pieces | None) -> None:
+        if self._tools.on_moved is not None and (moved or raced):
+            self._tools.on_moved(called, raced or Pieces(), moved)
 
     def _tell(self, holding: bool) -> None:
         if self._tools.on_progress is not None:

@@ -180,7 +180,7 @@ def _add_acting(commands: argparse._SubParsersAction[_Parser]) -> None:
         "--watch",
         type=_watch_s,
         metavar="S",
-        help="look after 1, 10 and 60 s, up to S, how much of what left RAM came back",
+        help="look after 1, 10 and 60 s, up to S, how much of what left RAM is resident again",
     )
     advise.add_argument("--require-effect", action="store_true", help="exit 1 if nothing moved")
     advise.add_argument(
@@ -195,14 +195,25 @@ def _add_restore(commands: argparse._SubParsersAction[_Parser]) -> None:
         commands,
         "restore",
         "puts back what an action moved out of RAM",
-        "memtui restore --last",
-        "exit codes: 0 all of it is back; 1 part of it not; 2 no such action; 5 cancelled",
+        "memtui restore --pid 1234 --dry-run",
+        "Without ID, --last and --pid: your own last action that moved something, in this login session\n"
+        "or, where that is not known, on this terminal.\n\n"
+        "exit codes: 0 all of it is back; 1 part of it not; 2 no such action, or none named without a\n"
+        "terminal; 5 cancelled",
     )
     which = restore.add_mutually_exclusive_group()
     which.add_argument("id", nargs="?", metavar="ID", help="of an action, or of one target: see history")
     which.add_argument(
-        "--last", action="store_true", help="the last action that moved something (also without ID)"
+        "--last", action="store_true", help="the last action that moved something, whoever it was by"
     )
+    restore.add_argument(
+        "--pid",
+        type=_pid,
+        dest="of_pid",
+        metavar="PID",
+        help="the last action on this process, whoever it was by",
+    )
+    restore.add_argument("--dry-run", action="store_true", help="say what would be put back; touch nothing")
     _add_json(restore)
 
 

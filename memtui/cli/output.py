@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,11 @@ _Item = TypeVar("_Item")
 _MOST_ROWS = 24
 _NAME_CELLS = 44
 _NOBODY_READS = (errno.EPIPE, errno.EIO)
+
+
+def has_terminal() -> bool:
+    """Whether somebody sits before it: one of our standard streams is a terminal."""
+    return any(map(os.isatty, (0, 1, 2)))
 
 
 def complain(text: str, code: int = 1) -> int:

@@ -7,54 +7,104 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memtui.cli import exitcode
-from memtui.cli.output import complain, print_json, reader_may_leave
+from memtui.cli.output import complain, has_terminal, print_json, reader_may_leave
 from memtui.cli.signals import Signals
-from memtui.cli.starting import before_acting
+from memtui.cli.starting import before_acting, before_looking
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.errors import MemtuiError, with_step
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
+from memtui.model.restore import INTERRUPTED, Whose
 from memtui.text import safe, size
 
 if TYPE_CHECKING:
-    from memtui.model.restore import RestoreReport
+    from memtui.model.restore import RestorePlan, RestoreReport
+
+
+_WHICH = (
+    "which action? without a terminal name its ID (see `memtui history`), --pid PID, or --last for anybody's"
+)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Restore, print, and return the exit code."""
+    if arguments.id is not None and arguments.of_pid is not None:
+        return complain("an ID and --pid do not go together", exitcode.USAGE)
+    is_named = arguments.id is not None or arguments.last or arguments.of_pid is not None
+    if not is_named and not has_terminal():
+        return complain(_WHICH, exitcode.USAGE)
+    whose = Whose.ANYBODY if is_named else Whose.OPERATOR
     with LocalHost(arguments.state_dir) as host, Signals(host) as signals:
-        for line in before_acting(host):
+        for line in before_looking(host) if arguments.dry_run else before_acting(host):
             complain(line)
         try:
-            plans = host.plan_restore(arguments.id, cancelled=signals.cancelled)
+            plans = host.plan_restore(
+                arguments.id, whose=whose, pid=arguments.of_pid, cancelled=signals.cancelled
+            )
+            if arguments.dry_run:
+                return _show(plans, as_json=arguments.json)
+            if signals.came:
+                raise MemtuiError(Reason.CANCELLED)
         except MemtuiError as error:
-            if error.reason is Reason.CANCELLED:
-                return complain("cancelled: nothing was read back", exitcode.CANCELLED)
-            return complain(str(error), _code_of_error(error, arguments.id))
-        if signals.came:
-            return complain("cancelled: nothing was read back", exitcode.CANCELLED)
+            return _fail(error, arguments.id)
+        if arguments.id is None and not arguments.json:
+            # Before anything is done: whose it is, and on whom.
+            with reader_may_leave():
+                print(_which(plans[0]))
         reports = host.restore(plans, signals.cancel_again)
+    _print_all(reports, as_json=arguments.json)
+    return _code_of(reports)
+
+
+def _print_all(reports: Sequence[RestoreReport], *, as_json: bool) -> None:
     with reader_may_leave():
-        if arguments.json:
+        if as_json:
             print_json(map(wire.restore_report, reports))
         else:
             for report in reports:
                 if not _is_error(report):
                     _print(report)
     for report in filter(_is_error, reports):
-        reason = report.reason or Reason.FAILED
-        words = with_step(report.reason_text or reason.text, reason)
-        complain(f"restore of {report.planned.id}: process {report.planned.process.pid}: {words}")
+        _complain_of(report.planned, report.reason or Reason.FAILED, report.reason_text)
     for warning in dict.fromkeys(report.warning for report in reports if report.warning):
         complain(warning)
-    return _code_of(reports)
 
 
-def _code_of_error(error: MemtuiError, wanted: str | None) -> int:
+def _complain_of(planned: RestorePlan, reason: Reason, text: str | None) -> None:
+    words = with_step(text or reason.text, reason)
+    complain(f"restore of {planned.id}: process {planned.process.pid}: {words}")
+
+
+def _which(planned: RestorePlan) -> str:
+    """Return which action it is: when, by whom, on whom."""
+    who = f"{planned.process.pid} {planned.name}"
+    return safe(f"the last action: {planned.advice} on {who} at {planned.time}, by {planned.whose}")
+
+
+def _show(plans: Sequence[RestorePlan], *, as_json: bool) -> int:
+    """Say what would be put back; return the exit code."""
+    with reader_may_leave():
+        if as_json:
+            print_json(map(wire.restore_plan, plans))
+        for planned in () if as_json else plans:
+            print(f"{_which(planned).removeprefix('the last action: ')}, {safe(planned.id)}")
+            print(f"  moved {size(planned.moved_bytes)}, would be put back: {size(planned.wanted_bytes)}")
+            if planned.is_interrupted:
+                print(f"  {INTERRUPTED}")
+    blocked = [item for item in plans if item.blocked is not None]
+    for planned in blocked:
+        _complain_of(planned, planned.blocked or Reason.FAILED, planned.blocked_text)
+    return exitcode.ALL if all(item.blocked is Reason.ALL_BACK for item in blocked) else exitcode.PART
+
+
+def _fail(error: MemtuiError, wanted: str | None) -> int:
+    """Say why nothing could be tried; return the exit code."""
+    if error.reason is Reason.CANCELLED:
+        return complain("cancelled: nothing was read back", exitcode.CANCELLED)
     # Without an ID nothing wrong was said: there is nothing to restore.
     wrong = error.reason is Reason.NO_SUCH_ACTION and wanted is not None
-    return exitcode.USAGE if wrong else exitcode.PART
+    return complain(str(error), exitcode.USAGE if wrong else exitcode.PART)
 
 
 def _code(report: RestoreReport) -> int:

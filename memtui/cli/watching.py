@@ -1,4 +1,4 @@
-"""``memtui advise --watch``: what of the bytes that left RAM came back."""
+"""``memtui advise --watch``: what of the bytes that left RAM is resident again."""
 
 from __future__ import annotations
 
@@ -150,7 +150,10 @@ class Watching:
 
     def _say(self, report: TargetReport, back: Back | None, quiet: bool) -> None:
         if back is None:
-            complain(f"--watch: {report.id} is watched no more")
+            words = "is watched no more"
+            if self._host.was_restored(report.id):
+                words = "was restored meanwhile: what is resident again was put back"
+            complain(f"--watch: {report.id} {words}")
         elif not quiet:
             print(
                 f"{report.planned.process.pid} {safe(report.planned.name)} {self._words(report, back)}",
@@ -164,7 +167,7 @@ class Watching:
             gone = _GONE_WORDS.get(target.standing()) if target is not None else None
             return f"{after} not known: {gone or 'its pages cannot be looked at'}"
         said = stayed(report.moved_bytes, back)
-        parts = [f"{size(back.back_bytes)} of {size(report.moved_bytes)} are back"]
+        parts = [f"{size(back.back_bytes)} of {size(report.moved_bytes)} resident again"]
         if said is not None:
             parts.append(said.value)
         if back.major_faults is not None:

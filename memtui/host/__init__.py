@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from memtui.model.advice import Advice
 from memtui.model.methods import DEFAULT_HOLD_MS, WATCHED_S, Freeze
+from memtui.model.restore import Whose
 from memtui.model.values import number
 
 if TYPE_CHECKING:
@@ -195,10 +196,21 @@ class Host(Protocol):
         ``record`` the answer goes into the ledger, or has a ``warning``.
         """
 
+    def was_restored(self, report_id: str) -> bool:
+        """Whether somebody has put back what a report moved, as the ledger tells: another memtui, say."""
+
     def plan_restore(
-        self, action: str | None = None, *, cancelled: threading.Event | None = None
+        self,
+        action: str | None = None,
+        *,
+        whose: Whose = Whose.SESSION,
+        pid: int | None = None,
+        cancelled: threading.Event | None = None,
     ) -> tuple[RestorePlan, ...]:
-        """Say what could be put back: of an action, or one target of it, or the last that moved anything.
+        """Say what could be put back: of an action, or one target of it.
+
+        Or else of the last action that moved anything, among those that are looked at: see Whose. With
+        ``pid`` that is the last on this process.
 
         Touches nothing. What cannot be put back is in it with ``blocked`` set.
 

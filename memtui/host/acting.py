@@ -22,6 +22,7 @@ from memtui.host.aftermath import Aftermath
 from memtui.host.doctor import examine
 from memtui.host.history import entry_of, history_of
 from memtui.host.planning import Forecast, forecast_of
+from memtui.host.restore_service import RestoreService
 from memtui.host.target import LocalTarget
 from memtui.linux import machine
 from memtui.linux.capability import probe
@@ -62,7 +63,8 @@ class Acting:
         self._ledger = Ledger(state_dir)
         self._lock = threading.Lock()
         self._applying = threading.Lock()
-        self.aftermath = Aftermath(self._ledger, cancelled, opened.unwatch)
+        self.aftermath = Aftermath(self._ledger, opened.unwatch)
+        self.restores = RestoreService(self._ledger, cancelled, self.aftermath.stop_watch)
         self.guard: Guard | None = None
 
     def plan(
@@ -104,6 +106,8 @@ class Acting:
 
             def done(report: TargetReport) -> None:
                 self._watch(report)
+                if report.pages_seen or report.moved_bytes:
+                    self.restores.add_own(report.action_id)
                 # They are on record and in the watch: who keeps reports need not keep them.
                 report.moved_pages = ()
                 if on_target is not None:
@@ -119,7 +123,7 @@ class Acting:
     ) -> tuple[RestoreReport, ...]:
         """Put it back, and report."""
         with self._turn():
-            return self.aftermath.restore(plans, on_progress, on_target)
+            return self.restores.restore(plans, on_progress, on_target)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

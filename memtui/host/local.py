@@ -16,6 +16,7 @@ from memtui.linux.processes import ProcessList
 from memtui.model.errors import MemtuiError
 from memtui.model.methods import DEFAULT_HOLD_MS
 from memtui.model.reasons import Reason
+from memtui.model.restore import Whose
 
 if TYPE_CHECKING:
     from pwd import struct_passwd
@@ -184,11 +185,20 @@ class LocalHost:
         """Look how much of what a report moved has come back; None where it is no longer watched."""
         return self.acting.aftermath.look_back(report_id, record=record)
 
+    def was_restored(self, report_id: str) -> bool:
+        """Whether somebody has put back what a report moved, as the ledger tells."""
+        return self.acting.aftermath.was_restored(report_id)
+
     def plan_restore(
-        self, action: str | None = None, *, cancelled: threading.Event | None = None
+        self,
+        action: str | None = None,
+        *,
+        whose: Whose = Whose.SESSION,
+        pid: int | None = None,
+        cancelled: threading.Event | None = None,
     ) -> tuple[RestorePlan, ...]:
         """Say what could be put back. Touches nothing."""
-        return self.acting.aftermath.plan_restore(action, cancelled)
+        return self.acting.restores.plan(action, whose, pid, cancelled)
 
     def restore(
         self,

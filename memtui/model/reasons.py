@@ -112,6 +112,7 @@ class Reason(str, Enum):
     NO_SUCH_ACTION = "no_such_action"
     NOTHING_MOVED = "nothing_moved"
     ALL_BACK = "all_back"
+    ACTION_RUNS = "action_runs"
     PAGES_UNKNOWN = "pages_unknown"
     PAGES_UNSEEN = "pages_unseen"
     PROGRAM_UNKNOWN = "program_unknown"
@@ -142,6 +143,11 @@ class Reason(str, Enum):
     def refuses(self) -> bool:
         """Whether the kernel answers an element with an error, so that it must stay out of a vector."""
         return self in _REFUSALS
+
+
+def cancelled_words(*, has_begun: bool) -> str:
+    """Return in words that something was cancelled: what it had done by then stays done."""
+    return "cancelled in the middle" if has_begun else "cancelled before its turn"
 
 
 class _Words(NamedTuple):
@@ -239,7 +245,7 @@ _TABLE: dict[Reason, _Words] = {
     Reason.GONE: _Words("it was unmapped before the call", "mark it anew"),
     Reason.RACED: _Words("the map changed while the advice was given", "hold the target still (--freeze)"),
     Reason.FREEZE_LOST: _Words("the target ran on before the work was done", "look at the map and try again"),
-    Reason.CANCELLED: _Words("cancelled before its turn"),
+    Reason.CANCELLED: _Words("cancelled"),
     Reason.KERNEL_REFUSED: _Words("the kernel refused it"),
     Reason.NOT_RECLAIMABLE: _Words(
         "it is locked in memory, device or hugetlb memory by now: the kernel does not take it",
@@ -318,6 +324,9 @@ _TABLE: dict[Reason, _Words] = {
     Reason.NO_SUCH_ACTION: _Words("no such action in the ledger", "look at `memtui history`"),
     Reason.NOTHING_MOVED: _Words("it moved nothing that could be put back"),
     Reason.ALL_BACK: _Words("all that it moved is back already, or gone"),
+    Reason.ACTION_RUNS: _Words(
+        "the action still runs, in another memtui", "wait for its end, or cancel it there"
+    ),
     Reason.PAGES_UNKNOWN: _Words("the record of which pages it moved is missing"),
     Reason.PAGES_UNSEEN: _Words(
         "which pages left RAM could not be seen: its pagemap may not be read",

@@ -119,7 +119,10 @@ class Effect(NamedTuple):
 
 
 class Back(NamedTuple):
-    """How much of what was moved had come back ``after_s`` seconds later; None is not known.
+    """How much of what was moved was resident again ``after_s`` seconds later; None is not known.
+
+    That is what stands at its addresses, in a mapping that looks the same: whether the pages came back or
+    new memory was mapped and touched there since, the map does not tell.
 
     ``major_faults`` are the target's since the action, ``psi_some_avg10`` is the machine's, in percent.
     ``warning`` says in words why the look was to be recorded and is not.
@@ -137,14 +140,15 @@ class Stayed(str, Enum):
 
     SO_FAR = "out so far"
     OUT = "stayed out"
-    PARTLY = "partly came back"
-    BACK = "came back: the advice was wrong"
+    PARTLY = "partly resident again"
+    BACK = "resident again: the advice was wrong, or new memory took its place"
 
 
 def stayed(moved_bytes: int | None, back: Back) -> Stayed | None:
     """Return what a look back says; None where nothing moved, or nobody knows.
 
-    A twentieth is nothing: a process touches a few pages of everything. Half is wrong advice.
+    A twentieth is nothing: a process touches a few pages of everything. Half is wrong advice, or another
+    mapping at the same place.
     """
     if not moved_bytes or back.back_bytes is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.model.errors import with_step
@@ -14,12 +15,23 @@ if TYPE_CHECKING:
     from memtui.model.process import ProcessId
 
 
+class Whose(Enum):
+    """Among whose actions the last is looked for."""
+
+    SESSION = "session"
+    """Those of this run of memtui."""
+    OPERATOR = "operator"
+    """Those of the same audit session; where there is none, of the same user and terminal."""
+    ANYBODY = "anybody"
+
+
 class RestorePlan(NamedTuple):
     """What a restore of one target of an action would do; bytes.
 
     ``id`` is that of the target in the action, ``time`` when it was moved. ``wanted_bytes`` were moved
     then and are still out; None where that cannot be known. ``blocked`` is why nothing can be brought
-    back, or None.
+    back, or None. ``operator`` is who moved it. ``is_interrupted`` tells that the action did not come to its
+    end: what its last hold moved is not on record.
     """
 
     id: str
@@ -31,6 +43,26 @@ class RestorePlan(NamedTuple):
     wanted_bytes: int | None
     blocked: Reason | None = None
     blocked_text: str | None = None
+    operator: Mapping[str, object] = {}
+    is_interrupted: bool = False
+
+    @property
+    def whose(self) -> str:
+        """Who moved it, in words."""
+        return operator_words(self.operator)
+
+
+def operator_words(operator: Mapping[str, object]) -> str:
+    """Return who did something, in words, raw: the user, who is behind it, and where."""
+    uid = operator.get("uid")
+    words = "an unknown user" if uid is None else f"uid {uid}"
+    behind = operator.get("sudo_user")
+    if behind is not None:
+        words += f" (sudo by {behind})"
+    elif operator.get("login_uid") not in (None, uid):
+        words += f" (login uid {operator.get('login_uid')})"
+    tty = operator.get("tty")
+    return f"{words} on {tty}" if tty is not None else f"{words} without a terminal"
 
 
 class RestoreReport(NamedTuple):
@@ -137,7 +169,10 @@ def _main(reasons: Mapping[Reason, int]) -> Reason | None:
     return max(reasons, key=lambda reason: reasons[reason]) if reasons else None
 
 
-def told_of(seen: Restored) -> tuple[str, ...]:
+INTERRUPTED = "the action was interrupted: what its last hold moved is not on record, and stays where it is"
+
+
+def told_of(seen: Restored, *, is_interrupted: bool = False) -> tuple[str, ...]:
     """Return in sentences what came of a restore, and why not the rest."""
     lines = [f"of {size(seen.moved_bytes)} moved, {size(seen.already_back_bytes)} were in RAM already"]
     if seen.wanted_bytes:
@@ -162,6 +197,8 @@ def told_of(seen: Restored) -> tuple[str, ...]:
             f"{size(seen.also_back_bytes)} came along that were not asked for: neighbours that the kernel"
             " maps with them, and what the target touched meanwhile"
         )
+    if is_interrupted:
+        lines.append(INTERRUPTED)
     return tuple(lines)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from memtui.model.plan import Plan, PlannedRange, TargetPlan
     from memtui.model.process import Process, ProcessId
     from memtui.model.reasons import Reason
-    from memtui.model.restore import RestoreReport
+    from memtui.model.restore import RestorePlan, RestoreReport
     from memtui.model.verdict import Verdict
     from memtui.model.vma import MappedVma
 
@@ -262,7 +262,26 @@ def restore_report(report: RestoreReport) -> Json:
         "id": planned.id,
         "time": report.time,
         "target": target(planned.process, planned.name),
+        "operator": dict(planned.operator),
         **restore_totals(report),
+    }
+
+
+def restore_plan(planned: RestorePlan) -> Json:
+    """Return an object of ``memtui restore --dry-run``: that of a restore that brought nothing back yet."""
+    return {
+        "schema": schema("restore"),
+        "id": planned.id,
+        "time": planned.time,
+        "target": target(planned.process, planned.name),
+        "operator": dict(planned.operator),
+        "wanted_bytes": planned.wanted_bytes,
+        "restored_bytes": 0,
+        "also_back_bytes": 0,
+        "still_out_bytes": planned.wanted_bytes,
+        "outcome": None,
+        **_why(planned.blocked, planned.blocked_text),
+        "dry_run": True,
     }
 
 

@@ -42,6 +42,10 @@ _SHOWN_S = 0.5
 _SETTLED_S = 2.0
 _ARRANGED_S = 0.2
 _SUSPEND_WAITS_S = 1.0
+QUIT_WAITS_S = 10.0
+"""How long quitting waits for the end of what runs: a call, a hold's end, and the report."""
+_END_WAITS_S = 1.0
+"""How long it is waited for what runs where the app has ended without asking."""
 _THREADS = 9
 """How many threads a screen takes: the session's six, Textual's two, and the one of the signals."""
 _BREAKPOINTS = [(0, "-narrow"), (90, "-medium"), (110, "-wide")]
@@ -145,6 +149,22 @@ class MemtuiApp(InOrderApp):
         """Hide what acts where the session only reads."""
         return not (self.options.read_only and is_acting(action))
 
+    async def action_quit(self) -> None:
+        """Quit once what runs has ended at its next edge, so that its record is whole.
+
+        The second time quit at once.
+        """
+        session = self.session
+        if session.is_quitting or not session.close_queue():
+            self.exit()
+            return
+        session.is_quitting = True
+        while self.screen is not self.main:
+            # What is waited for is told on the main screen.
+            self.pop_screen()
+        self.main.bottom.say_quitting()
+        self.set_timer(QUIT_WAITS_S, self.exit)
+
     def action_thaw_now(self) -> None:
         """Have everything released, now, by a thread of its own."""
         self.session.thaw()
@@ -226,6 +246,8 @@ def run(host: Host, options: UiOptions) -> int:
 
     with Lifeline(host.release, end):
         app.run(mouse=options.mouse)
+        # What runs was cancelled: what came of it goes on record.
+        app.session.wait_idle(_END_WAITS_S)
     # Of a terminal that is gone, say.
     drop_dead_streams()
     return code or app.return_code or 0

@@ -10,7 +10,13 @@ APP_BINDINGS = [
     Binding("exclamation_mark", "app.thaw_now", "Thaw", key_display="!", id="thaw", tooltip=_THAW),
     Binding("f12", "app.thaw_now", "Thaw", show=False, priority=True, id="thaw.f12", tooltip=_THAW),
     Binding("question_mark,f1", "app.help", "Help", key_display="?", id="help", tooltip="This help."),
-    Binding("q,f10", "app.quit", "Quit", id="quit", tooltip="Quit; whatever is held is released."),
+    Binding(
+        "q,f10",
+        "app.quit",
+        "Quit",
+        id="quit",
+        tooltip="Quit; what runs ends at its next edge, and whatever is held is released.",
+    ),
     Binding("ctrl+q", "app.quit", "Quit", show=False, system=True, tooltip="Quit from anywhere."),
     Binding(
         "ctrl+z",

@@ -186,6 +186,14 @@ class LookedBack(Message):
         self.kept = kept
 
 
+class RestoredSince(Message):
+    """Another memtui has put back what a report moved: what is resident now says nothing of the advice."""
+
+    def __init__(self, report_id: str) -> None:
+        super().__init__()
+        self.report_id = report_id
+
+
 class RestorePlanned(Message):
     """What could be put back, for the dialog; ``plans`` is None where ``words`` say why not, raw."""
 

@@ -43,9 +43,9 @@ class Job:
 
 
 class Operator(threading.Thread):
-    """Runs plans and restores. Public methods may be called from any thread and return at once.
+    """Runs plans and restores. Public methods may be called from any thread.
 
-    ``watcher`` is told what to look back at, at the moment when it is done.
+    All but wait_idle return at once. ``watcher`` is told what to look back at, at the moment when it is done.
     """
 
     def __init__(self, host: Host, shelf: Shelf, post: Post, watcher: Watcher | None = None) -> None:
@@ -57,6 +57,13 @@ class Operator(threading.Thread):
         self._jobs: queue.Queue[Job | None] = queue.Queue()
         self._running: Job | None = None
         self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._closed = False
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until nothing runs; return whether that came to pass."""
+        with self._idle:
+            return self._idle.wait_for(lambda: self._running is None, timeout_s)
 
     def submit(self, plan: Plan, targets: tuple[Target, ...]) -> None:
         """Put a plan in the queue. The handles are given back when it is done with."""
@@ -91,9 +98,16 @@ class Operator(threading.Thread):
         self.cancel()
         return thrown
 
+    def close(self) -> bool:
+        """Begin nothing any more, and cancel what runs; return whether that is to be waited for."""
+        with self._lock:
+            self._closed = True
+        self.empty()
+        return not self.wait_idle(0)
+
     def stop(self) -> None:
         """End after the running plan, which is cancelled."""
-        self.empty()
+        self.close()
         self._jobs.put(None)
 
     def run(self) -> None:
@@ -103,12 +117,17 @@ class Operator(threading.Thread):
             if job is None:
                 return
             with self._lock:
-                self._running = job
+                if not self._closed:
+                    self._running = job
+            if self._running is None:
+                self._give_back(job)
+                continue
             self._post(RunStarted(job.word))
             words = self._do(job)
-            with self._lock:
-                self._running = None
             self._give_back(job)
+            with self._idle:
+                self._running = None
+                self._idle.notify_all()
             self._post(RunEnded(words, self._jobs.qsize()))
 
     def _do(self, job: Job) -> str:

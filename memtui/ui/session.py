@@ -67,6 +67,8 @@ class Session:
         self.freeze: Freeze | None = options.freeze
         self.facts = MachineFacts(swap_free_bytes=None, huge_page_bytes=None)
         self.machine: MachineState | None = None
+        self.is_quitting = False
+        """Whether the operator wants to quit, and a plan is awaited."""
         self.sampler = Sampler(host, self.shelf, post, options.interval_s) if sampling else None
         self.watcher = Watcher(host, post) if sampling and not options.read_only else None
         self.operator = None if options.read_only else Operator(host, self.shelf, post, self.watcher)
@@ -101,6 +103,14 @@ class Session:
         for thread in self._threads:
             if thread is not None:
                 thread.stop()
+
+    def close_queue(self) -> bool:
+        """Begin nothing any more, and cancel what runs; return whether that is to be waited for."""
+        return self.operator is not None and self.operator.close()
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Wait until nothing runs any more; return whether that came to pass."""
+        return self.operator is None or self.operator.wait_idle(timeout_s)
 
     def choose(self, process: ProcessId | None) -> None:
         """Have another map looked at."""

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 
 from memtui.host import KEPT_LOOKS_S, Host
 from memtui.model.errors import MemtuiError
-from memtui.ui.messages import LookedBack, Post, Said
+from memtui.ui.messages import LookedBack, Post, RestoredSince, Said
 from memtui.ui.sampler import words_of
 
 LOOKS_S: tuple[int, ...] = (*range(1, 11), *range(15, 61, 5))
 """When a report is looked back at, in seconds after it: often at first, when most comes back."""
 KEPT_S = frozenset(KEPT_LOOKS_S)
 """Which of the looks go into the ledger."""
+RESTORED_EVERY_S = 5.0
+"""How often it is looked whether another memtui has put back what is looked at no more."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,8 @@ class Watcher(threading.Thread):
         self._wake = threading.Condition()
         self._stopping = False
         self._watched: dict[str, _Watched] = {}
+        self._over: dict[str, None] = {}
+        self._next_over = 0.0
 
     def watch(self, report_id: str) -> None:
         """Begin to look back at a report that was just made."""
@@ -60,6 +64,7 @@ class Watcher(threading.Thread):
         """Look no more: what comes back from now on was put back, and says nothing of the advice."""
         with self._wake:
             self._watched.pop(report_id, None)
+            self._over.pop(report_id, None)
 
     def stop(self) -> None:
         """End. Does not wait: a look may be stuck in the kernel."""
@@ -76,7 +81,9 @@ class Watcher(threading.Thread):
         """Return False once it is to end."""
         with self._wake:
             while not self._stopping:
-                left_s = min((item.next_s() for item in self._watched.values()), default=None)
+                due = [item.next_s() for item in self._watched.values()]
+                due += [self._next_over] if self._over else []
+                left_s = min(due, default=None)
                 if left_s is not None:
                     left_s -= self._clock()
                     if left_s <= 0:
@@ -98,6 +105,21 @@ class Watcher(threading.Thread):
             for report_id, item in watched:
                 if item.looked >= len(LOOKS_S) and self._watched.get(report_id) is item:
                     del self._watched[report_id]
+                    self._over[report_id] = None
+        self._look_for_restores()
+
+    def _look_for_restores(self) -> None:
+        """Tell what another memtui has put back, of all that is looked back at no more."""
+        with self._wake:
+            if self._clock() < self._next_over:
+                return
+            self._next_over = self._clock() + RESTORED_EVERY_S
+            over = list(self._over)
+        for report_id in over:
+            if self._host.was_restored(report_id):
+                with self._wake:
+                    self._over.pop(report_id, None)
+                self._post(RestoredSince(report_id))
 
     def _look(self, report_id: str, *, kept: bool) -> bool:
         """Look once; return whether there is anything to look at any more."""

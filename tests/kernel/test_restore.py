@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -575,7 +574,10 @@ def test_where_the_program_cannot_be_told_it_says_so(
         patch.setattr(restoring, "places_of", lambda _pid: None)
         assert restore(host).reason is Reason.PROGRAM_UNKNOWN
     # It never was known: an operator without the right to attach made the record.
-    records.write(report.id, replace(moved, program=Program(then.places, None).text))
+    path = host.state_dir / "pages" / f"{report.id}.pages"
+    header, _, frames = path.read_bytes().partition(b"\n")
+    content = {**json.loads(header), "program": Program(then.places, None).text}
+    path.write_bytes(json.dumps(content).encode() + b"\n" + frames)
     restored = restore(host)
     assert restored.outcome is Outcome.DONE
     assert any("address space randomisation" in line for line in restored.told), restored.told
@@ -657,7 +659,7 @@ def test_without_its_record_nothing_is_guessed(host: LocalHost, child: Child) ->
     (file,) = (host.state_dir / "pages").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     data = file.read_bytes()
-    for torn in (b"", data[:-5], b"\xff" + data, data.replace(b'"format":1', b'"format":9')):
+    for torn in (b"", b"\xff" + data, data.replace(b'"format":2', b'"format":9')):
         file.write_bytes(torn)
         restored = restore(host, report.id)
         assert (restored.outcome, restored.reason) == (Outcome.REFUSED, Reason.PAGES_UNKNOWN)
@@ -667,7 +669,7 @@ def test_without_its_record_nothing_is_guessed(host: LocalHost, child: Child) ->
 
 @pytest.mark.usefixtures("swap_file")
 def test_the_command(child: Child, tmp_path: Path) -> None:
-    nothing = memtui("restore", state_dir=tmp_path)
+    nothing = memtui("restore", "--last", state_dir=tmp_path)
     assert nothing.returncode == 1
     assert "nothing in the ledger has moved anything" in one_line(nothing)
     start = child.map(SIZE, fill=3)
@@ -680,8 +682,8 @@ def test_the_command(child: Child, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     (row,) = rows(done)
     assert list(row) == [
-        *("schema", "id", "time", "target", "wanted_bytes", "restored_bytes", "also_back_bytes"),
-        *("still_out_bytes", "outcome", "reason", "reason_text"),
+        *("schema", "id", "time", "target", "operator", "wanted_bytes", "restored_bytes"),
+        *("also_back_bytes", "still_out_bytes", "outcome", "reason", "reason_text"),
     ]
     assert (row["schema"], row["id"], row["outcome"]) == ("memtui.restore/1", moved["id"], "done")
     assert row["restored_bytes"] == moved["moved_bytes"]
@@ -689,6 +691,9 @@ def test_the_command(child: Child, tmp_path: Path) -> None:
     again = memtui("restore", "--last", state_dir=tmp_path)
     assert again.returncode == 0
     assert "no_effect" in again.stdout
+    whose = again.stdout.splitlines()[0]
+    assert whose.startswith(f"the last action: pageout on {child.pid} ")
+    assert whose.endswith(", by uid 0 without a terminal") or "uid 0 (" in whose
     (entry,) = rows(memtui("history", "--json", state_dir=tmp_path))
     assert entry["restored_bytes"] == moved["moved_bytes"]
 
@@ -700,7 +705,7 @@ def test_an_interrupt_ends_it_and_says_how_far_it_came(child: Child, tmp_path: P
     part = ("--range", span(start, size), "--freeze", "off")
     memtui("advise", "pageout", child.pid, *part, state_dir=tmp_path)
     process = subprocess.Popen(
-        command("--state-dir", tmp_path, "restore", "--json"),
+        command("--state-dir", tmp_path, "restore", "--last", "--json"),
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         text=True,
@@ -711,6 +716,7 @@ def test_an_interrupt_ends_it_and_says_how_far_it_came(child: Child, tmp_path: P
     assert process.returncode == 5
     row = json.loads(told)
     assert row["outcome"] == "cancelled"
+    assert row["reason_text"] == "cancelled in the middle"
     assert row["restored_bytes"] == at(child.pid, start).rss
     assert row["restored_bytes"] + row["still_out_bytes"] == row["wanted_bytes"]
 
@@ -732,11 +738,11 @@ def test_an_interrupt_before_the_first_page_is_not_forgotten(
     cancelled = threading.Event()
     original, cancel = getattr(LocalHost, when), LocalHost.cancel
 
-    def interrupt(host: LocalHost, *arguments: object) -> object:
-        found = original(host, *arguments) if when == "plan_restore" else None
+    def interrupt(host: LocalHost, *arguments: object, **named: object) -> object:
+        found = original(host, *arguments, **named) if when == "plan_restore" else None
         os.kill(os.getpid(), signal.SIGINT)
         assert cancelled.wait(20), "the signal was heard"
-        return found or original(host, *arguments)
+        return found or original(host, *arguments, **named)
 
     def heard(host: LocalHost) -> None:
         cancel(host)
@@ -744,7 +750,8 @@ def test_an_interrupt_before_the_first_page_is_not_forgotten(
 
     monkeypatch.setattr(LocalHost, when, interrupt)
     monkeypatch.setattr(LocalHost, "cancel", heard)
-    code = restore_command.run(argparse.Namespace(id=None, json=False, state_dir=tmp_path))
+    asked = argparse.Namespace(id=None, last=True, of_pid=None, dry_run=False, json=False, state_dir=tmp_path)
+    code = restore_command.run(asked)
     assert code == 5
     assert at(child.pid, start).rss == rss, "nothing was touched"
     told = capsys.readouterr()

@@ -180,7 +180,7 @@ def test_an_interrupt_ends_the_watch_and_is_no_error(child: Child, tmp_path: Pat
     assert process.stdout is not None
     lines = iter(process.stdout.readline, "")
     look = next(line for line in lines if re.search(r"after \d+ s:", line))
-    assert "0 of 16M are back" in look
+    assert "0 of 16M resident again" in look
     assert "out so far" in look
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
@@ -241,7 +241,7 @@ def test_pages_that_cannot_be_seen_are_not_said_to_have_stayed(child: Child, nob
     assert f"  {unseen}" in done.stdout
     assert f"--watch: process {child.pid}: {unseen}" in done.stderr
     assert "nothing left RAM" not in done.stderr
-    restored = as_nobody("restore")
+    restored = as_nobody("restore", "--last")
     assert restored.returncode == 1
     assert f"process {child.pid}: {unseen}" in restored.stderr
     assert "missing" not in restored.stderr

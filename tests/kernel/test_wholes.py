@@ -184,10 +184,12 @@ def test_a_restore_by_another_memtui_says_nothing_of_the_advice(
     start = child.map(size, fill=3)
     report = give(host, child, Range(start, start + size))
     assert host.look_back(report.id) is not None
+    assert not host.was_restored(report.id)
     done = memtui("restore", report.id, state_dir=host.state_dir)
     assert done.returncode == 0, done.stderr
     assert at(child.pid, start).rss >= size - RESIDUE_BYTES
     assert host.look_back(report.id) is None
+    assert host.was_restored(report.id)
     assert os.path.exists(f"/proc/{child.pid}")
 
 

@@ -115,7 +115,7 @@ def test_restore_brings_back_what_pageout_moved(demo: Terminal, swap_file: Path)
     assert toolkit.smaps(pid)[cold].rss > DEMO - toolkit.RESIDUE_BYTES
     row = next(line for line in screen.splitlines() if "restore  done" in line)
     assert re.search(rf"{ABOUT_32M} restored", row)
-    assert "came back" not in screen, "what was put back says nothing of the advice"
+    assert "resident again" not in screen, "what was put back says nothing of the advice"
     demo.send("@")
     screen = demo.wait_for("Ledger  1 entry")
     row = next(line for line in screen.splitlines() if "pageout" in line)

@@ -65,14 +65,14 @@ async def test_the_row_counts_what_comes_back_and_says_what_it_means(
         assert "4M partly" in seen[1]
         assert " ? " in seen[2]
         assert "stayed" not in seen[2]
-        assert "31M came back" in seen[3]
+        assert "31M resident" in seen[3]
         assert "back 31M after 4 s, 7 major faults" in screen_text(app)
         await pilot.press("enter")
         await pilot.pause()
         text = " ".join(screen_text(app).split())
         assert "1M after 1 s, 7 major faults, psi 0.4%: out so far" in text
         assert "after 2 s" not in text, "only looks that were kept, and the last"
-        assert "31M after 4 s, 7 major faults, psi 0.4%: came back: the advice was wrong" in text
+        assert "31M after 4 s, 7 major faults, psi 0.4%: resident again: the advice was wrong, or new" in text
         await look_back(app, pilot, 5, 32 * MIB)
         assert isinstance(app.screen, ResultScreen)
         assert "32M after 5 s, 7 major faults" in screen_text(app)
@@ -99,6 +99,30 @@ async def test_what_is_applied_is_watched_until_it_is_put_back(make_app: MakeApp
         now[0] = 2.0
         watcher.look_at_due()
         assert host.looks == [(result.id, True)]
+
+
+async def test_what_another_memtui_restores_is_told_also_after_the_minute(make_app: MakeApp) -> None:
+    app = make_app()
+    host, now = host_of(app), [0.0]
+    host.back_now = 31 * MIB
+    watcher = Watcher(host, app.post_to_main, lambda: now[0])
+    async with app.run_test(size=WIDE) as pilot:
+        assert app.session.operator is not None
+        app.session.operator.watcher = watcher
+        result = await paged_out(app, pilot)
+        for now[0] in (59.0, 60.5, 66.0):
+            watcher.look_at_due()
+        await pilot.pause()
+        assert "31M resident" in line_with(app, "pageout  done")
+        assert len(host.looks) == 2, "the minute is over"
+        host.put_back_elsewhere.add(result.id)
+        now[0] = 72.0
+        watcher.look_at_due()
+        await until(lambda: "31M restored" in line_with(app, "pageout  done"), pilot)
+        assert "restored since" in screen_text(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "restored since: what is back now was put back" in screen_text(app)
 
 
 async def test_a_look_back_at_nothing_that_is_shown_changes_nothing(make_app: MakeApp) -> None:
@@ -147,7 +171,7 @@ async def test_a_restore_is_a_row_of_its_own_and_ends_the_watch(make_app: MakeAp
         # What was put back says nothing of the advice.
         app.main.post_message(LookedBack(result.id, Back(9, 32 * MIB, 7), kept=False))
         await pilot.pause()
-        assert "came back" not in screen_text(app)
+        assert "resident again" not in screen_text(app)
         assert "restored" in line_with(app, "pageout  done")
         await pilot.press("enter")
         await pilot.pause()

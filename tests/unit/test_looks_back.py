@@ -43,6 +43,7 @@ class Looking:
         self.gate: threading.Event | None = None
         self.error: MemtuiError | None = None
         self.warning: str | None = None
+        self.restored: set[str] = set()
         self.came = threading.Condition()
 
     def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
@@ -54,7 +55,10 @@ class Looking:
             assert self.gate.wait(WAIT_S)
         if self.error is not None:
             raise self.error
-        return Back(1.0, 0, 0, 0.0, self.warning)
+        return Back(1.0, 0, 0, 0.0, self.warning) if report_id not in self.restored else None
+
+    def was_restored(self, report_id: str) -> bool:
+        return report_id in self.restored
 
     def wait(self, count: int) -> None:
         with self.came:
@@ -125,6 +129,16 @@ def test_an_error_of_a_look_and_what_is_not_on_record_are_told(capsys: pytest.Ca
         run(watch, reports)
 
 
+def test_what_another_restored_is_said_to_be_put_back(capsys: pytest.CaptureFixture[str]) -> None:
+    host, (report,) = Looking(), reports_of(4242)
+    host.restored.add(report.id)
+    watch = watching(host, 0.01)
+    watch.begin(report)
+    run(watch, (report,))
+    told = "was restored meanwhile: what is resident again was put back"
+    assert capsys.readouterr().err == f"memtui: --watch: {report.id} {told}\n"
+
+
 def test_what_moved_unseen_is_not_said_to_have_stayed(capsys: pytest.CaptureFixture[str]) -> None:
     host, (report,) = Looking(), reports_of(4242)
     report.pages_seen = False
@@ -158,7 +172,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.ledger = Ledger(folder / "state")
         self.let_go: list[object] = []
-        self.under_test = Aftermath(self.ledger, threading.Event(), self.let_go.append)
+        self.under_test = Aftermath(self.ledger, self.let_go.append)
         self.reports = reports_of(4242, 811)
         for report in self.reports:
             report.moved_pages = (Range(0, 4096),)
@@ -218,6 +232,20 @@ def test_a_look_during_which_a_restore_began_says_nothing(stage: Stage) -> None:
     assert found == [None]
     assert stage.let_go == [stage.targets[0]]
     assert stage.ledger.read() == ([], 0)
+
+
+@pytest.mark.parametrize(("restored_bytes", "was"), [(4096, True), (None, True), (0, False)])
+def test_what_anybody_put_back_is_known_from_the_ledger(
+    stage: Stage, restored_bytes: int | None, was: bool
+) -> None:
+    """Another memtui's, also once nothing is watched any more."""
+    others = Ledger(stage.ledger.path.parent)
+    mine, another = (report.id for report in stage.reports)
+    assert not stage.under_test.was_restored(mine)
+    others.write("restored", {"id": mine, "restored_bytes": restored_bytes})
+    assert stage.under_test.was_restored(mine) is was
+    assert not stage.under_test.was_restored(another)
+    assert stage.under_test.was_restored(mine) is was, "it is remembered"
 
 
 def test_each_look_has_its_own_warning(stage: Stage) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memtui.model.errors import with_step
+from memtui.model.restore import INTERRUPTED
 from memtui.text import SafeText, count, safe, size
 from memtui.ui.lists.results import time_of_day, why
 
@@ -23,9 +24,12 @@ def describe_restore(plan: RestorePlan) -> tuple[SafeText, ...]:
     """Return what was moved, what of it is still out, and what blocks its way back."""
     lines = [
         f"{plan.process.pid} {plan.name}, {plan.advice.upper()} at {plan.time}",
+        f"  by         {plan.whose}",
         f"  moved      {size(plan.moved_bytes)}",
         f"  still out  {size(plan.wanted_bytes)}",
     ]
+    if plan.is_interrupted:
+        lines.append(f"  note       {INTERRUPTED}")
     if plan.blocked is not None:
         lines.append(f"  BLOCKED    {with_step(plan.blocked_text or plan.blocked.text, plan.blocked)}")
     return tuple(safe(line) for line in lines)

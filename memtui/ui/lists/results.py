@@ -86,7 +86,7 @@ _STAYED: dict[Stayed, tuple[str, str]] = {
     Stayed.SO_FAR: ("out so far", "good"),
     Stayed.OUT: ("stayed out", "good"),
     Stayed.PARTLY: ("partly", "warn"),
-    Stayed.BACK: ("came back", "bad"),
+    Stayed.BACK: ("resident", "bad"),
 }
 
 

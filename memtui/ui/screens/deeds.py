@@ -140,7 +140,7 @@ class DeedsScreen(ThreePanes):
     # Restores
 
     def action_restore(self) -> None:
-        """Ask whether to put back the result under the cursor, or else the last action."""
+        """Ask whether to put back the result under the cursor, or else the last action of this session."""
         result = self.results.under_cursor if self.current is self.results else None
         self._ask_restore(None if result is None else result.id)
 
@@ -255,11 +255,19 @@ class DeedsScreen(ThreePanes):
         if result is not None:
             self._hand_out(result)
 
+    def on_restored_since(self, message: told.RestoredSince) -> None:
+        """Say of a result that it was put back by another memtui."""
+        result = self.results.restored_since(message.report_id)
+        if result is not None:
+            self._hand_out(result)
+
     def on_run_ended(self, message: told.RunEnded) -> None:
         """It is done; what was forecast before it is old."""
         self._forecast = None
         self.show_standing()
         self.bottom.run_ended(message.waiting)
+        if self.session.is_quitting:
+            self.app.exit()
         result = self.results.newest
         if message.words:
             self.bottom.say(message.words, bad=True, stays=True)

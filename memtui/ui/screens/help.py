@@ -54,7 +54,7 @@ _NUMBERS = (
     ("forecast", "what is expected to come of it"),
     ("advised", "the kernel's word: bytes that it walked. It can be full with no effect"),
     ("moved", "what was seen: PAGEOUT left RSS, COLLAPSE became huge; - for COLD and WILLNEED"),
-    ("back", "what came back since, for a minute: from half on, the advice was wrong"),
+    ("back", "what is resident again at the same place: from half on, the advice was wrong"),
     ("rss, swap", "of the ranges, before and after, as seen in the page tables"),
     ("", "of a process swap is that of private memory; that of shared memory stands in its map alone"),
 )

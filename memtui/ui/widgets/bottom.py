@@ -41,6 +41,7 @@ class Bottom(Vertical):
         self._is_cancelling = False
         self._topic: object = None
         """What the line that stands there is about, as it was then; None where that cannot go out of date."""
+        self._quits = False
         self._clearing: Timer | None = None
         self._ticking: Timer | None = None
 
@@ -143,8 +144,18 @@ class Bottom(Vertical):
         self._message.remove_class("-running")
         self.say("")
 
+    def say_quitting(self) -> None:
+        """Say that it is quit as soon as what runs has come to an edge."""
+        self._quits = True
+        self._show_run()
+
     def _show_run(self) -> None:
-        if self._what is not None:
+        if self._what is not None and self._quits:
+            self._message.remove_class("-bad")
+            self._message.text = SafeText(
+                f" Quitting when the {self._what} has ended, at its next edge; q quits at once"
+            )
+        elif self._what is not None:
             held_s = None if self._held_since is None else time.monotonic() - self._held_since
             self._message.remove_class("-bad")
             self._message.text = SafeText(

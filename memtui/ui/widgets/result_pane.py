@@ -24,15 +24,25 @@ class ResultPane(Pane):
     def add(self, result: Result | RestoreResult) -> None:
         """Add a result, and go to it."""
         if isinstance(result, RestoreResult) and result.report.restored_bytes:
-            self._results = [
-                item._replace(was_restored=True)
-                if isinstance(item, Result) and item.id == result.id
-                else item
-                for item in self._results
-            ]
+            self._mark_restored(result.id)
         self._results.append(result)
         self.table.show(ResultRows(tuple(self._results)))
         self.table.go_to(len(self._results) - 1)
+
+    def _mark_restored(self, report_id: str) -> Result | None:
+        for at, item in enumerate(self._results):
+            if isinstance(item, Result) and item.id == report_id:
+                found = self._results[at] = item._replace(was_restored=True)
+                return found
+        return None
+
+    def restored_since(self, report_id: str) -> Result | None:
+        """Say that a result was put back by another memtui; return the result."""
+        found = self._mark_restored(report_id)
+        if found is not None:
+            self.table.show(ResultRows(tuple(self._results)))
+            self.show_reason()
+        return found
 
     def looked_back(self, message: LookedBack) -> Result | None:
         """Show how much has come back; return the result that it is about."""
