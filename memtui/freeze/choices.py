@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from memtui.model.process import ProcessId
 
 _LASTS = "; if memtui's own cgroup is frozen (docker pause), it lasts until that is thawed"
-_STAYS = "after a crash it stays so until memtui starts again, or `memtui thaw`"
+_STAYS = "after a crash it stays so until `memtui thaw`, or the next screen, advise or restore"
 
 
 def why_not(process: ProcessId, method: Freeze, *, override_names: bool = False) -> FreezeError | None:
