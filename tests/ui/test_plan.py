@@ -324,7 +324,7 @@ async def test_progress_and_cancel_while_a_plan_runs(make_app: MakeApp) -> None:
         result = app.main.results.newest
         assert result is not None
         assert {item.outcome for item in result.report.ranges} == {Outcome.CANCELLED}
-        assert "cancelled; cancelled" in screen_text(app)
+        assert "cancelled, held 31ms; cancelled" in screen_text(app)
 
 
 async def test_thaw_in_the_middle_cancels_and_empties_the_queue(make_app: MakeApp) -> None:
