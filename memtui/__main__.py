@@ -15,8 +15,8 @@ def _end(*_: object) -> None:
 
 
 for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    # Whoever started us with nohup wants no end by SIGHUP.
-    if _number != signal.SIGHUP or signal.getsignal(_number) is not signal.SIG_IGN:
+    # Whoever started us with nohup wants no end by SIGHUP, and a script's background job none by SIGINT.
+    if signal.getsignal(_number) is not signal.SIG_IGN:
         signal.signal(_number, _end)
 
 

@@ -37,8 +37,8 @@ class SignalWatch:
     """Calls ``act`` with each signal that comes while it is entered, from a thread of its own.
 
     After a signal of ``fatal`` the process ends within GRACE_S with 128 and its number, whatever ``act``
-    does. ``look`` is asked every second for a signal that should have come. With ``ignored_too`` also a
-    SIGHUP is taken that memtui was started to ignore (nohup).
+    does. ``look`` is asked every second for a signal that should have come. With ``ignored_too`` also
+    those are taken that memtui was started to ignore (SIGHUP by nohup, SIGINT by a script's ``&``).
 
     Attributes:
         came: whether one of the signals has come.
@@ -77,8 +77,7 @@ class SignalWatch:
             raise
         self._wakeup_before = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
         for number in ENDING:
-            ignored = number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN
-            if self._ignored_too or not ignored:
+            if self._ignored_too or signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)
         return self
 

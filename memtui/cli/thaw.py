@@ -8,7 +8,7 @@ import pwd
 from typing import TYPE_CHECKING
 
 from memtui.cli.exitcode import ALL, PART, PERMISSION, USAGE
-from memtui.cli.output import complain, print_json
+from memtui.cli.output import complain, print_json, reader_may_leave
 from memtui.host.local import ROOTS_JOURNAL_DIR, LocalHost
 from memtui.model import wire
 from memtui.model.errors import MemtuiError
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Release, and say whom."""
     try:
         user = _user(arguments.user)
-    except KeyError:
+    except (KeyError, OverflowError):
         return complain(f"there is no user {arguments.user}", USAGE)
     if user is not None and os.geteuid():
         return complain("what another user's memtui left held is released by root: use sudo", PERMISSION)
@@ -38,7 +38,8 @@ def run(arguments: argparse.Namespace) -> int:
                 problems.append(str(error))
     released = [item for item in thawed if item.outcome is ThawOutcome.RELEASED]
     problems = [str(item) for item in thawed if item not in released] + problems
-    _print(released, thawed, as_json=arguments.json, quiet=bool(problems))
+    with reader_may_leave():
+        _print(released, thawed, as_json=arguments.json, quiet=bool(problems))
     for words in problems:
         complain(words)
     return PART if problems else ALL
@@ -48,11 +49,11 @@ def _user(name: str | None) -> pwd.struct_passwd | None:
     """Return whose journals to look at besides our own: who is named, or else who called sudo.
 
     Raises:
-        KeyError: no such user.
+        KeyError, OverflowError: no such user.
     """
     user: pwd.struct_passwd | None
     if name is not None:
-        user = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
+        user = pwd.getpwuid(int(name)) if name.isascii() and name.isdigit() else pwd.getpwnam(name)
     else:
         try:
             user = pwd.getpwnam(os.environ["SUDO_USER"]) if os.geteuid() == 0 else None

@@ -38,6 +38,7 @@ def replay_as(user: struct_passwd, folder: Path, allowed_s: float = _WITHIN_S) -
         MemtuiError: FREEZE_NO_JOURNAL; FAILED if the child could not become the user, or hung (on a home
             that does not answer, say): it was ended then.
     """
+    folder = folder.absolute()
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:

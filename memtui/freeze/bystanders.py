@@ -130,7 +130,7 @@ class Bystanders:
                 self._continued.add(entry.pid)
                 self._found[who] = _CONTINUED
         except PermissionError:
-            # It stays in the journal, for root to find.
+            # It stays in the journal, so that it is told until somebody continues it.
             del self._watched[entry.pid]
             self._found[who] = _DENIED
         except ProcessLookupError:

@@ -125,7 +125,8 @@ class Journal:
             path.unlink(missing_ok=True)
             os.close(fd)
             raise
-        if self._path is not None:
+        # Where somebody removed it the new file may bear its name.
+        if self._path is not None and self._path != path:
             self._path.unlink(missing_ok=True)
         if self._fd >= 0:
             os.close(self._fd)

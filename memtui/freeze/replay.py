@@ -7,7 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,8 +142,11 @@ def _answered(entry: Entry, journal: Path, answer: _Answer) -> Thawed | None:
 
 
 def _is_of_the_past(entry: Entry) -> bool:
-    """Whether this machine has been started anew since: then nothing is held."""
-    return entry.boot_id != machine.boot_id() and entry.machine == machine.machine_id()
+    """Whether this machine has been started anew since: then nothing is held.
+
+    Older versions named no machine, and nearly always meant this one.
+    """
+    return entry.boot_id != machine.boot_id() and entry.machine in ("", machine.machine_id())
 
 
 def _raise_if_elsewhere(entry: Entry, journal: Path) -> None:
@@ -250,8 +253,9 @@ def _await_stop(entry: Entry, journal: Path) -> None:
 def _let_others_end(entry: Entry, journal: Path) -> None:
     """Wait until no living guard holds the same process: a stop that we end would be under its hold too."""
     until = time.monotonic() + _OTHERS_END_WITHIN_S
-    while is_held_by_the_living(entry, journal) and time.monotonic() < until:
-        time.sleep(0.01)
+    with suppress(MemtuiError):  # the journals cannot be read; to leave it stopped would be worse
+        while is_held_by_the_living(entry, journal) and time.monotonic() < until:
+            time.sleep(0.01)
 
 
 def _continue(entry: Entry, pidfd: int) -> str | None:
@@ -265,7 +269,7 @@ def _continue(entry: Entry, pidfd: int) -> str | None:
         return None
     except OSError as error:
         if error.errno == errno.EPERM:
-            return "you may not send signals to it; run as root"
+            return f"you may not send signals to it; run `kill -CONT {entry.pid}` as root"
         return f"it cannot be sent a signal: {error.strerror}"
     return ""
 

@@ -232,9 +232,11 @@ class LocalHost:
         Raises:
             MemtuiError: FREEZE_NO_JOURNAL.
         """
+        if not self._may_be_held():
+            return []
         from memtui.freeze.replay import replay
 
-        return self._keep_remarks(replay(self.journal_dir)) if self._may_be_held() else []
+        return self._keep_remarks(replay(self.journal_dir))
 
     def thaw_user(self, user: struct_passwd) -> list[Thawed]:
         """Release what a crash of another user's memtui left held, with that user's rights. Needs root.
@@ -253,9 +255,11 @@ class LocalHost:
         Raises:
             MemtuiError: FREEZE_NO_JOURNAL.
         """
+        if not self._may_be_held():
+            return []
         from memtui.freeze.replay import left_held
 
-        return self._keep_remarks(left_held(self.journal_dir)) if self._may_be_held() else []
+        return self._keep_remarks(left_held(self.journal_dir))
 
     def _may_be_held(self) -> bool:
         """Whether there is anything to be read, so that most starts do without the code that reads it."""

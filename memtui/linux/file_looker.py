@@ -78,15 +78,17 @@ class _Looker:
                 self._hung[wanted.device] = time.monotonic() + _LEFT_ALONE_S
                 self.give_up()
                 raise
-            except OSError:
-                # It cannot be started, or has died: nothing is known.
+            except (OSError, ValueError):
+                # It cannot be started, has died, or answered what is no answer: nothing is known.
                 self.give_up()
                 return None
 
     def _ask(self, wanted: Wanted) -> Seen | None:
         connection = self._connection or self._start()
         connection.send(json.dumps(wanted).encode("ascii"))
-        if not select.select([connection], [], [], ANSWERS_WITHIN_S)[0]:
+        poller = select.poll()
+        poller.register(connection, select.POLLIN)
+        if not poller.poll(ANSWERS_WITHIN_S * 1000):
             raise _late(wanted)
         data, passed, _flags, _address = connection.recvmsg(
             _MAX_BYTES, socket.CMSG_SPACE(array.array("i").itemsize), socket.MSG_CMSG_CLOEXEC

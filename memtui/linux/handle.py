@@ -88,7 +88,11 @@ class ProcessHandle:
         if self.is_foreign:
             return _has_ended(self._anchor, self._pid)
         poller = select.poll()
-        poller.register(self._anchor.fileno(), select.POLLIN)
+        try:
+            poller.register(self._anchor.fileno(), select.POLLIN)
+        except ValueError as error:
+            # Another thread has just closed it.
+            raise self.lost_error() from error
         return bool(poller.poll(0))
 
     def is_ending(self) -> bool:
@@ -97,8 +101,15 @@ class ProcessHandle:
 
     def standing(self) -> Standing:
         """Return what became of it."""
-        if self._closed:
-            return Standing.CLOSED
+        try:
+            return self._standing()
+        except (MemtuiError, OSError):
+            # Closed, perhaps in between and by another thread.
+            if self._closed:
+                return Standing.CLOSED
+            raise
+
+    def _standing(self) -> Standing:
         if self.is_dead():
             try:
                 return Standing.ZOMBIE if read_stat(self.pid).state == "Z" else Standing.EXITED
