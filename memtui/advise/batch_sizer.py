@@ -25,6 +25,10 @@ _SLOWEST_BYTES_PER_S = 64 << 10
 _LEAST_CALL_BYTES = 64 << 10
 _LEAST_HOLD_BYTES = 1 << 20
 _MOST_HOLD_BYTES = 4 << 30
+_MOST_CALL_BYTES = {Advice.COLLAPSE: 4 << 20}
+"""For each huge page COLLAPSE waits for work on every CPU (lru_add_drain_all(), mm/khugepaged.c): on a busy
+machine that takes from less than a millisecond to hundreds, and a call of many waits as often. It costs next
+to nothing to make more calls instead, with a look at the clock between them."""
 _SAMPLE_BYTES = 1 << 20
 """With less than this a preemption of a few milliseconds would pass for the cost of the call."""
 _CALL_SHARE = 0.25
@@ -46,6 +50,7 @@ class BatchSizer:
     def __init__(self, advice: Advice, hold_s: float) -> None:
         self._hold_s = hold_s
         self._bytes_per_s: float = _FIRST_BYTES_PER_S[advice]
+        self._most_call_bytes = _MOST_CALL_BYTES.get(advice, CALL_BYTES)
         self._has_learned = False
         self._until: float | None = None
         self._call_s = 0.0
@@ -91,7 +96,7 @@ class BatchSizer:
         allowed_s = self._call_s
         if self._until is not None:
             allowed_s = min(allowed_s, (self._until - time.monotonic()) / 2)
-        return int(min(CALL_BYTES, max(_LEAST_CALL_BYTES, self._bytes_per_s * allowed_s)))
+        return int(min(self._most_call_bytes, max(_LEAST_CALL_BYTES, self._bytes_per_s * allowed_s)))
 
     def fits(self, cost_bytes: int) -> bool:
         """Whether a call of this cost will end before the hold's time is over, also if it is slower."""

@@ -89,6 +89,15 @@ def test_the_first_calls_of_collapse_are_a_few_huge_pages(clock: Clock) -> None:
     assert sizer.call_bytes() <= 2 * UNIT
 
 
+def test_calls_of_collapse_stay_few_huge_pages_however_quick_they_were(clock: Clock) -> None:
+    """One that waits for busy CPUs takes fifty times as long as the one before it."""
+    sizer = BatchSizer(Advice.COLLAPSE, HOLD_S)
+    for _ in range(20):
+        sizer.took(4 * UNIT, 0.001)
+    sizer.hold_from(clock.now)
+    assert sizer.call_bytes() == 2 * UNIT
+
+
 def test_it_shrinks_at_once_and_grows_slowly(clock: Clock) -> None:
     sizer = BatchSizer(Advice.PAGEOUT, HOLD_S)
     sizer.took(16 * MIB, 1.0)
