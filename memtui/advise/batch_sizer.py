@@ -111,6 +111,10 @@ class BatchSizer:
         self._spent_s += spent_s
         if self._cost_bytes < _SAMPLE_BYTES and self._spent_s < self._call_s:
             return
+        if self._cost_bytes < _LEAST_CALL_BYTES:
+            # Calls with nothing to do say nothing of how long work takes.
+            self._cost_bytes, self._spent_s = 0, 0.0
+            return
         seen = self._cost_bytes / max(self._spent_s, 1e-6)
         self._bytes_per_s = max(_SLOWEST_BYTES_PER_S, min(seen, self._bytes_per_s * _GROWTH))
         self._cost_bytes, self._spent_s = 0, 0.0

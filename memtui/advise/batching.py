@@ -22,6 +22,7 @@ MANY_PIECES = 64
 
 _PIECES_A_HOLD = 4096
 _PIECES_A_ROUND = 256
+_LEAST_PIECES_A_HOLD = 64
 _PIECES_A_TEXT = 32768
 _SMALL_BYTES = 64 << 10
 _ROUND_OF_SMALL_BYTES = 256 << 20
@@ -44,11 +45,12 @@ class Batches:
         self._recheck = recheck
         self._sizer = sizer
         self._most_pieces = _PIECES_A_TEXT
+        self._pieces_a_hold = _PIECES_A_HOLD
         self.left = _pieces_of(planned, huge_page_bytes)
 
     def take(self, held: bool) -> Pieces:
         """Take out as much as one hold may do, or one round."""
-        count = min(len(self.left), _PIECES_A_HOLD if held else self._pieces_a_round())
+        count = min(len(self.left), self._pieces_a_hold if held else self._pieces_a_round())
         batch = self.left[:count]
         budget = self._sizer.hold_bytes if held else self.round_bytes(batch)
         if batch.size_bytes > budget:
@@ -61,6 +63,13 @@ class Batches:
         # Now, not while the target is held: the vectors of the calls are slices of it.
         batch.pack()
         return batch
+
+    def looked(self, count: int, spent_s: float, hold_s: float) -> None:
+        """Learn from how long a hold took before its first call, to look at ``count`` pieces: half is too long."""
+        if spent_s > hold_s / 2:
+            self._pieces_a_hold = max(_LEAST_PIECES_A_HOLD, count // 2)
+        elif spent_s < hold_s / 8:
+            self._pieces_a_hold = min(_PIECES_A_HOLD, 2 * self._pieces_a_hold)
 
     def put_back(self, pieces: Pieces) -> None:
         """Put what was not worked on before all else that is left."""

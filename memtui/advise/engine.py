@@ -156,16 +156,21 @@ class Engine:
         record = self._record_of(plan.advice, report, subject.handle)
         if record is not None:
             tools.on_moved = record.add
-        course = transaction.run()
-        with uncollected():
-            survey.after(course.tallies)
-            # Of a process that advises itself it is not our CPU that matters.
-            emptied = plan.thorough and course.batches_emptied and not planned.self_advised
-            about = survey.circumstances(course.stopped, course.detail, emptied)
-            _fill(report, course, survey, about)
-            report.told = tell(report, plan.advice, survey.swap_kinds())
-        if record is not None:
-            self._finish_record(record, report)
+        try:
+            course = transaction.run()
+            with uncollected():
+                survey.after(course.tallies)
+                # Of a process that advises itself it is not our CPU that matters.
+                emptied = plan.thorough and course.batches_emptied and not planned.self_advised
+                about = survey.circumstances(course.stopped, course.detail, emptied)
+                _fill(report, course, survey, about)
+                report.told = tell(report, plan.advice, survey.swap_kinds())
+            if record is not None:
+                self._finish_record(record, report, is_whole=not course.hold_was_lost)
+        finally:
+            if record is not None:
+                # Whatever came: as long as it is open nobody can restore it.
+                record.close()
         return course
 
     def _record_of(
@@ -177,12 +182,12 @@ class Engine:
             return None
         return MovedPagesRecord(self._ledger.pages, report.id, planned, handle)
 
-    def _finish_record(self, record: MovedPagesRecord, report: TargetReport) -> None:
+    def _finish_record(self, record: MovedPagesRecord, report: TargetReport, *, is_whole: bool) -> None:
         """Complete the record of which pages moved, or say that this could not be seen."""
-        if report.moved_bytes and not report.pages_seen:
+        if report.is_unseen:
             what = "what of them comes back cannot be counted, and nothing be restored later"
             report.told += (f"{Reason.PAGES_UNSEEN.text}; {what}",)
-        warning = record.finish(report)
+        warning = record.finish(report, is_whole=is_whole)
         _warn(report, warning)
         remark = None if warning else self._ledger.sweep_pages(report.planned.process.boot_id)
         if remark is not None:

@@ -157,8 +157,10 @@ class Ledger:
     def sweep_pages(self, boot_id: str) -> str | None:
         """Remove records of pages that nobody can restore any more; return what went wrong, in words."""
         known = self._ids if self._files.has_dropped else None
-        self._files.has_dropped = False
-        return self.pages.sweep(boot_id, known)
+        failed = self.pages.sweep(boot_id, known)
+        if failed is None and known is not None:
+            self._files.has_dropped = False
+        return failed
 
     def _ids(self) -> set[str]:
         """Return the ids of all that the ledger knows of.

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from memtui.model.report import TargetReport
 
 
+_GONE = frozenset({Standing.EXITED, Standing.ZOMBIE, Standing.EXECED})
+"""What has no page left to be restored. Of one that is no longer looked at (CLOSED) nothing is known."""
+
+
 class MovedPagesRecord:
     """The record of one transaction.
 
@@ -58,26 +62,33 @@ class MovedPagesRecord:
         if self._pages or self._dropped:
             self._write()
 
-    def finish(self, report: TargetReport) -> str | None:
-        """Complete the record, or remove it if there is nothing in it; return what went wrong, in words."""
+    def finish(self, report: TargetReport, *, is_whole: bool = True) -> str | None:
+        """Complete the record, or remove it if there is nothing in it; return what went wrong, in words.
+
+        It is not ``is_whole`` where a hold was lost: what moved in that one is not known.
+        """
         error = None
-        nothing = not report.pages_seen and not report.moved_bytes
-        if nothing or self._handle.standing() is not Standing.ALIVE:
+        nothing = not report.pages_seen and not report.is_unseen
+        if nothing or self._handle.standing() in _GONE:
             if self._writer is not None:
                 self._writer.remove()
         else:
             if not report.pages_seen:
                 # They moved, and could not be seen: that is on record, too.
                 self._stretches, self._pages = [], []
-            error = self._write(is_end=True)
-        if self._writer is not None:
-            self._writer.close()
-            if error is not None and not self._has_frames:
-                self._writer.remove()
+            error = self._write(is_end=is_whole)
+        self.close()
+        if self._writer is not None and error is not None and not self._has_frames:
+            self._writer.remove()
         if error is None:
             return None
         what = "a part of what it moved" if self._has_frames else "what it moved"
         return f"{what} cannot be restored later: {words_of(error)}"
+
+    def close(self) -> None:
+        """Let others restore what is on record. May be called again."""
+        if self._writer is not None:
+            self._writer.close()
 
     def _write(self, *, is_end: bool = False) -> OSError | None:
         """Write what is not written yet; return what went wrong."""

@@ -58,12 +58,23 @@ class PagesWriter:
         self._fd = os.open(path, flags, 0o600)
         self._size = 0
         try:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock()
             self.append(encode_header(process, program))
         except OSError:
             self.remove()
             raise
+
+    def _lock(self) -> None:
+        """Lock it, so that it is known to be written; who only looks holds the lock for a moment."""
+        for _ in range(_LOCK_ATTEMPTS):
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                time.sleep(_LOCK_POLL_S)
+            except OSError:
+                # A file system without locks.
+                return
 
     def append(self, data: bytes) -> None:
         """Write a frame.

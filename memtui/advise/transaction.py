@@ -98,6 +98,8 @@ class Course:
     detail: str | None = None
     done_bytes: int = 0
     moved_pages: list[Range] = field(default_factory=list)
+    hold_was_lost: bool = False
+    """What moved in that hold is not known."""
     batches_emptied: bool = True
     """Of a second pass: that it came to all CPUs, each time."""
     holder: Guard | None = None
@@ -205,6 +207,7 @@ class Transaction:
         """Record a hold that ended early: what was seen of its pieces is certain no more, and dropped."""
         self._looks.clear()
         course = self.course
+        course.hold_was_lost = True
         if self._tools.handle.is_ending():
             course.stopped, course.detail = Reason.EXITED, None
         elif self._tools.cancelled.is_set():
@@ -229,6 +232,8 @@ class Transaction:
         before = self._runs(pieces)
         if self._advice is Advice.COLLAPSE:
             pieces = self._only_collapsible(pieces, before)
+        if hold is not None:
+            self._batches.looked(len(batch), time.monotonic() - hold.began, self._hold_s)
         leftover = self._call(pieces, before, called, held=held)
         worked_on = Pieces.joined(called)
         if called and self._again is not None and self.course.stopped is None:

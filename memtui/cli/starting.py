@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain
 from memtui.host.local import default_state_dir
+from memtui.linux.procfs import has_proc
 from memtui.model.errors import MemtuiError
 
 if TYPE_CHECKING:
@@ -49,6 +50,9 @@ def tell_left_held(host: LocalHost) -> None:
 
 
 def _lines(host: LocalHost, look: Callable[[], list[Thawed]]) -> list[str]:
+    if not has_proc():
+        # What the command is asked for fails by that, and says so.
+        return []
     try:
         return [*map(str, look()), *host.thaw_remarks]
     except MemtuiError as error:

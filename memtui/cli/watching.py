@@ -78,7 +78,7 @@ class Watching:
         if advice is not Advice.PAGEOUT:
             complain(f"--watch: {advice.value} moves nothing out of RAM, so nothing can come back")
             return
-        unseen = [report for report in reports if report.moved_bytes and not report.pages_seen]
+        unseen = [report for report in reports if report.is_unseen]
         for report in unseen:
             words = with_step(Reason.PAGES_UNSEEN.text, Reason.PAGES_UNSEEN)
             complain(f"--watch: process {report.planned.process.pid}: {words}")

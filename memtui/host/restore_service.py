@@ -125,6 +125,7 @@ class RestoreService:
         moved_bytes = None if done is None else done.number("moved_bytes")
         blocked: Reason | None = None
         text = wanted_bytes = moved = None
+        lost_a_hold = False
         try:
             moved = self._ledger.pages.read(start.text("id"))
             if moved is not None:
@@ -135,6 +136,7 @@ class RestoreService:
             if moved is None or not moved.pages:
                 _require_process(process).close()
                 raise _nothing_to_read(start.text("advice"), moved_bytes, moved)
+            lost_a_hold = not moved.is_complete
             wanted_bytes = _look_at(moved)
         except MemtuiError as error:
             blocked, text = error.reason, error.words
@@ -151,7 +153,7 @@ class RestoreService:
             blocked=blocked,
             blocked_text=text,
             operator=start.mapping("operator"),
-            is_interrupted=done is None and blocked is not Reason.ACTION_RUNS,
+            is_interrupted=blocked is not Reason.ACTION_RUNS and (done is None or lost_a_hold),
         )
 
     def restore(

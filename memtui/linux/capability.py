@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from memtui.linux import syscalls
 from memtui.linux.file_look import Wanted
 from memtui.linux.file_looker import look_at
-from memtui.linux.procfs import parse_colon_lines, read_file
+from memtui.linux.procfs import error_of, parse_colon_lines, read_file
 from memtui.linux.user_namespace import in_user_namespace
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.process import Standing
@@ -62,7 +62,10 @@ def no_new_privileges() -> bool:
 
 
 def _own_status() -> dict[str, str]:
-    return parse_colon_lines(read_file("/proc/self/status"))
+    try:
+        return parse_colon_lines(read_file("/proc/self/status"))
+    except OSError as error:
+        raise error_of(error, os.getpid()) from error
 
 
 def probe_call() -> Reason | None:

@@ -156,7 +156,7 @@ def look_at(wanted: Wanted, *, without_a_walk: bool = False) -> Seen | None:
     kinds = _MOUNTS.kinds(wanted.pid)
     if kinds and LOCAL.issuperset(kinds.values()):
         return look(wanted)
-    is_local = kinds.get(wanted.device) in LOCAL or wanted.device == _device_of_memory()
+    is_local = kinds.get(wanted.device) in LOCAL or wanted.device == device_of_memory()
     if without_a_walk and is_local:
         seen = look(wanted._replace(ways=wanted.ways[:1]))
         if seen is not None:
@@ -165,7 +165,7 @@ def look_at(wanted: Wanted, *, without_a_walk: bool = False) -> Seen | None:
 
 
 @cache
-def _device_of_memory() -> str | None:
+def device_of_memory() -> str | None:
     """Return the device of memfd and System V shared memory, which is mounted nowhere; None if unknown."""
     try:
         fd = os.memfd_create("memtui")

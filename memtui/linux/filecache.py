@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from memtui.linux import syscalls
 from memtui.linux.descriptor import Descriptor
 from memtui.linux.file_look import Wanted
-from memtui.linux.file_looker import look_at
+from memtui.linux.file_looker import device_of_memory, look_at
 from memtui.linux.machine import file_systems
 from memtui.model.pages import CacheFacts
 from memtui.model.ranges import PAGE_BYTES, Range
@@ -58,7 +58,7 @@ def cache_facts(pid: int, vma: Vma, of: Vma) -> CacheFacts | None:
 
 def _cached(pid: int, vma: Vma, fd: int, offset: int, count_bytes: int) -> int | None:
     cached = syscalls.cachestat(fd, offset, count_bytes)
-    if cached or not vma.device.startswith("00:"):
+    if cached or not vma.device.startswith("00:") or vma.device == device_of_memory():
         return cached
     # What no mount shows may be an overlay too.
     return None if file_systems(pid).get(vma.device, "overlay") == "overlay" else 0

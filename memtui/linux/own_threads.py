@@ -45,4 +45,7 @@ def require_threads(count: int) -> None:
 
 def no_process(error: OSError) -> str:
     """Return why a process could not be started, in words."""
-    return Reason.NO_TASKS.text if error.errno == errno.EAGAIN else error.strerror or str(error)
+    if error.errno == errno.EAGAIN:
+        return Reason.NO_TASKS.text
+    place = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{place}"

@@ -56,7 +56,7 @@ class _Row:
 
     raw: bytes
     uid: int
-    counts: tuple[int, int, int]
+    counts: tuple[int, int, int, int]
     memory: _Memory
     process: Process
     who: _Who
@@ -118,8 +118,9 @@ class ProcessList:
             # The pid is another's now.
             last = None
         leader_exited = stat.state == "Z" and stat.threads > 1
-        # Memory comes by a fault and goes out of RSS; nothing else changes what is in swap.
-        counts = (stat.rss_pages, stat.minor_faults, stat.major_faults)
+        # Memory comes by a fault, goes out of RSS, and out of swap by an unmapping. What else changes swap
+        # (MADV_DONTNEED of swapped memory) is seen when it is due.
+        counts = (stat.rss_pages, stat.size_bytes, stat.minor_faults, stat.major_faults)
         if last is not None and last.counts == counts and not due and not leader_exited:
             memory = last.memory
         else:

@@ -276,6 +276,7 @@ class Stat(NamedTuple):
     major_faults: int
     threads: int
     start_time: int
+    size_bytes: int
     rss_pages: int
 
     @property
@@ -306,6 +307,7 @@ def parse_stat(data: bytes) -> Stat:
         major_faults=int(rest[9]),
         threads=int(rest[17]),
         start_time=int(rest[19]),
+        size_bytes=int(rest[20]),
         rss_pages=int(rest[21]),
     )
 

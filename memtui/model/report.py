@@ -197,6 +197,11 @@ class TargetReport:
     """The sorts of ``ranges``, each with how many there are: see :attr:`sorts`."""
 
     @property
+    def is_unseen(self) -> bool:
+        """Whether pages left RSS and could not be seen; those that became the zero page left nothing out."""
+        return not self.pages_seen and (self.moved_bytes or 0) > (self.total("zero_moved_bytes") or 0)
+
+    @property
     def requested_bytes(self) -> int:
         """What was asked for."""
         return self.planned.requested_bytes

@@ -13,7 +13,16 @@ from tests.kernel.toolkit import MIB, REPOSITORY, Child, as_user, command, one_l
 
 STRANGER = 54321
 """A user without a passwd entry."""
-ALL = ("ps", "maps PID", "plan pageout PID", "advise cold PID", "history", "restore", "thaw", "doctor PID")
+ALL = (
+    "ps",
+    "maps PID",
+    "plan pageout PID",
+    "advise cold PID",
+    "history",
+    "restore --last",
+    "thaw",
+    "doctor PID",
+)
 READING = ("ps", "maps PID", "plan pageout PID", "doctor PID")
 
 
@@ -85,7 +94,7 @@ def test_no_proc_is_no_gone_process(child: Child, tmp_path: Path, words: str) ->
 def test_without_sys_huge_pages_are_known_of_meminfo(child: Child, tmp_path: Path) -> None:
     start = child.map(4 * MIB, fill=1)
     done = without(
-        "mount -t tmpfs none /sys",
+        "mount -t tmpfs none /sys/kernel/mm",
         tmp_path,
         f"plan collapse PID --range {span(start, 4 * MIB)} --json",
         child.pid,
@@ -94,7 +103,8 @@ def test_without_sys_huge_pages_are_known_of_meminfo(child: Child, tmp_path: Pat
     here = run(command("plan", "collapse", str(child.pid), "--range", span(start, 4 * MIB), "--json"))
     assert [row["ranges"] for row in rows(done)] == [row["ranges"] for row in rows(here)]
     found = {
-        row["check"]: row for row in rows(without("mount -t tmpfs none /sys", tmp_path, "doctor --json", 0))
+        row["check"]: row
+        for row in rows(without("mount -t tmpfs none /sys/kernel/mm", tmp_path, "doctor --json", 0))
     }
     size = int(Path("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size").read_text())
     assert f"{size >> 20}M" in found["huge pages"]["finding"]

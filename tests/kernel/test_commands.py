@@ -38,7 +38,8 @@ HOSTILE = ["[/x]", "[red]", "\x1b]0;x\x07", "a\nb", "\u202eevil", "\x9b31m"]
 TARGET_KEYS = {"pid", "start_time", "name"}
 PS_KEYS = {
     *("schema", "pid", "start_time", "name", "user", "state"),
-    *("rss_bytes", "swap_bytes", "major_faults", "command"),
+    *("rss_bytes", "swap_bytes", "anon_bytes", "file_bytes", "shmem_bytes", "hugetlb_bytes", "major_faults"),
+    *("cgroup", "unit", "command"),
 }
 MAPS_KEYS = {
     *("schema", "start", "end", "size_bytes", "rss_bytes", "swap_bytes", "perms", "offset", "device"),

@@ -13,8 +13,7 @@ import pytest
 
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
-from memtui.linux import syscalls
-from memtui.linux.handle import ProcessHandle
+from memtui.linux import handle, syscalls
 from memtui.model.advice import Advice
 from memtui.model.methods import Freeze
 from memtui.model.plan import Mark
@@ -576,7 +575,7 @@ class TestWithoutTheNewCalls:
         elif request.param == "no scan":
             monkeypatch.setattr(syscalls.PageScanner, "scan", refuse)
         else:
-            monkeypatch.setattr(ProcessHandle, "_open_pagemap", lambda _handle, _pid: None)
+            monkeypatch.setattr(handle, "_open_pagemap", lambda _pid: None)
         return str(request.param)
 
     @pytest.mark.parametrize("freeze", METHODS)

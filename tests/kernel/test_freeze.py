@@ -616,6 +616,7 @@ _CUT_LISTING = """
 import select, sys
 import os
 from memtui.freeze import ptrace, threads
+from memtui.freeze.bystanders import Bystanders
 from memtui.freeze.journal import Journal
 from memtui.freeze.method import Subject
 pid, whole, cut = int(sys.argv[1]), threads.thread_ids, 0
@@ -624,7 +625,8 @@ def cut_short(pid):
     cut += 1
     return sorted(whole(pid))[:1] if cut <= 3 else whole(pid)
 threads.thread_ids = cut_short
-grip = ptrace.PtraceGrip(Subject(pid, 0, os.pidfd_open(pid), Journal(None), print))
+journal = Journal(None)
+grip = ptrace.PtraceGrip(Subject(pid, 0, os.pidfd_open(pid), journal, Bystanders(journal), print))
 while not grip.advance():
     for tid, status in ptrace.waited():
         grip.notice(tid, status)

@@ -282,10 +282,7 @@ def test_a_thread_is_no_process(child: Child) -> None:
 def test_without_pagemap_the_numbers_stay_live(
     child: Child, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(_handle: ProcessHandle, _pid: int) -> None:
-        return None
-
-    monkeypatch.setattr(handle_module.ProcessHandle, "_open_pagemap", refuse)
+    monkeypatch.setattr(handle_module, "_open_pagemap", lambda _pid: None)
     start = child.map(MIB)
     with LocalHost(tmp_path) as host:
         target = host.open(child.pid)

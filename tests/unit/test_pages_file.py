@@ -128,6 +128,7 @@ def test_what_was_dropped_in_any_hold_is_not_there(
         writer.append(encode_frame(parts, pages, dropped if number == when else ()))
     if when >= len(frames):
         writer.append(encode_frame((), (), dropped, is_end=True))
+    writer.close()
     found = records.read("a")
     assert found is not None
     assert found.pages == subtract(moved_of(gone(), "", frames).pages, normalise(dropped))

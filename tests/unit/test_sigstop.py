@@ -17,7 +17,7 @@ PID, OTHER = 4242, 4243
 
 
 def stat(state: str, threads: int) -> Stat:
-    return Stat("target", state, 1, PID, PID, 0, -1, 0, 0, 0, threads, 1000, 100)
+    return Stat("target", state, 1, PID, PID, 0, -1, 0, 0, 0, threads, 1000, 1 << 20, 100)
 
 
 class Threads:
