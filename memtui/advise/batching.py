@@ -65,7 +65,7 @@ class Batches:
         return batch
 
     def looked(self, count: int, spent_s: float, hold_s: float) -> None:
-        """Learn from how long a hold took before its first call, to look at ``count`` pieces: half is too long."""
+        """Learn from how long a hold looked at ``count`` pieces before its first call: half is too long."""
         if spent_s > hold_s / 2:
             self._pieces_a_hold = max(_LEAST_PIECES_A_HOLD, count // 2)
         elif spent_s < hold_s / 8:
