@@ -44,6 +44,8 @@ class FindingPane(Pane):
 
     def show_only(self, wanted: Filter | None) -> None:
         """Show what a filter takes, or everything."""
+        # The cursor is to stand on what the filter takes: what was searched before is past.
+        self._missed_at = None
         self.wanted = None if wanted is None or wanted.is_empty else wanted
         self.rearrange()
 
