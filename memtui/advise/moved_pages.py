@@ -68,12 +68,12 @@ class MovedPagesRecord:
         It is not ``is_whole`` where a hold was lost: what moved in that one is not known.
         """
         error = None
-        nothing = not report.pages_seen and not report.is_unseen
+        nothing = is_whole and not report.pages_seen and not report.is_unseen
         if nothing or self._handle.standing() in _GONE:
             if self._writer is not None:
                 self._writer.remove()
         else:
-            if not report.pages_seen:
+            if report.is_unseen:
                 # They moved, and could not be seen: that is on record, too.
                 self._stretches, self._pages = [], []
             error = self._write(is_end=is_whole)

@@ -89,8 +89,8 @@ class Remedies(NamedTuple):
         A folder of one's own home that became another's (by sudo, with HOME kept) is taken back. No other
         is offered: it may be the system's.
         """
-        home = Path.home()
-        if not is_read_only(place) and not self.is_root and home in place.parents:
+        home = os.environ.get("HOME", "")
+        if not is_read_only(place) and not self.is_root and home and Path(home) in place.parents:
             return self.as_root(f'chown -R "$(id -u):$(id -g)" {quote(str(place))}')
         if os.access(_mktemp_dir(), os.W_OK, effective_ids=True):
             return 'memtui --state-dir "$(mktemp -d)"'

@@ -43,6 +43,8 @@ class Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             cwd="/",
+            # Its group hangs on nobody: whether SIGSTOP may hold it is not up to who runs the tests.
+            start_new_session=True,
         )
         self.pid = self._process.pid
         self._forked: list[int] = []
