@@ -151,3 +151,15 @@ def test_what_is_made_ready_for_a_hold_follows(clock: Clock, advice: Advice) -> 
     assert sizer.hold_bytes == 192 * MIB
     sizer.took(16 * MIB, 1.0)
     assert sizer.hold_bytes == 6 * MIB
+
+
+def test_calls_with_nothing_to_do_say_nothing_of_how_long_work_takes(clock: Clock) -> None:
+    sizer = BatchSizer(Advice.PAGEOUT, HOLD_S)
+    sizer.hold_from(clock.now)
+    clock.now += 0.01
+    sizer.took(16 * MIB, 0.01)
+    sizer.run_on()
+    before = sizer.call_bytes()
+    for _ in range(2000):
+        sizer.took(0, 0.0001)
+    assert sizer.call_bytes() == before
