@@ -107,13 +107,12 @@ class BatchSizer:
     def took(self, cost_bytes: int, spent_s: float) -> None:
         """Learn from a call: what it worked on, and how long it took."""
         self._calls_ended = time.monotonic()
+        if not cost_bytes:
+            # There was nothing to do, which says nothing of how long work takes.
+            return
         self._cost_bytes += cost_bytes
         self._spent_s += spent_s
         if self._cost_bytes < _SAMPLE_BYTES and self._spent_s < self._call_s:
-            return
-        if self._cost_bytes < _LEAST_CALL_BYTES:
-            # Calls with nothing to do say nothing of how long work takes.
-            self._cost_bytes, self._spent_s = 0, 0.0
             return
         seen = self._cost_bytes / max(self._spent_s, 1e-6)
         self._bytes_per_s = max(_SLOWEST_BYTES_PER_S, min(seen, self._bytes_per_s * _GROWTH))
