@@ -58,7 +58,7 @@ ADVISE_KEYS = PLAN_KEYS | {
 }
 EFFECT_KEYS = {
     *("rss_delta_bytes", "swap_delta_bytes", "referenced_delta_bytes"),
-    *("mem_free_delta_bytes", "swap_cached_delta_bytes"),
+    *("mem_free_delta_bytes", "oom_kills", "zswapped_delta_bytes", "swap_cached_delta_bytes"),
 }
 ADVISE_RANGE_KEYS = PLAN_RANGE_KEYS | {
     *("advised_bytes", "moved_bytes", "rss_before_bytes", "rss_after_bytes"),

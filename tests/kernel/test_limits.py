@@ -62,7 +62,7 @@ def test_whatever_cannot_be_started_what_was_done_is_reported(users_dir: Path, m
             assert NO_TASKS in done.stderr
             seen.add("not watched")
         else:
-            assert "after 1 s: 0 of 1M are back" in done.stdout
+            assert "after 1 s: 0 of 1M resident again" in done.stdout
             seen.add("watched")
         if not method and "not held: the guard does not start" in done.stdout:
             assert NO_TASKS in done.stdout
