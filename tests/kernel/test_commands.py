@@ -95,7 +95,8 @@ def test_the_keys_of_json_are_those_of_the_design(child: Child, tmp_path: Path) 
     assert all(set(item) == ADVISE_RANGE_KEYS for item in report["ranges"])
     (entry,) = rows(memtui("history", "--json", state_dir=tmp_path))
     assert set(entry) == HISTORY_KEYS
-    assert {"uid", "login_uid", "sudo_user", "tty", "ssh_connection"} == set(entry["operator"])
+    operator = {"uid", "login_uid", "audit_session", "sudo_user", "tty", "ssh_connection"}
+    assert set(entry["operator"]) == operator
     for row in rows(memtui("doctor", child.pid, "--json", state_dir=tmp_path)):
         assert set(row) == DOCTOR_KEYS
     schemas = {"plan": plan, "advise": report, "history": entry}
