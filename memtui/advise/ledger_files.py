@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from memtui.freeze.journal import prepare_folder
+from memtui.freeze.journal import prepare_folder, sync_folder
 
 MOST_BYTES = 16 << 20
 """How long a file may grow."""
@@ -203,12 +203,9 @@ def _ends_torn(fd: int) -> bool:
 
 def _sync_folder(folder: Path) -> None:
     """Have the name of a new file on disk too."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(fd)
+        sync_folder(folder)
     except OSError as error:
         # Not every file system can do that; the line itself is on disk.
         if error.errno != errno.EINVAL:
             raise
-    finally:
-        os.close(fd)

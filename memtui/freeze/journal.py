@@ -120,7 +120,7 @@ class Journal:
             _append(fd, entries)
             if durable:
                 os.fsync(fd)
-                _sync_folder(self._folder)
+                sync_folder(self._folder)
         except OSError:
             path.unlink(missing_ok=True)
             os.close(fd)
@@ -153,7 +153,12 @@ def _create(folder: Path) -> tuple[int, Path]:
     raise OSError(0, "no file could be locked", str(folder))
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names of new files in a folder on disk.
+
+    Raises:
+        OSError: EINVAL where the file system cannot do that; EIO, ...
+    """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
