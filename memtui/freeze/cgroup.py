@@ -22,6 +22,7 @@ from memtui.freeze.method import FreezeError, Subject
 from memtui.freeze.threads import DEAD_STATES, EXITED, ends_soon, is_dead, listed, state_words, thread_stat
 from memtui.linux import machine
 from memtui.linux.cgroups import Group, group_at, mounts, path_of
+from memtui.linux.ending import is_ending
 from memtui.model.errors import MemtuiError
 from memtui.model.methods import Freeze
 from memtui.model.reasons import Reason
@@ -173,7 +174,9 @@ class CgroupGrip:
         return not self._moved or bring_home(self._group, self._home, self._pid)
 
     def _why_lost(self, group: Group) -> str | None:
-        if is_dead(self._subject.pidfd):
+        # A killed thread counts as frozen until it gets a CPU. Its SIGKILL shows until it has taken it,
+        # and right after that it leaves the freezer: so this is asked first.
+        if is_ending(self._pid):
             return EXITED
         try:
             if not group.is_frozen():

@@ -49,9 +49,18 @@ def test_a_target_that_is_killed_while_held_has_exited(
         assert handle.standing() in (Standing.EXITED, Standing.ZOMBIE)
 
 
-@pytest.mark.parametrize("run", range(5))
-def test_a_process_that_dies_is_at_no_moment_one_that_execs(child: Child, run: int) -> None:
-    child.map(SIZE, fill=run)
+def test_a_process_that_dies_is_at_no_moment_one_that_execs() -> None:
+    # Whether one of them is seen in the middle of its end is up to the scheduler; of eight, some are.
+    between = 0
+    for run in range(8):
+        with Child() as child:
+            child.map(SIZE, fill=run)
+            between += _watch_it_die(child)
+    assert between, "their memory was gone before their pidfds told"
+
+
+def _watch_it_die(child: Child) -> int:
+    """Kill it and look at it until it is dead; return how often its memory was gone before it was."""
     with ProcessHandle(child.pid) as handle:
         assert not handle.is_ending()
         assert handle.standing() is Standing.ALIVE
@@ -67,7 +76,7 @@ def test_a_process_that_dies_is_at_no_moment_one_that_execs(child: Child, run: i
                 assert caught.value.reason is Reason.EXITED
                 assert reason_of(OSError(3, "", ""), handle) in (Reason.EXITED, Reason.ZOMBIE)
         assert seen <= {Standing.ALIVE, Standing.EXITED, Standing.ZOMBIE}
-        assert between, "its memory was gone before its pidfd told"
+        return between
 
 
 def test_a_process_that_execs_is_not_one_that_dies(child: Child) -> None:
