@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import time
@@ -216,8 +215,3 @@ def frozen_by_others_v1(pid: int) -> str | None:
 def process_group_holds_terminal(stat: Stat) -> bool:
     """Whether a process belongs to the foreground job of its terminal."""
     return bool(stat.tty_number) and stat.process_group == stat.foreground_group
-
-
-def is_process_dir(pid: int) -> bool:
-    """Whether there is a process of that pid, in whatever state."""
-    return os.path.isdir(f"/proc/{pid}")
