@@ -42,6 +42,7 @@ _TIDY_S = 1.0
 _ANSWER_SLACK_S = 1.0
 _END_TIMEOUT_S = 0.5
 _REPLAY_TIMEOUT_S = 3.0
+_DROPPED = "memtui was told to end, and let everything go at once"
 _ELSEWHERE = (
     "the guard would start in another pid namespace, where a pid is another process's; "
     "start memtui with unshare --fork"
@@ -113,7 +114,7 @@ class Guard:
         self._lost: str | None = None
         self._ended_at: float | None = None
         self._replayed_at: float | None = None
-        self._closed = False
+        self._closed = self._dropped = False
         self.pid = process.pid
 
     @classmethod
@@ -176,7 +177,7 @@ class Guard:
 
         Raises:
             FreezeError: FREEZE_REFUSED, FREEZE_DENIED, FREEZE_TRACED, FREEZE_TIMEOUT, FREEZE_NO_JOURNAL,
-                FREEZE_NO_GUARD, EXITED; CANCELLED after :meth:`panic`. Nothing is held then.
+                FREEZE_NO_GUARD, EXITED; CANCELLED after :meth:`panic` or :meth:`drop`. Nothing is held then.
         """
         subject = f"process {process.pid}"
         panics = self._panics
@@ -196,8 +197,7 @@ class Guard:
                 answer = self._ask(request, timeout_ms / 1000, pidfd)
             except _Lost as error:
                 self._await_replay()
-                reason = Reason.FREEZE_TIMEOUT if error.by_alarm else Reason.FREEZE_NO_GUARD
-                raise FreezeError(reason, subject, str(error)) from error
+                raise FreezeError(self._why_not_held(error), subject, str(error)) from error
         if isinstance(answer, protocol.Refused):
             if answer.final:
                 self._await_end("the guard ended to free a thread that would not stop")
@@ -261,6 +261,7 @@ class Guard:
 
     def drop(self) -> None:
         """Shut the sockets, whereupon the guard lets go and ends. From any thread, or a signal handler."""
+        self._dropped = True
         for connection in (self._engine, self._panic):
             # Not close: another thread may be waiting on it, and its number be given anew.
             with suppress(OSError):  # shut already
@@ -363,7 +364,12 @@ class Guard:
         if self._process.poll() == -signal.SIGALRM:
             words = "stopping it hung, perhaps in an exec of it; the guard ended, so that it runs on"
             return _Lost(self._lose(words), by_alarm=True)
-        return _Lost(self._lose("the guard died"))
+        return _Lost(self._lose(_DROPPED if self._dropped else "the guard died"))
+
+    def _why_not_held(self, lost: _Lost) -> Reason:
+        if self._dropped:
+            return Reason.CANCELLED
+        return Reason.FREEZE_TIMEOUT if lost.by_alarm else Reason.FREEZE_NO_GUARD
 
     def _await_end(self, why: str) -> None:
         """Wait for the end that the guard announced: only with it the last threads run on."""

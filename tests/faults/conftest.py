@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import need
+from tests.kernel.toolkit import Child
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -15,3 +17,10 @@ def kernel() -> None:
     """Let a test run only as root on Linux; with MEMTUI_REQUIRE_KERNEL=1 fail instead of skip."""
     need(sys.platform == "linux", "the kernel under test is Linux")
     need(os.geteuid() == 0, "holding other processes needs root")
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    """A process that does what a test asks."""
+    with Child() as started:
+        yield started

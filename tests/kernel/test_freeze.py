@@ -281,7 +281,10 @@ def test_dropping_the_sockets_lets_go(guard: Guard, make: Make, method: Freeze) 
     target.assert_free()
     released = guard.release(hold)
     assert not released.held_throughout
-    assert released.why
+    assert released.why == "memtui was told to end, and let everything go at once"
+    with pytest.raises(FreezeError) as caught:
+        guard.hold(target.process, target.pidfd, method)
+    assert caught.value.reason is Reason.CANCELLED
     guard.close()
     guard.close()
     assert not guard.is_alive()
