@@ -32,13 +32,14 @@ from tests.faults.test_guard_faults import Engine, assert_as_before
 from tests.kernel.children import FreezeTarget, freeze_wait
 from tests.kernel.toolkit import NOBODY, REPOSITORY, command, memtui, rows
 from tests.kernel.toolkit import as_user as as_user_command
+from tests.kernel.unshared import unshared
 
 pytestmark = pytest.mark.xdist_group("machine")
 
-PID_NAMESPACE = ("unshare", "--pid", "--fork", "--mount-proc")
-TIME_NAMESPACE = ("unshare", "--time", "--boottime", "100000")
-FOREIGN_PROC = ("unshare", "--pid", "--fork")
-NO_PROC = ("unshare", "--mount", "sh", "-c", 'umount -l /proc; exec "$@"', "sh")
+PID_NAMESPACE = ("--pid", "--fork", "--mount-proc")
+TIME_NAMESPACE = ("--time", "--boottime=100000")
+FOREIGN_PROC = ("--pid", "--fork")
+NO_PROC = ("--mount",)
 
 
 @pytest.fixture
@@ -55,8 +56,9 @@ def roots_journals() -> Iterator[Path]:
     shutil.rmtree(ROOTS_JOURNAL_DIR, ignore_errors=True)
 
 
-def inside(wrapper: tuple[str, ...], *arguments: object, state_dir: Path) -> subprocess.CompletedProcess[str]:
+def inside(options: tuple[str, ...], *arguments: object, state_dir: Path) -> subprocess.CompletedProcess[str]:
     """Run memtui in namespaces of its own, in which /run is the same."""
+    wrapper = unshared(*options, script="umount -l /proc" if options is NO_PROC else "")
     return subprocess.run(
         [*wrapper, *command("--state-dir", state_dir, *arguments)],
         capture_output=True,
@@ -69,20 +71,20 @@ def inside(wrapper: tuple[str, ...], *arguments: object, state_dir: Path) -> sub
 
 
 @pytest.mark.parametrize("method", [Freeze.SIGSTOP, Freeze.CGROUP])
-@pytest.mark.parametrize("wrapper", [PID_NAMESPACE, TIME_NAMESPACE, FOREIGN_PROC, NO_PROC])
+@pytest.mark.parametrize("options", [PID_NAMESPACE, TIME_NAMESPACE, FOREIGN_PROC, NO_PROC])
 def test_a_thaw_from_elsewhere_leaves_it_and_says_so(
-    target: FreezeTarget, tmp_path: Path, roots_journals: Path, wrapper: tuple[str, ...], method: Freeze
+    target: FreezeTarget, tmp_path: Path, roots_journals: Path, options: tuple[str, ...], method: Freeze
 ) -> None:
     engine = Engine(target, method, "held", roots_journals)
     try:
         engine.kill_both_at_once()
         (journal,) = roots_journals.iterdir()
         noted = journal.read_bytes()
-        done = inside(wrapper, "thaw", state_dir=tmp_path)
+        done = inside(options, "thaw", state_dir=tmp_path)
         assert (done.returncode, done.stdout) == (1, ""), done
         assert "Traceback" not in done.stderr
         told = (
-            "cannot be known: /proc" if wrapper is NO_PROC else f"process {target.pid}, noted in a crash as"
+            "cannot be known: /proc" if options is NO_PROC else f"process {target.pid}, noted in a crash as"
         )
         assert told in done.stderr
         assert len(done.stderr.splitlines()) == 1, done.stderr

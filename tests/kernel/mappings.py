@@ -19,12 +19,12 @@ from memtui.model.ranges import Range
 from tests.conftest import need
 from tests.kernel import swaps
 from tests.kernel.toolkit import HUGE, MIB, PAGE, RESIDUE_BYTES, Child, at, smaps, wait_until
+from tests.kernel.unshared import own_mounts
 
 SIZE = 4 * MIB
 MADV_WILLNEED = 3
 MADV_DONTNEED, MADV_FREE, MADV_MERGEABLE, MADV_HUGEPAGE, MADV_PAGEOUT = 4, 8, 12, 14, 21
 KSM = Path("/sys/kernel/mm/ksm")
-OWN_MOUNTS = ("unshare", "--mount", "--propagation", "private")
 READ, WRITE = 1, 2
 
 
@@ -78,7 +78,7 @@ class Stage:
 
     def in_mounts_of_its_own(self) -> Child:
         """Return one more child, with a mount namespace of its own."""
-        return self._stack.enter_context(Child(wrapper=OWN_MOUNTS))
+        return self._stack.enter_context(Child(wrapper=own_mounts()))
 
     def folder(self) -> str:
         """Return an empty folder on a disk."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.toolkit import MIB, REPOSITORY, Child, as_user, command, one_line, rows, span
+from tests.kernel.unshared import own_mounts
 
 STRANGER = 54321
 """A user without a passwd entry."""
@@ -43,8 +44,7 @@ def run(program: Sequence[str], **environment: str | None) -> subprocess.Complet
 
 def without(changes: str, tmp_path: Path, words: str, pid: int) -> subprocess.CompletedProcess[str]:
     """Run memtui where the mounts are changed, for it alone."""
-    script = f'{changes}\nexec "$@"'
-    view = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+    view = own_mounts(changes)
     return run(
         [*view, *command("--state-dir", tmp_path / "state", *words.replace("PID", str(pid)).split())],
         TMP=str(tmp_path),

@@ -17,6 +17,7 @@ import pytest
 
 from tests.conftest import need
 from tests.kernel.toolkit import NOBODY, PAGE, REPOSITORY, Child, as_user, command, one_line, rows
+from tests.kernel.unshared import own_mounts, unshared
 
 FILTERED = (sys.executable, str(Path(__file__).with_name("filtered.py")))
 PROCESS_MADVISE, PIDFD_OPEN = "440", "434"
@@ -68,7 +69,7 @@ def test_a_seccomp_filter_is_told_from_a_kernel_without_the_call(
 
 
 def test_root_in_a_user_namespace_is_not_told_to_become_root(child: Child, tmp_path: Path) -> None:
-    for prefix in (["unshare", "--user", "--map-root-user"], ["unshare", "--user"]):
+    for prefix in (unshared("--user", "--map-root-user"), unshared("--user")):
         done = run(prefix, tmp_path, "advise", "cold", child.pid)
         assert done.returncode == 3
         words = one_line(done)
@@ -76,14 +77,14 @@ def test_root_in_a_user_namespace_is_not_told_to_become_root(child: Child, tmp_p
         found = doctor(prefix, tmp_path, child.pid)
         assert not any("sudo" in row["remedy"] for row in found.values())
         assert found["CAP_SYS_NICE"]["ok"] is False
-    done = run(["unshare", "--user", "--map-root-user"], tmp_path, "advise", "cold", child.pid)
+    done = run(unshared("--user", "--map-root-user"), tmp_path, "advise", "cold", child.pid)
     assert "user namespace" in one_line(done)
     assert "run memtui on the host" in one_line(done)
 
 
 def test_a_process_of_the_same_user_namespace_cannot_be_advised_either(tmp_path: Path) -> None:
     script = 'sleep 60 & "$@" advise cold $! --json; kill $!'
-    prefix = ["unshare", "--user", "--map-root-user", "sh", "-c", script, "sh"]
+    prefix = (*unshared("--user", "--map-root-user"), "sh", "-c", script, "sh")
     (report,) = rows(run(prefix, tmp_path))
     assert (report["outcome"], report["reason"]) == ("refused", "user_namespace")
     assert {item["reason"] for item in report["ranges"]} == {"user_namespace"}
@@ -181,8 +182,7 @@ def test_sigstop_denied_is_told_alike_in_the_head_and_in_every_row(child: Child,
 @pytest.mark.parametrize("level", [1, 2])
 def test_hidepid_is_told(child: Child, nobodys_dir: Path, level: int) -> None:
     # Mounted anew, and not remounted: that would change the machine's own /proc.
-    script = f'mount -t proc -o hidepid={level} proc /proc && exec "$@"'
-    view = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+    view = own_mounts(f"mount -t proc -o hidepid={level} proc /proc || exit")
 
     def hidden(*arguments: object) -> subprocess.CompletedProcess[str]:
         program = as_user(NOBODY, command("--state-dir", nobodys_dir, *arguments))
@@ -210,8 +210,7 @@ def test_hidepid_is_told(child: Child, nobodys_dir: Path, level: int) -> None:
 
 
 def test_a_read_only_disk_is_not_mended_by_sudo(tmp_path: Path) -> None:
-    script = f'mount -t tmpfs -o ro none {tmp_path} && exec "$@"'
-    prefix = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"]
+    prefix = own_mounts(f"mount -t tmpfs -o ro none {tmp_path} || exit")
     found = doctor(prefix, tmp_path / "state")
     assert found["ledger"]["ok"] is False
     assert "read-only" in found["ledger"]["finding"]

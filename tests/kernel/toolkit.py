@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from tests.kernel.unshared import own_mounts
+
 MIB = 1 << 20
 HUGE = 2 * MIB
 NOBODY = 65534
@@ -215,8 +217,7 @@ def as_user(user: int, program: Sequence[str], capabilities: str | None = None) 
         return [*change, *program]
     if REPOSITORY.is_relative_to(closed[-1]):
         pytest.skip(f"user {user} cannot reach {REPOSITORY}")
-    view = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _SHOW, "sh"]
-    return [*view, str(python), str(closed[-1]), *change, *program]
+    return [*own_mounts(), "sh", "-c", _SHOW, "sh", str(python), str(closed[-1]), *change, *program]
 
 
 def command(*arguments: object) -> list[str]:
