@@ -36,7 +36,8 @@ ONE_HOLD_BYTES = 32 * MIB
 METHODS = (Freeze.OFF, Freeze.PTRACE, Freeze.SIGSTOP, Freeze.CGROUP)
 AT_RANDOM = max(4, RUNS // 20)
 
-pytestmark = pytest.mark.usefixtures("swap_file")
+# What another test's swap file holds comes back when that is switched off.
+pytestmark = [pytest.mark.usefixtures("swap_file"), pytest.mark.xdist_group("machine")]
 
 
 class Action:
