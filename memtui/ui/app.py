@@ -31,6 +31,7 @@ from memtui.ui.lifeline import Lifeline
 from memtui.ui.screens.main import MainScreen
 from memtui.ui.session import Session
 from memtui.ui.styles import stylesheets
+from memtui.ui.textual_private import event_loop
 from memtui.ui.widgets.prompt import PromptInput
 
 if TYPE_CHECKING:
@@ -237,7 +238,7 @@ def run(host: Host, options: UiOptions) -> int:
     def end(with_code: int) -> None:
         nonlocal code
         code = with_code
-        loop = app._loop
+        loop = event_loop(app)
         if loop is None:
             # Not started yet, so that there is no terminal to restore.
             os._exit(with_code)

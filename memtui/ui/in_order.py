@@ -18,6 +18,8 @@ from textual.message_pump import MessagePump
 from textual.widget import Widget
 from textual.widgets import Input
 
+from memtui.ui.textual_private import run_bound
+
 _TAKEN_S = 0.5
 
 
@@ -45,9 +47,8 @@ class InOrderApp(App[None]):
         if is_text or (screen.maximized is not None and event.key == "escape"):
             await super().on_event(event)
         else:
-            # One that is bound to nothing goes nowhere: it might come back up in another screen. There is no
-            # public way to have bindings looked through as Textual does, those of priority first.
-            await self._check_bindings(event.key, priority=True) or await self._check_bindings(event.key)
+            # One that is bound to nothing goes nowhere: it might come back up in another screen.
+            await run_bound(self, event.key)
         if self.screen is not screen:
             await has_taken(self.screen)
         elif isinstance(focused, Input) or screen.is_modal:
