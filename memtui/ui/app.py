@@ -25,7 +25,6 @@ from memtui.shutdown import drop_dead_streams
 from memtui.text import safe
 from memtui.ui.ascii import AsciiFilter
 from memtui.ui.commands import APP_BINDINGS, is_acting
-from memtui.ui.dialogs import help_screen
 from memtui.ui.in_order import InOrderApp, has_taken
 from memtui.ui.lifeline import Lifeline
 from memtui.ui.screens.main import MainScreen
@@ -83,7 +82,7 @@ class MemtuiApp(InOrderApp):
             return False
 
     async def take_key(self, event: events.Key) -> None:
-        """Wait, too, until what a key asked of the arranger is answered and shown, unless that takes long.
+        """Wait, too, until what a key asked of a long map is answered and shown, unless that takes long.
 
         Of ``/cold``, Enter and Space, Space is meant for the VMA that is found.
         """
@@ -91,19 +90,16 @@ class MemtuiApp(InOrderApp):
         if isinstance(prompt, PromptInput) and not prompt.check_consume_key(event.key, event.character):
             # It may move the cursor on from what was typed, or end the typing.
             await self._is_arranged()
-        asked = self.session.arranger.asked
+        asked = self.session.map_worker.asked
         await super().take_key(event)
-        if self.session.arranger.asked != asked and not isinstance(self.focused, PromptInput):
+        if self.session.map_worker.asked != asked and not isinstance(self.focused, PromptInput):
             await self._is_arranged()
 
     async def _is_arranged(self) -> None:
         answered = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def tell(_stale: object) -> None:
-            loop.call_soon_threadsafe(answered.set)
-
-        self.session.arranger.ask("", tell)
+        self.session.map_worker.ask(lambda _cancelled: loop.call_soon_threadsafe(answered.set))
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(answered.wait(), _ARRANGED_S)
             await has_taken(self.main)
@@ -172,7 +168,9 @@ class MemtuiApp(InOrderApp):
 
     def action_help(self) -> None:
         """Show the help."""
-        self.push_screen(help_screen(self.options))
+        from memtui.ui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(self.options))
 
     def action_help_quit(self) -> None:
         """Say how to quit, to who presses Ctrl+C."""

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from textual.message import Message
 
 if TYPE_CHECKING:
-    from memtui.host import History, MachineState, Target
+    from memtui.host import MachineState, Target
     from memtui.model.advice import Advice
-    from memtui.model.holds import FreezeChoice
-    from memtui.model.plan import Mark, Plan
     from memtui.model.process import Process, ProcessId
     from memtui.model.report import Back, Progress, TargetReport
-    from memtui.model.restore import Mappers, RestorePlan, RestoreReport
-    from memtui.model.verdict import MachineFacts, Verdict
-    from memtui.model.vma import AddressSpace, Vma
-    from memtui.ui.lists.order import Arrangement
-    from memtui.ui.lists.picture import Frame
+    from memtui.model.restore import RestoreReport
+    from memtui.model.verdict import MachineFacts
+    from memtui.model.vma import AddressSpace
 
 Post = Callable[[Message], object]
 """How a thread hands over a message."""
@@ -84,14 +80,6 @@ class MapLost(Message):
         self.map_is_dead = map_is_dead
 
 
-class SamplerTrouble(Message):
-    """A reading failed in a way that nobody foresaw; ``words`` are raw."""
-
-    def __init__(self, words: str) -> None:
-        super().__init__()
-        self.words = words
-
-
 class PidFound(Message):
     """The process that the command line named was found, or not: then ``words`` say why, raw."""
 
@@ -103,16 +91,6 @@ class PidFound(Message):
         self.words = words
 
 
-class MarksFound(Message):
-    """What can be marked in a whole process. ``target`` is handed over: the receiver closes it."""
-
-    def __init__(self, target: Target, marks: tuple[Mark, ...], left_out: int) -> None:
-        super().__init__()
-        self.target = target
-        self.marks = marks
-        self.left_out = left_out
-
-
 class Said(Message):
     """One line for the status line, raw."""
 
@@ -120,22 +98,6 @@ class Said(Message):
         super().__init__()
         self.words = words
         self.bad = bad
-
-
-class Planned(Message):
-    """A plan was made for the dialog; ``turn`` tells which of its questions this answers.
-
-    ``choices`` is what each freeze method would do to the first target.
-    """
-
-    def __init__(
-        self, turn: int, plan: Plan | None, words: str, choices: tuple[FreezeChoice, ...] = ()
-    ) -> None:
-        super().__init__()
-        self.choices = choices
-        self.turn = turn
-        self.plan = plan
-        self.words = words
 
 
 class RunStarted(Message):
@@ -194,16 +156,6 @@ class RestoredSince(Message):
         self.report_id = report_id
 
 
-class RestorePlanned(Message):
-    """What could be put back, for the dialog; ``plans`` is None where ``words`` say why not, raw."""
-
-    def __init__(self, turn: int, plans: tuple[RestorePlan, ...] | None, words: str) -> None:
-        super().__init__()
-        self.turn = turn
-        self.plans = plans
-        self.words = words
-
-
 class RestoreAsked(Message):
     """The operator wants an action, or one target of it, to be put back."""
 
@@ -220,81 +172,9 @@ class RestoreDone(Message):
         self.report = report
 
 
-class LedgerRead(Message):
-    """The ledger was read; ``history`` is None where ``words`` say why not, raw."""
+class Answered(Message):
+    """A question that was asked of a worker has its answer, or failed; ``deliver`` hands it over."""
 
-    def __init__(self, history: History | None, words: str) -> None:
+    def __init__(self, deliver: Callable[[], object]) -> None:
         super().__init__()
-        self.history = history
-        self.words = words
-
-
-class Judged(Message):
-    """What each advice would do to the VMA that is being explained; ``turn`` tells which one that is."""
-
-    def __init__(self, turn: int, verdicts: tuple[tuple[Advice, Verdict], ...]) -> None:
-        super().__init__()
-        self.turn = turn
-        self.verdicts = verdicts
-
-
-class MappersFound(Message):
-    """Who else maps the file of a VMA; ``mappers`` is None where ``words`` say why not, raw."""
-
-    def __init__(self, turn: int, mappers: Mappers | None, words: str) -> None:
-        super().__init__()
-        self.turn = turn
-        self.mappers = mappers
-        self.words = words
-
-
-class MapArranged(Message):
-    """The order of a map was made, as it was asked for by ``how``; it took ``cost_s``."""
-
-    def __init__(self, view: MapView, how: Arrangement, order: Sequence[int], cost_s: float) -> None:
-        super().__init__()
-        self.view = view
-        self.how = how
-        self.order = order
-        self.cost_s = cost_s
-
-
-class MatchesFound(Message):
-    """The rows of a map, shown in ``order``, that a search takes; it went from ``origin`` by ``step``."""
-
-    def __init__(
-        self, view: MapView, order: Sequence[int] | None, rows: Sequence[int], origin: int, step: int
-    ) -> None:
-        super().__init__()
-        self.view = view
-        self.order = order
-        self.rows = rows
-        self.origin = origin
-        self.step = step
-
-
-class RuleMatched(Message):
-    """The VMAs of a map that a filter takes, to be marked, or to be unmarked.
-
-    ``chosen`` are those that may be marked, ``left_out`` is how many may not.
-    """
-
-    def __init__(
-        self, view: MapView, indices: Sequence[int], chosen: list[Vma], left_out: int, *, marks: bool
-    ) -> None:
-        super().__init__()
-        self.view = view
-        self.indices = indices
-        self.chosen = chosen
-        self.left_out = left_out
-        self.marks = marks
-
-
-class PictureFramed(Message):
-    """How the cells of the picture share out the layout of a look was reckoned; it took ``cost_s``."""
-
-    def __init__(self, view: MapView, frame: Frame, cost_s: float) -> None:
-        super().__init__()
-        self.view = view
-        self.frame = frame
-        self.cost_s = cost_s
+        self.deliver = deliver

@@ -1,10 +1,9 @@
-"""The threads that act: one runs plans and restores, so that two never overlap; and the clerk."""
+"""The thread that acts: it runs plans and restores, so that two never overlap."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,6 @@ from memtui.ui.messages import (
     RunEnded,
     RunProgressed,
     RunStarted,
-    Said,
     TargetDone,
 )
 from memtui.ui.sampler import words_of
@@ -172,28 +170,3 @@ class Operator(threading.Thread):
     def _give_back(self, job: Job) -> None:
         for target in job.targets:
             self._shelf.give_back(target)
-
-
-class Clerk(threading.Thread):
-    """Asks the host what the UI thread may not wait for: plans, what can be marked, who maps a file."""
-
-    def __init__(self, post: Post, name: str = "memtui-clerk") -> None:
-        super().__init__(name=name, daemon=True)
-        self._post = post
-        self._questions: queue.Queue[Callable[[], None] | None] = queue.Queue()
-
-    def ask(self, question: Callable[[], None]) -> None:
-        """Have a question asked after those that wait. It posts its answer itself."""
-        self._questions.put(question)
-
-    def stop(self) -> None:
-        """End after the questions that wait."""
-        self._questions.put(None)
-
-    def run(self) -> None:
-        """Ask until stopped."""
-        while (question := self._questions.get()) is not None:
-            try:
-                question()
-            except Exception as error:  # The thread must live on; the operator is told.
-                self._post(Said(words_of(error), bad=True))

@@ -24,7 +24,7 @@ from memtui.ui.messages import (
     PidFound,
     Post,
     ProcessesRead,
-    SamplerTrouble,
+    Said,
 )
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class Sampler(threading.Thread):
         try:
             read()
         except Exception as error:  # The thread must live on; the operator is told.
-            self._post(SamplerTrouble(words_of(error)))
+            self._post(Said(words_of(error), bad=True))
 
     def _let_go(self) -> None:
         if self._chosen is not None:

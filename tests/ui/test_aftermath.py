@@ -12,7 +12,7 @@ from memtui.model.reasons import Reason
 from memtui.model.report import Back, Outcome
 from memtui.text import safe
 from memtui.ui.lists.results import RestoreResult, Result
-from memtui.ui.messages import Judged, LookedBack
+from memtui.ui.messages import LookedBack
 from memtui.ui.screens.ledger import LedgerScreen
 from memtui.ui.screens.lines import ExplainScreen
 from memtui.ui.screens.restore import RestoreScreen
@@ -326,9 +326,8 @@ async def test_an_answer_that_comes_before_the_screen_stands_is_not_lost(make_ap
     async with app.run_test(size=WIDE) as pilot:
         target = await start(app, pilot)
         row = target.look().row(index_of(app, "locked"))
-        screen = ExplainScreen(1, row, safe("VMA"))
-        screen.show_judged(Judged(1, tuple((advice, target.judge(row, advice)) for advice in Advice)))
-        screen.show_judged(Judged(2, ()))
+        screen = ExplainScreen(row, safe("VMA"))
+        screen.show_verdicts(tuple((advice, target.judge(row, advice)) for advice in Advice))
         app.push_screen(screen)
         await pilot.pause()
         assert "x PAGEOUT   refused" in screen_text(app)
@@ -425,5 +424,5 @@ async def test_a_search_that_takes_long_holds_up_no_plan_and_ends_with_its_scree
         await pilot.press("x")
         await until(lambda: host.calls.count("mappers") == 2, pilot)
         answered = threading.Event()
-        app.session.clerk.ask(answered.set)
+        app.session.queries.ask(lambda _: answered.set())
         assert answered.wait(5), "what is asked for a plan waits for the search"

@@ -209,7 +209,7 @@ async def test_space_marks_nothing_while_the_answer_is_not_there_yet(make_app: M
     async with app.run_test(size=WIDE) as pilot:
         await start(app, pilot)
         held = threading.Event()
-        app.session.arranger.ask("test", lambda _: held.wait(120) and None)
+        app.session.map_worker.ask(lambda _: held.wait(120))
         await pilot.press(opened, *"cold", "enter", "space")
         assert not app.session.marks.counts
         assert "still looking: nothing is marked" in screen_text(app)
@@ -414,7 +414,7 @@ async def test_read_only_finds_but_marks_nothing(make_app: MakeApp) -> None:
         assert not app.main.bottom.prompt.display
         await pilot.press("backslash", *"heap", "enter")
         await until_shown(app, pilot, lambda rows: len(rows) == 1)
-        app.main._by_rule(app.main.map.wanted, marks=True)  # type: ignore[arg-type]
+        app.main.marks.mark_by_rule(app.main.map.wanted, marks=True)  # type: ignore[arg-type]
         await pilot.press("escape")
         assert app.session.operator is None
 

@@ -8,8 +8,8 @@ from memtui.model.errors import NoSuchProcess
 from memtui.model.methods import Freeze
 from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
-from memtui.ui.messages import MapLost, PidFound, RunProgressed, SamplerTrouble
-from memtui.ui.screens import main as main_screen
+from memtui.ui.controllers import readings
+from memtui.ui.messages import MapLost, PidFound, RunProgressed, Said
 from memtui.ui.screens.help import HelpScreen
 from tests.fakes import PROCESSES, FakeHost, grown, process, process_id, vma
 from tests.ui.conftest import MakeApp
@@ -61,7 +61,7 @@ async def test_the_map_shows_live_numbers_flags_and_labels(make_app: MakeApp) ->
 async def test_the_map_follows_the_cursor_only_when_it_rests(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(main_screen, "REST_S", 0.2)
+    monkeypatch.setattr(readings, "REST_S", 0.2)
     app = make_app()
     asked: list[ProcessId | None] = []
     monkeypatch.setattr(app.session, "choose", asked.append)
@@ -379,7 +379,7 @@ async def test_help_names_every_key(make_app: MakeApp) -> None:
 async def test_trouble_of_the_sampler_is_one_line(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
-        app.main.post_message(SamplerTrouble("OSError: [Errno 5] /proc/[/x]\n\x1b[2J"))
+        app.main.post_message(Said("OSError: [Errno 5] /proc/[/x]\n\x1b[2J", bad=True))
         await pilot.pause()
         assert "! OSError: [Errno 5] /proc/[/x]␊␛[2J" in screen_text(app)
 

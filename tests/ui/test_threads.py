@@ -25,7 +25,6 @@ from memtui.ui.messages import (
     ProcessesRead,
     RunEnded,
     Said,
-    SamplerTrouble,
     TargetDone,
 )
 from memtui.ui.operator import Operator
@@ -164,8 +163,8 @@ def test_a_reading_that_breaks_does_not_end_the_sampler(inbox: Inbox, shelf: She
     sampler = Sampler(Broken(), shelf, inbox.post, 0.05)
     sampler.start()
     try:
-        inbox.wait(lambda: len(inbox.of(SamplerTrouble)) >= 2 and len(inbox.of(MachineRead)) >= 2)
-        assert inbox.of(SamplerTrouble)[0].words == "ValueError: [/x] unforeseen"
+        inbox.wait(lambda: len(inbox.of(Said)) >= 2 and len(inbox.of(MachineRead)) >= 2)
+        assert inbox.of(Said)[0].words == "ValueError: [/x] unforeseen"
     finally:
         sampler.stop()
         sampler.join(WAIT_S)

@@ -26,7 +26,7 @@ from memtui.ui.commands import (
     TABLE_BINDINGS,
     is_acting,
 )
-from memtui.ui.dialogs import close
+from memtui.ui.screens.closing import close
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from memtui.text import SafeText, count, safe
 from memtui.ui import messages as told
 from memtui.ui.commands import CLOSE_BINDINGS, LEDGER_BINDINGS
-from memtui.ui.dialogs import Asks, close
+from memtui.ui.screens.closing import close
 from memtui.ui.lists.ledger import LedgerRows
 from memtui.ui.screens.lines import EntryScreen
 from memtui.ui.styles import stylesheets
@@ -19,12 +19,12 @@ from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.pane import Pane
 
 if TYPE_CHECKING:
-    from memtui.host import HistoryEntry
+    from memtui.host import History, HistoryEntry
     from memtui.ui.session import Session
     from memtui.ui.widgets.table import VirtualTable
 
 
-class LedgerScreen(Asks, Screen[None]):
+class LedgerScreen(Screen[None]):
     """The last entries of the ledger, the newest first."""
 
     CSS_PATH = stylesheets("dialogs.tcss")
@@ -44,19 +44,12 @@ class LedgerScreen(Asks, Screen[None]):
         """Have the ledger read."""
         self._entries.table.show_words(SafeText("reading ..."))
         self._entries.table.focus()
-        self._session.ask_ledger()
+        self._session.ask_ledger(self, self._show_history, self._show_failure)
 
-    def take(self, answer: object) -> None:
-        """Show what was read."""
-        if isinstance(answer, told.LedgerRead):
-            self.show_answer(answer)
+    def _show_failure(self, words: str) -> None:
+        self._entries.table.show_words(safe(f"the ledger cannot be shown: {words}"))
 
-    def show_answer(self, message: told.LedgerRead) -> None:
-        """Show the ledger, or why it cannot be shown."""
-        history = message.history
-        if history is None:
-            self._entries.table.show_words(safe(f"the ledger cannot be shown: {message.words}"))
-            return
+    def _show_history(self, history: History) -> None:
         words = f"Ledger  {count(len(history.entries), 'entry', 'entries')}, the newest first"
         if not history.is_whole:
             words += "; older ones: memtui history"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -13,7 +14,7 @@ from memtui.text import SafeText, count, safe, size
 from memtui.ui.lists.map import MapRows
 from memtui.ui.lists.order import ADDRESS, Arrangement, Sorting, next_of
 from memtui.ui.marking import Marking, Shown
-from memtui.ui.messages import MapArranged, MapView, MatchesFound
+from memtui.ui.messages import MapView
 from memtui.ui.rows import NoRows
 from memtui.ui.widgets.finding import FindingPane
 from memtui.ui.widgets.picture import Picture
@@ -21,7 +22,7 @@ from memtui.ui.widgets.picture import Picture
 if TYPE_CHECKING:
     from memtui.model.process import ProcessId
     from memtui.model.select import Filter, Subject
-    from memtui.ui.finder import Finder
+    from memtui.ui.map_queries import MapQueries
 
 _SHARE_OF_TIME = 10
 
@@ -31,12 +32,12 @@ class MapPane(FindingPane):
 
     subject: Subject = "vma"
 
-    def __init__(self, marking: Marking, finder: Finder) -> None:
+    def __init__(self, marking: Marking, queries: MapQueries) -> None:
         super().__init__("Map", Sorting(ADDRESS), id="map")
         self.marking = marking
         self.chosen: ProcessId | None = None
-        self._finder = finder
-        self.picture = Picture(finder)
+        self._queries = queries
+        self.picture = Picture(queries)
         self._name = ""
         self._view: MapView | None = None
         self._order: Sequence[int] | None = None
@@ -102,7 +103,7 @@ class MapPane(FindingPane):
         """Show that another map is being opened."""
         self.chosen, self._name, self._view = process, name, None
         self._is_fresh, self._order, self._not_before, self._sought = True, None, 0.0, None
-        self._finder.drop()
+        self._queries.drop_order()
         self.marking.abandon()
         self.say(safe(f"Map of {process.pid} {name}"))
         self.table.show_words(SafeText("reading ..."))
@@ -125,13 +126,13 @@ class MapPane(FindingPane):
         """Show a look in its order; where that is to be made anew, what stands there stays meanwhile."""
         rows, how = self._map_rows, self._how
         if how.is_plain:
-            self._finder.drop()
+            self._queries.drop_order()
             self._put(view, None)
             return
         same = rows is not None and self._order is not None and rows.space.vmas is view.space.vmas
         waits = rows is not None and time.monotonic() < self._not_before
         if not waits and not (same and not how.is_live):
-            self._finder.ask_order(view, how)
+            self._queries.ask_order(view, how, partial(self._show_arranged, view, how))
         elif same:
             self._put(view, self._order)
 
@@ -142,12 +143,11 @@ class MapPane(FindingPane):
         if self._view is not None:
             self._arrange(self._view)
 
-    def show_arranged(self, message: MapArranged) -> None:
-        """Show a map whose order was made; one that nobody asked for any more comes too late."""
-        if self._view is None or message.view.target is not self._view.target or message.how != self._how:
+    def _show_arranged(self, view: MapView, how: Arrangement, order: Sequence[int], cost_s: float) -> None:
+        if self._view is None or view.target is not self._view.target or how != self._how:
             return
-        self._not_before = time.monotonic() + message.cost_s * _SHARE_OF_TIME
-        self._put(message.view, message.order)
+        self._not_before = time.monotonic() + cost_s * _SHARE_OF_TIME
+        self._put(view, order)
 
     def _put(self, view: MapView, order: Sequence[int] | None) -> None:
         space, self._order = view.space, order
@@ -203,7 +203,7 @@ class MapPane(FindingPane):
 
     @property
     def is_behind(self) -> bool:
-        """Whether the arranger has not answered yet what was asked of it last."""
+        """Whether what was asked of the map last is not answered yet."""
         return self._view is not None and (
             (self.searched is not None and self._sought is not None)
             or (self._order is None and not self._how.is_plain)
@@ -220,19 +220,22 @@ class MapPane(FindingPane):
             return
         self._sought, self._steps_more = self.searched, 0
         view = MapView(self._view.target, rows.space)
-        self._finder.ask_matches(view, rows.order, self.searched, origin, step)
+        then = partial(self._show_matches, view, rows.order, origin, step)
+        self._queries.ask_matches(view, rows.order, self.searched, then)
 
-    def show_matches(self, message: MatchesFound) -> None:
+    def _show_matches(
+        self, view: MapView, order: Sequence[int] | None, origin: int, step: int, found: Sequence[int]
+    ) -> None:
         """Go to the next match, if the answer is of what stands there still."""
         rows, more, self._sought = self._map_rows, self._steps_more, None
         if self.searched is None:
             # The search was given up meanwhile.
             return
-        if rows is None or rows.space.vmas is not message.view.space.vmas or rows.order is not message.order:
-            self.seek(self.table.cursor, message.step + more)
+        if rows is None or rows.space.vmas is not view.space.vmas or rows.order is not order:
+            self.seek(self.table.cursor, step + more)
             return
         at = -1
-        if message.rows:
-            at = (next_of(message.rows, message.origin, message.step) + more) % len(message.rows)
-            self.table.go_to(rows.key(message.rows[at]))
-        self.found(at + 1, len(message.rows))
+        if found:
+            at = (next_of(found, origin, step) + more) % len(found)
+            self.table.go_to(rows.key(found[at]))
+        self.found(at + 1, len(found))

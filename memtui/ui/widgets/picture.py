@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,8 +20,8 @@ from memtui.model.vma import Kind
 from memtui.ui.lists.picture import Cell, Frame, picture
 
 if TYPE_CHECKING:
-    from memtui.ui.finder import Finder
-    from memtui.ui.messages import MapView, PictureFramed
+    from memtui.ui.map_queries import MapQueries
+    from memtui.ui.messages import MapView
 
 _SHARE_OF_TIME = 10
 _PLACE = "▲"
@@ -74,11 +75,11 @@ class PlaceLine(Widget):
 
 
 class Picture(Vertical):
-    """Both lines. How the cells share out a layout is reckoned by the arranger thread."""
+    """Both lines. How the cells share out a layout is computed by a worker."""
 
-    def __init__(self, finder: Finder) -> None:
+    def __init__(self, queries: MapQueries) -> None:
         super().__init__(id="picture")
-        self._finder = finder
+        self._queries = queries
         self._line = PictureLine()
         self._place = PlaceLine(id="picture-place")
         self._frame: Frame | None = None
@@ -101,7 +102,7 @@ class Picture(Vertical):
         """Show a new look; None for nothing."""
         if view is None:
             self._view = self._frame = None
-            self._finder.drop_frame()
+            self._queries.drop_frame()
             self._line.show(())
             self._place.cell = -1
             return
@@ -113,17 +114,16 @@ class Picture(Vertical):
 
     def _ask(self, view: MapView) -> None:
         if self.size.width:
-            self._finder.ask_frame(view, self.size.width)
+            self._queries.ask_frame(view, self.size.width, partial(self._show_frame, view))
 
-    def show_frame(self, message: PictureFramed) -> None:
+    def _show_frame(self, framed: MapView, frame: Frame, cost_s: float) -> None:
         """Draw a layout that was shared out, if it is of this process still."""
         view = self._view
-        if view is None or message.view.target is not view.target:
+        if view is None or framed.target is not view.target:
             return
-        self._not_before = time.monotonic() + message.cost_s * _SHARE_OF_TIME
-        self._frame, self._drawn = message.frame, None
-        newest = view if view.space.vmas is message.frame.vmas else message.view
-        self._draw(newest, message.frame)
+        self._not_before = time.monotonic() + cost_s * _SHARE_OF_TIME
+        self._frame, self._drawn = frame, None
+        self._draw(view if view.space.vmas is frame.vmas else framed, frame)
 
     def _draw(self, view: MapView, frame: Frame) -> None:
         numbers = (view.space.rss_bytes, view.space.swap_bytes)
