@@ -27,8 +27,10 @@ from memtui.ui.ascii import AsciiFilter
 from memtui.ui.commands import APP_BINDINGS, is_acting
 from memtui.ui.in_order import InOrderApp, has_taken
 from memtui.ui.lifeline import Lifeline
+from memtui.ui.messages import ProcessesRead
 from memtui.ui.screens.main import MainScreen
 from memtui.ui.session import Session
+from memtui.ui.startup_queue import StartupQueue
 from memtui.ui.styles import stylesheets
 from memtui.ui.textual_private import event_loop
 from memtui.ui.widgets.prompt import PromptInput
@@ -67,14 +69,13 @@ class MemtuiApp(InOrderApp):
         self.animation_level = "none"
         self.options = options
         self._ascii = AsciiFilter()
-        self.session = Session(host, options, self.post_to_main, sampling=sampling)
-        self.main = MainScreen(self.session)
+        self._startup = StartupQueue(ProcessesRead, self.post_to_main)
+        self.session = Session(host, options, self._startup.put, sampling=sampling)
+        self.main = MainScreen(self.session, self._startup)
         self.main.add_class(*_classes_of(get_terminal_size()))
 
     def post_to_main(self, message: Message) -> bool:
         """Hand a message to the main screen, from any thread; False if nobody listens any more."""
-        if self.main.early.keep(message):
-            return True
         try:
             return self.main.post_message(message)
         except RuntimeError:
@@ -129,7 +130,7 @@ class MemtuiApp(InOrderApp):
         if self.session.sampler is not None:
             # While this thread makes the screen, one that reads gets on but slowly (it asks for the
             # interpreter after each call), and the screen would stand empty at first.
-            self.main.early.wait(_FIRST_LOOK_S)
+            self._startup.wait(_FIRST_LOOK_S)
 
     def on_ready(self) -> None:
         """Once the screen stands, get ready to act; then let the collector of garbage in."""

@@ -24,6 +24,7 @@ from memtui.ui.watcher import Watcher
 from memtui.ui.workers.query_worker import QueryWorker
 
 if TYPE_CHECKING:
+    from textual.message import Message
     from textual.screen import Screen
 
     from memtui.host import History
@@ -66,7 +67,7 @@ class Session:
     def __init__(self, host: Host, options: UiOptions, post: Post, *, sampling: bool = True) -> None:
         self.host = host
         self.options = options
-        self.post = post
+        self._post = post
         self.shelf = Shelf()
         self.marks = MarkBook(self.shelf)
         self.freeze: Freeze | None = options.freeze
@@ -74,6 +75,7 @@ class Session:
         self.machine: MachineState | None = None
         self.is_quitting = False
         """Whether the operator wants to quit, and a plan is awaited."""
+        post = self.post
         self.sampler = Sampler(host, self.shelf, post, options.interval_s) if sampling else None
         self.watcher = Watcher(host, post) if sampling and not options.read_only else None
         self.operator = None if options.read_only else Operator(host, self.shelf, post, self.watcher)
@@ -84,6 +86,14 @@ class Session:
         self.map_worker = QueryWorker("memtui-map", self.shelf, post)
         """Sorts, filters and searches a map that is too long for the UI thread."""
         self.map_queries = MapQueries(self.map_worker)
+
+    def post(self, message: Message) -> object:
+        """Hand a message to the screen, from any thread."""
+        return self._post(message)
+
+    def post_with(self, post: Post) -> None:
+        """Hand messages to the screen in another way from now on."""
+        self._post = post
 
     def start(self) -> None:
         """Start the threads; with a process that was named, the sampler begins with that.

@@ -436,3 +436,10 @@ async def test_the_demo_has_a_lesson_in_its_help(make_app: MakeApp) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("f1")
         assert "The demo, for a start" in screen_text(app)
+
+
+async def test_once_the_screen_stands_messages_go_straight_to_it(make_app: MakeApp) -> None:
+    app = make_app()
+    assert app.session._post == app._startup.put
+    async with app.run_test(size=WIDE):
+        assert app.session._post == app.post_to_main

@@ -19,7 +19,6 @@ from memtui.ui.controllers.readings import ReadingController
 from memtui.ui.controllers.restore import RestoreController
 from memtui.ui.controllers.results import ResultController
 from memtui.ui.controllers.search import SearchController
-from memtui.ui.early import Early
 from memtui.ui.lists.results import RestoreResult, Result
 from memtui.ui.lists.sentences import describe_vma
 from memtui.ui.widgets.bottom import Bottom
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from textual.message import Message
 
     from memtui.ui.session import Session
+    from memtui.ui.startup_queue import StartupQueue
     from memtui.ui.widgets.pane import Pane
     from memtui.ui.widgets.prompt import Prompt
     from memtui.ui.widgets.table import VirtualTable
@@ -48,11 +48,10 @@ class MainScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [*MAIN_BINDINGS]
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, startup: StartupQueue) -> None:
         super().__init__(id="main")
         self.session = session
-        self.early = Early(told.ProcessesRead)
-        """What the threads tell before the screen is there to show it."""
+        self._startup = startup
         self.marks = MarkController(self)
         self.plans = PlanController(self)
         self.readings = ReadingController(self)
@@ -85,7 +84,7 @@ class MainScreen(Screen[None]):
         if self.session.options.note:
             self.bottom.say(self.session.options.note, stays=True)
         self.show_pane(self.processes)
-        self.early.hand_over(self._take_early)
+        self.session.post_with(self._startup.end(self._take_early))
 
     def _take_early(self, message: Message) -> None:
         """Take what came before: what has been read already stands on the first picture of the screen."""

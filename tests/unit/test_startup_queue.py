@@ -6,37 +6,41 @@ import threading
 
 from textual.message import Message
 
-from memtui.ui.early import Early
+from memtui.ui.startup_queue import StartupQueue
 
 
 class Wanted(Message):
     """The kind that is waited for."""
 
 
-def test_what_was_kept_is_handed_over_in_order_and_then_nothing_is_kept() -> None:
-    early = Early(Wanted)
+def test_what_was_kept_is_taken_in_order_and_then_nothing_is_kept() -> None:
+    posted: list[Message] = []
+    startup = StartupQueue(Wanted, posted.append)
     sent = [Message(), Wanted(), Message()]
-    assert all(early.keep(message) for message in sent)
-    early.wait(10)
+    for message in sent:
+        startup.put(message)
+    startup.wait(10)
     found: list[Message] = []
-    early.hand_over(found.append)
-    assert found == sent
-    assert not early.keep(Message())
-    early.hand_over(found.append)
+    post = startup.end(found.append)
+    assert (found, posted) == (sent, [])
+    late = [Message(), Message()]
+    startup.put(late[0])
+    post(late[1])
+    assert posted == late
+    startup.end(found.append)
     assert found == sent
 
 
 def test_a_message_that_comes_meanwhile_waits_for_those_before_it() -> None:
-    early = Early(Wanted)
-    first, second = Message(), Message()
-    assert early.keep(first)
     found: list[Message] = []
+    startup = StartupQueue(Wanted, found.append)
+    first, second = Message(), Message()
+    startup.put(first)
     begun = threading.Event()
 
     def later() -> None:
         begun.set()
-        if not early.keep(second):
-            found.append(second)
+        startup.put(second)
 
     thread = threading.Thread(target=later)
 
@@ -45,6 +49,6 @@ def test_a_message_that_comes_meanwhile_waits_for_those_before_it() -> None:
         assert begun.wait(10)
         found.append(message)
 
-    early.hand_over(take)
+    startup.end(take)
     thread.join(10)
     assert found == [first, second]
