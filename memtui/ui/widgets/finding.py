@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -24,13 +25,12 @@ class FindingPane(Pane):
 
     subject: Subject
 
+    @dataclass(eq=False, repr=False)
     class Found(Message):
         """A search has ended: the cursor is on match ``number`` (from 1) of ``of``, or there is none."""
 
-        def __init__(self, number: int, of: int) -> None:
-            super().__init__()
-            self.number = number
-            self.of = of
+        number: int
+        of: int
 
     def __init__(self, title: str, sorting: Sorting, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(title, id=id)

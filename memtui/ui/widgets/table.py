@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Hashable
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -57,13 +58,12 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
     offset_x: reactive[int] = reactive(0)
     """How many cells the lines are shifted to the left; the header shares it."""
 
+    @dataclass(eq=False, repr=False)
     class Moved(Message):
         """The cursor came to another row: ``by_hand``, or since the list changed under it."""
 
-        def __init__(self, table: VirtualTable, *, by_hand: bool = True) -> None:
-            super().__init__()
-            self.table = table
-            self.by_hand = by_hand
+        table: VirtualTable
+        by_hand: bool = field(default=True, kw_only=True)
 
         @property
         def control(self) -> VirtualTable:
