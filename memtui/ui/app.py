@@ -24,8 +24,8 @@ from memtui.model.errors import MemtuiError
 from memtui.shutdown import drop_dead_streams
 from memtui.text import safe
 from memtui.ui.ascii import AsciiFilter
-from memtui.ui.commands import APP_BINDINGS, is_acting
-from memtui.ui.in_order import InOrderApp, has_taken
+from memtui.ui.bindings import APP_BINDINGS, is_acting
+from memtui.ui.ordered_input import OrderedInputApp, has_taken
 from memtui.ui.lifeline import Lifeline
 from memtui.ui.messages import ProcessesRead
 from memtui.ui.screens.main import MainScreen
@@ -54,7 +54,7 @@ _BREAKPOINTS = [(0, "-narrow"), (90, "-medium"), (110, "-wide")]
 _HEIGHTS = [(0, "-low"), (34, "-high")]
 
 
-class MemtuiApp(InOrderApp):
+class MemtuiApp(OrderedInputApp):
     """memtui. ``sampling`` False leaves all reading to whoever posts messages (tests)."""
 
     TITLE = "memtui"
@@ -160,7 +160,7 @@ class MemtuiApp(InOrderApp):
         while self.screen is not self.main:
             # What is waited for is told on the main screen.
             self.pop_screen()
-        self.main.bottom.say_quitting()
+        self.main.status_bar.say_quitting()
         self.set_timer(QUIT_WAITS_S, self.exit)
 
     def action_thaw_now(self) -> None:
@@ -175,7 +175,7 @@ class MemtuiApp(InOrderApp):
 
     def action_help_quit(self) -> None:
         """Say how to quit, to who presses Ctrl+C."""
-        self.main.bottom.say("q quits")
+        self.main.status_bar.say("q quits")
 
     def action_suspend_process(self) -> None:
         """Release everything, then go to the background: who sleeps cannot thaw."""

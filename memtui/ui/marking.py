@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from memtui.model.advice import Advice
 from memtui.model.verdict import MachineFacts, judge
 from memtui.text import count
-from memtui.ui.lists.order import row_at
+from memtui.ui.presentation.order import row_at
 from memtui.ui.marks import WHOLE, MarkBook
 
 if TYPE_CHECKING:

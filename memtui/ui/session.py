@@ -14,13 +14,13 @@ from memtui.model.errors import MemtuiError
 from memtui.model.methods import Freeze
 from memtui.model.plan import Mark, Plan
 from memtui.model.verdict import MachineFacts, Verdict
-from memtui.ui.map_queries import MapQueries
+from memtui.ui.workers.map_queries import MapQueries
 from memtui.ui.marking import eligible
 from memtui.ui.marks import MarkBook, Shelf
 from memtui.ui.messages import Post, Said
-from memtui.ui.operator import Operator
-from memtui.ui.sampler import Sampler, words_of
-from memtui.ui.watcher import Watcher
+from memtui.ui.workers.plan_executor import PlanExecutor
+from memtui.ui.workers.sampler import Sampler, words_of
+from memtui.ui.workers.watcher import Watcher
 from memtui.ui.workers.query_worker import QueryWorker
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class FoundMarks(NamedTuple):
 class Session:
     """One run. Used by the UI thread; its threads post their messages with ``post``.
 
-    With ``read_only`` there is no operator thread, and so nothing that could act, or be looked back at.
+    With ``read_only`` there is no executor, and so nothing that could act, or be looked back at.
     """
 
     def __init__(self, host: Host, options: UiOptions, post: Post, *, sampling: bool = True) -> None:
@@ -78,7 +78,7 @@ class Session:
         post = self.post
         self.sampler = Sampler(host, self.shelf, post, options.interval_s) if sampling else None
         self.watcher = Watcher(host, post) if sampling and not options.read_only else None
-        self.operator = None if options.read_only else Operator(host, self.shelf, post, self.watcher)
+        self.executor = None if options.read_only else PlanExecutor(host, self.shelf, post, self.watcher)
         self.queries = QueryWorker("memtui-queries", self.shelf, post)
         """Asks the host what is answered soon."""
         self.searches = QueryWorker("memtui-searches", self.shelf, post)
@@ -108,8 +108,8 @@ class Session:
                 start_thread(thread)
 
     @property
-    def _threads(self) -> tuple[Sampler | Operator | Watcher | QueryWorker | None, ...]:
-        return self.sampler, self.operator, self.watcher, self.queries, self.searches, self.map_worker
+    def _threads(self) -> tuple[Sampler | PlanExecutor | Watcher | QueryWorker | None, ...]:
+        return self.sampler, self.executor, self.watcher, self.queries, self.searches, self.map_worker
 
     def prepare(self) -> None:
         """Have at hand what acting needs; once the screen stands."""
@@ -124,11 +124,11 @@ class Session:
 
     def close_queue(self) -> bool:
         """Begin nothing any more, and cancel what runs; return whether that is to be waited for."""
-        return self.operator is not None and self.operator.close()
+        return self.executor is not None and self.executor.close()
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Wait until nothing runs any more; return whether that came to pass."""
-        return self.operator is None or self.operator.wait_idle(timeout_s)
+        return self.executor is None or self.executor.wait_idle(timeout_s)
 
     def choose(self, process: ProcessId | None) -> None:
         """Have another map looked at."""
@@ -274,10 +274,10 @@ class Session:
         Raises:
             PermissionError: in a session that only reads.
         """
-        if self.operator is None:
+        if self.executor is None:
             self.give_back(targets)
             raise PermissionError("this session only reads")
-        self.operator.submit(plan, targets)
+        self.executor.submit(plan, targets)
 
     def submit_restore(self, plans: tuple[RestorePlan, ...]) -> None:
         """Have it put back.
@@ -285,18 +285,18 @@ class Session:
         Raises:
             PermissionError: in a session that only reads.
         """
-        if self.operator is None:
+        if self.executor is None:
             raise PermissionError("this session only reads")
-        self.operator.submit_restore(plans)
+        self.executor.submit_restore(plans)
 
     def thaw(self) -> threading.Thread | None:
         """Empty the queue, cancel the plan and have everything released, without waiting for it.
 
         Returns the thread that does it, or None in a session that only reads, and where it is done already.
         """
-        if self.operator is None:
+        if self.executor is None:
             return None
-        ended = self.operator.empty()
+        ended = self.executor.empty()
 
         def thaw_now() -> None:
             try:

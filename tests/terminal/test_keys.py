@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from memtui.ui.commands import APP_BINDINGS, MAIN_BINDINGS, TABLE_BINDINGS
+from memtui.ui.bindings import APP_BINDINGS, MAIN_BINDINGS, TABLE_BINDINGS
 from tests.terminal.terminal import Terminal
 
 Seen = str | Callable[[str], bool]

@@ -13,11 +13,11 @@ from textual.pilot import Pilot
 from memtui.model.process import Process
 from memtui.model.report import Back
 from memtui.ui.app import MemtuiApp
-from memtui.ui.lists.map import MapRows
-from memtui.ui.lists.results import Result
+from memtui.ui.presentation.map import MapRows
+from memtui.ui.presentation.results import Result
 from memtui.ui.marks import Shelf
 from memtui.ui.messages import LookedBack, MachineRead, MapRead, MapView, PidFound, ProcessesRead
-from memtui.ui.watcher import KEPT_S
+from memtui.ui.workers.watcher import KEPT_S
 from tests.fakes import FACTS, FakeHost, FakeTarget, process_id
 
 WAIT_S = 10.0
@@ -137,7 +137,7 @@ async def advise(app: MemtuiApp, pilot: Pilot[Any]) -> None:
     await pilot.press("a")
     await settled(app, pilot)
     await pilot.press("y")
-    await until(lambda: len(app.main.results.table.rows) > before and not app.main.bottom.running, pilot)
+    await until(lambda: len(app.main.results.table.rows) > before and not app.main.status_bar.running, pilot)
     view = app.main.map.view
     if view is not None:
         assert isinstance(view.target, FakeTarget)

@@ -11,13 +11,13 @@ from memtui.model.advice import Advice
 from memtui.model.reasons import Reason
 from memtui.model.report import Back, Outcome
 from memtui.text import safe
-from memtui.ui.lists.results import RestoreResult, Result
+from memtui.ui.presentation.results import RestoreResult, Result
 from memtui.ui.messages import LookedBack
 from memtui.ui.screens.ledger import LedgerScreen
 from memtui.ui.screens.lines import ExplainScreen
 from memtui.ui.screens.restore import RestoreScreen
 from memtui.ui.screens.result import ResultScreen
-from memtui.ui.watcher import Watcher
+from memtui.ui.workers.watcher import Watcher
 from tests.fakes import HOSTILE, MIB, FakeHost
 from tests.ui.conftest import MakeApp
 from tests.ui.driving import (
@@ -85,8 +85,8 @@ async def test_what_is_applied_is_watched_until_it_is_put_back(make_app: MakeApp
     watcher = Watcher(host, app.post_to_main, lambda: now[0])
     async with app.run_test(size=WIDE) as pilot:
         app.session.watcher = watcher
-        assert app.session.operator is not None
-        app.session.operator.watcher = watcher
+        assert app.session.executor is not None
+        app.session.executor.watcher = watcher
         result = await paged_out(app, pilot)
         now[0] = 1.0
         watcher.look_at_due()
@@ -107,8 +107,8 @@ async def test_what_another_memtui_restores_is_told_also_after_the_minute(make_a
     host.back_now = 31 * MIB
     watcher = Watcher(host, app.post_to_main, lambda: now[0])
     async with app.run_test(size=WIDE) as pilot:
-        assert app.session.operator is not None
-        app.session.operator.watcher = watcher
+        assert app.session.executor is not None
+        app.session.executor.watcher = watcher
         result = await paged_out(app, pilot)
         for now[0] in (59.0, 60.5, 66.0):
             watcher.look_at_due()
@@ -162,7 +162,7 @@ async def test_a_restore_is_a_row_of_its_own_and_ends_the_watch(make_app: MakeAp
         await settled(app, pilot)
         await pilot.press("y")
         await until(lambda: isinstance(app.main.results.newest, RestoreResult), pilot)
-        await until(lambda: not app.main.bottom.running, pilot)
+        await until(lambda: not app.main.status_bar.running, pilot)
         assert f"restore {result.id}" in host_of(app).calls
         row = line_with(app, "restore  done")
         said = "+ 03:05:06 restore done 32M - - - 32M restored - - 4242 python3"
@@ -190,7 +190,7 @@ async def test_the_arrows_choose_the_button_and_what_is_not_on_record_is_said(ma
         assert app.focused is app.screen.query_one("#apply", Button)
         await pilot.press("left", "right", "enter")
         await until(lambda: isinstance(app.main.results.newest, RestoreResult), pilot)
-        await until(lambda: not app.main.bottom.running, pilot)
+        await until(lambda: not app.main.status_bar.running, pilot)
         assert "the ledger cannot be written: No space left on device" in screen_text(app)
 
 
@@ -208,7 +208,7 @@ async def test_a_restore_is_cancelled_with_esc_and_thaw(make_app: MakeApp, key: 
         await pilot.press(key)
         await until(lambda: "cancel" in host.calls, pilot)
         host.gate.set()
-        await until(lambda: not app.main.bottom.running, pilot)
+        await until(lambda: not app.main.status_bar.running, pilot)
         newest = app.main.results.newest
         assert isinstance(newest, RestoreResult)
         assert newest.report.outcome is Outcome.CANCELLED

@@ -10,7 +10,7 @@ from textual.message import Message
 
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
-from memtui.ui.lists.order import Superseded
+from memtui.ui.presentation.order import Superseded
 from memtui.ui.marks import Shelf
 from memtui.ui.messages import Answered, Said
 from memtui.ui.workers.query_worker import QueryWorker

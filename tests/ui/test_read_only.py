@@ -6,7 +6,7 @@ import pytest
 
 from memtui.host import Wanted
 from memtui.model.advice import Advice
-from memtui.ui.commands import ACTING
+from memtui.ui.bindings import ACTING
 from tests.fakes import FakeHost
 from tests.ui.conftest import MakeApp
 from tests.ui.driving import host_of, screen_text, settled, start
@@ -44,7 +44,7 @@ async def test_no_action_acts_either(make_app: MakeApp) -> None:
         app.action_thaw_now()
         await pilot.pause()
         assert app.screen is app.main
-        assert app.session.operator is None
+        assert app.session.executor is None
         assert app.session.thaw() is None
         plan = FakeHost.plan(host_of(app), Advice.PAGEOUT, [Wanted(target)])
         with pytest.raises(PermissionError):

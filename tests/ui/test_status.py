@@ -78,11 +78,11 @@ async def test_who_cancels_is_not_told_how_to_cancel(make_app: MakeApp) -> None:
         await until(lambda: "(Esc cancels)" in screen_text(app), pilot)
         await pilot.press("escape")
         await until(lambda: "cancelling at its call's edge" in screen_text(app), pilot)
-        app.main.bottom._show_run()
+        app.main.status_bar._show_run()
         await pilot.pause()
         assert "(Esc cancels)" not in screen_text(app)
         gate.set()
-        await until(lambda: not app.main.bottom.running, pilot)
+        await until(lambda: not app.main.status_bar.running, pilot)
 
 
 async def test_a_forecast_goes_with_the_marks_that_it_was_of(make_app: MakeApp) -> None:

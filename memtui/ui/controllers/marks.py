@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from memtui.text import SafeText, count
 from memtui.ui.marking import Marking, Shown
 from memtui.ui.messages import MapView
-from memtui.ui.widgets.finding import FindingPane
+from memtui.ui.widgets.searchable_pane import SearchablePane
 from memtui.ui.widgets.status import freeze_word, marks_words
 
 if TYPE_CHECKING:
     from memtui.model.process import Process
     from memtui.model.select import Filter
-    from memtui.ui.map_queries import RuleMatches
+    from memtui.ui.workers.map_queries import RuleMatches
     from memtui.ui.screens.main import MainScreen
     from memtui.ui.session import FoundMarks
 
@@ -47,10 +47,10 @@ class MarkController:
             self._screen.plans.forecast_words,
             ranging=self.marking.ranging,
         )
-        bottom = self._screen.bottom
-        bottom.outdate(book.version)
+        bar = self._screen.status_bar
+        bar.outdate(book.version)
         freeze = f"next freeze: {freeze_word(self._session.freeze)} "
-        bottom.show_marks(
+        bar.show_marks(
             SafeText("read only: nothing here can act") if read_only else words,
             SafeText("" if read_only else freeze),
         )
@@ -58,7 +58,7 @@ class MarkController:
     def _say(self, words: str) -> None:
         """Say what became of the marks; it stands until they change."""
         if words:
-            self._screen.bottom.say(words, topic=self._session.marks.version)
+            self._screen.status_bar.say(words, topic=self._session.marks.version)
 
     def _refuses(self) -> bool:
         """Say so, if the cursor is not where a search or a filter was to bring it.
@@ -66,9 +66,9 @@ class MarkController:
         Keys come together: of ``/cold``, Enter and Space, Space is meant for what is found.
         """
         pane = self._screen.current
-        words = pane.why_not_here if isinstance(pane, FindingPane) else ""
+        words = pane.why_not_here if isinstance(pane, SearchablePane) else ""
         if words:
-            self._screen.bottom.say(f"{words}: nothing is marked; move the cursor, or Esc", bad=True)
+            self._screen.status_bar.say(f"{words}: nothing is marked; move the cursor, or Esc", bad=True)
         return bool(words)
 
     def mark(self) -> None:
@@ -92,7 +92,7 @@ class MarkController:
         if self._session.marks.drop(process.id):
             self.refresh()
         else:
-            self._screen.bottom.say(f"looking what can be marked in {process.pid} {process.name} ...")
+            self._screen.status_bar.say(f"looking what can be marked in {process.pid} {process.name} ...")
             self._session.ask_marks(process.id, self._mark_found)
 
     def _mark_found(self, found: FoundMarks) -> None:
@@ -110,7 +110,7 @@ class MarkController:
             return
         vma = self._screen.map.cursor_vma
         if self._screen.current is not self._screen.map or vma is None:
-            self._screen.bottom.say("A range is marked in the map: Tab goes there")
+            self._screen.status_bar.say("A range is marked in the map: Tab goes there")
         elif self.marking.ranging:
             self.mark()
         else:
@@ -136,11 +136,11 @@ class MarkController:
         """Mark all of the map that is shown."""
         shown = self._screen.map.shown
         if self._screen.current is not self._screen.map or shown is None:
-            self._screen.bottom.say(
+            self._screen.status_bar.say(
                 "* marks all VMAs of a map: Tab goes there; Space marks a whole process here"
             )
         elif len(shown.indices) > _MANY:
-            self._screen.bottom.say("looking what can be marked ...")
+            self._screen.status_bar.say("looking what can be marked ...")
             view = MapView(shown.target, shown.space)
             self._session.map_queries.ask_all(view, shown.indices, self._session.facts, self._mark_matches)
         else:
@@ -164,7 +164,7 @@ class MarkController:
     def _mark_matches(self, found: RuleMatches) -> None:
         shown = Shown(found.view.target, found.view.space)
         if not found.indices:
-            self._screen.bottom.say("no VMA of this map matches", bad=True)
+            self._screen.status_bar.say("no VMA of this map matches", bad=True)
         elif found.marks:
             self._say(self.marking.add(shown, found.chosen, found.left_out))
         else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from memtui.host import Wanted
 from memtui.model.plan import Mark
 from memtui.text import SafeText, count, safe, size
-from memtui.ui.lists.sentences import describe_vma
+from memtui.ui.presentation.sentences import describe_vma
 
 if TYPE_CHECKING:
     from memtui.model.plan import Plan
@@ -48,17 +48,17 @@ class PlanController:
     def open(self) -> None:
         """Open the plan dialog on the marks, or on what is under the cursor."""
         screen, session = self._screen, self._session
-        if session.operator is None:
+        if session.executor is None:
             return
         screen.marks.commit_range()
         process = screen.processes.under_cursor if screen.current is screen.processes else None
         wanted, words = plan_scope(session.marks, screen.map, process)
         if not wanted:
-            screen.bottom.say("Nothing is marked, and there is no map to take a VMA from", bad=True)
+            screen.status_bar.say("Nothing is marked, and there is no map to take a VMA from", bad=True)
             return
         targets = session.take(wanted)
         if targets is None:
-            screen.bottom.say("The map is being opened anew: try again", bad=True)
+            screen.status_bar.say("The map is being opened anew: try again", bad=True)
             return
         from memtui.ui.screens.plan import PlanScreen
 
@@ -68,7 +68,7 @@ class PlanController:
                 session.give_back(targets)
             else:
                 session.submit(plan, targets)
-                screen.bottom.plan_waits()
+                screen.status_bar.plan_waits()
 
         screen.app.push_screen(PlanScreen(session, wanted, words, self._keep_forecast), answered)
 
@@ -79,10 +79,10 @@ class PlanController:
 
     def cancel_running(self) -> bool:
         """Cancel the plan or restore that runs; return whether there is one."""
-        if not self._screen.bottom.running or self._session.operator is None:
+        if not self._screen.status_bar.running or self._session.executor is None:
             return False
-        self._session.operator.cancel()
-        self._screen.bottom.run_cancelling()
+        self._session.executor.cancel()
+        self._screen.status_bar.run_cancelling()
         return True
 
 

@@ -46,7 +46,7 @@ class ReadingController:
         alive = {process.id for process in message.processes}
         for process in [item for item in marks.counts if item not in alive]:
             gone = marks.drop(process)
-            screen.bottom.say(f"process {process.pid} has exited, and its {count(gone, 'mark')} with it")
+            screen.status_bar.say(f"process {process.pid} has exited, and its {count(gone, 'mark')} with it")
             screen.marks.show_standing()
         first = not len(screen.processes.table.rows)
         screen.processes.show(message.processes, marks.counts)
@@ -79,7 +79,7 @@ class ReadingController:
             self._screen.map.show_lost(message.words)
         if dropped:
             lost = count(dropped, "mark")
-            self._screen.bottom.say(f"process {message.wanted.pid} runs another program now: {lost} lost")
+            self._screen.status_bar.say(f"process {message.wanted.pid} runs another program now: {lost} lost")
             self._screen.marks.refresh()
 
     def open_found(self, message: PidFound) -> None:
@@ -87,7 +87,7 @@ class ReadingController:
         screen = self._screen
         self._pid_wanted = None
         if message.process is None:
-            screen.bottom.say(message.words, bad=True, stays=True)
+            screen.status_bar.say(message.words, bad=True, stays=True)
         elif self._was_quicker:
             self._was_quicker = False
         else:
@@ -134,4 +134,4 @@ class ReadingController:
         # Here, since the line below belongs to whatever is said next.
         words = system.text.removeprefix(_PAUSED)
         system.text = SafeText(_PAUSED + words if self._is_paused else words)
-        self._screen.bottom.say("nothing is read until z resumes" if self._is_paused else "")
+        self._screen.status_bar.say("nothing is read until z resumes" if self._is_paused else "")

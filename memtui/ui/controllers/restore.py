@@ -25,7 +25,7 @@ class RestoreController:
     def ask(self, action: str | None) -> None:
         """Ask whether to put back what an action, or one target of it, moved; None for the last one."""
         screen, session = self._screen, self._session
-        if session.operator is None:
+        if session.executor is None:
             return
         from memtui.ui.screens.restore import RestoreScreen
 
@@ -35,6 +35,6 @@ class RestoreController:
                 while screen.app.screen is not screen:
                     screen.app.pop_screen()
                 session.submit_restore(plans)
-                screen.bottom.plan_waits()
+                screen.status_bar.plan_waits()
 
         screen.app.push_screen(RestoreScreen(session, action), answered)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memtui.text import safe
-from memtui.ui.lists.results import RestoreResult, Result
+from memtui.ui.presentation.results import RestoreResult, Result
 
 if TYPE_CHECKING:
     from memtui.ui.messages import LookedBack, RunEnded
@@ -45,20 +45,20 @@ class ResultController:
         screen = self._screen
         screen.plans.forget_forecast()
         screen.marks.show_standing()
-        screen.bottom.run_ended(message.waiting)
+        screen.status_bar.run_ended(message.waiting)
         if self._session.is_quitting:
             screen.app.exit()
         result = screen.results.newest
         if message.words:
-            screen.bottom.say(message.words, bad=True, stays=True)
+            screen.status_bar.say(message.words, bad=True, stays=True)
         elif isinstance(result, Result):
-            from memtui.ui.lists.sentences import describe_result
+            from memtui.ui.presentation.sentences import describe_result
 
-            screen.bottom.say(describe_result(result), stays=True)
+            screen.status_bar.say(describe_result(result), stays=True)
         elif result is not None:
-            from memtui.ui.lists.restores import describe_restored
+            from memtui.ui.presentation.restores import describe_restored
 
-            screen.bottom.say(describe_restored(result.report), stays=True)
+            screen.status_bar.say(describe_restored(result.report), stays=True)
 
     def show(self) -> None:
         """Show the result under the cursor, range by range; of a restore there are only the totals."""
@@ -72,7 +72,7 @@ class ResultController:
             self._open = ResultScreen(result)
             self._screen.app.push_screen(self._open, closed)
         elif result is not None:
-            from memtui.ui.lists.restores import describe_restore_report
+            from memtui.ui.presentation.restores import describe_restore_report
             from memtui.ui.screens.lines import LinesScreen
 
             self._screen.app.push_screen(LinesScreen(describe_restore_report(result.report)))
@@ -83,7 +83,7 @@ class ResultController:
         if screen.current is screen.results:
             result = screen.results.under_cursor
             if isinstance(result, Result):
-                from memtui.ui.lists.explain import explain_result
+                from memtui.ui.presentation.explain import explain_result
                 from memtui.ui.screens.lines import LinesScreen
 
                 screen.app.push_screen(LinesScreen(explain_result(result)))
@@ -92,7 +92,7 @@ class ResultController:
         elif screen.current is screen.map and screen.map.cursor_row is not None:
             self._explain_vma()
         else:
-            screen.bottom.say("x explains a VMA of the map, or a result: Tab goes there")
+            screen.status_bar.say("x explains a VMA of the map, or a result: Tab goes there")
 
     def _explain_vma(self) -> None:
         view, row = self._screen.map.view, self._screen.map.cursor_row
@@ -104,7 +104,7 @@ class ResultController:
         screen = ExplainScreen(row, safe(f"VMA of {target.process.pid} {target.name}"))
         judging = session.ask_verdicts(screen, target, row, screen.show_verdicts, screen.show_failure)
         if judging.is_set():
-            self._screen.bottom.say("The map is being opened anew: try again", bad=True)
+            self._screen.status_bar.say("The map is being opened anew: try again", bad=True)
             return
         screen.await_answer(judging)
         if screen.has_file:

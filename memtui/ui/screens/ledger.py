@@ -10,9 +10,9 @@ from textual.screen import Screen
 
 from memtui.text import SafeText, count, safe
 from memtui.ui import messages as told
-from memtui.ui.commands import CLOSE_BINDINGS, LEDGER_BINDINGS
+from memtui.ui.bindings import CLOSE_BINDINGS, LEDGER_BINDINGS
 from memtui.ui.screens.closing import close
-from memtui.ui.lists.ledger import LedgerRows
+from memtui.ui.presentation.ledger import LedgerRows
 from memtui.ui.screens.lines import EntryScreen
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine

@@ -13,10 +13,10 @@ from textual.screen import Screen
 
 from memtui.model.vma import Kind, MappedVma
 from memtui.ui import messages as told
-from memtui.ui.commands import CLOSE_BINDINGS, LEDGER_BINDINGS
+from memtui.ui.bindings import CLOSE_BINDINGS, LEDGER_BINDINGS
 from memtui.ui.screens.closing import close
-from memtui.ui.lists.explain import explain_flags, explain_mappers, explain_verdicts, explain_vma
-from memtui.ui.lists.ledger import describe_entry
+from memtui.ui.presentation.explain import explain_flags, explain_mappers, explain_verdicts, explain_vma
+from memtui.ui.presentation.ledger import describe_entry
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.text_lines import TextLines

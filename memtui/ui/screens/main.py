@@ -12,17 +12,17 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from memtui.ui import messages as told
-from memtui.ui.commands import LESSER, MAIN_BINDINGS, is_acting
+from memtui.ui.bindings import SECONDARY, MAIN_BINDINGS, is_acting
 from memtui.ui.controllers.marks import MarkController
 from memtui.ui.controllers.plan import PlanController
 from memtui.ui.controllers.readings import ReadingController
 from memtui.ui.controllers.restore import RestoreController
 from memtui.ui.controllers.results import ResultController
 from memtui.ui.controllers.search import SearchController
-from memtui.ui.lists.results import RestoreResult, Result
-from memtui.ui.lists.sentences import describe_vma
-from memtui.ui.widgets.bottom import Bottom
-from memtui.ui.widgets.finding import FindingPane
+from memtui.ui.presentation.results import RestoreResult, Result
+from memtui.ui.presentation.sentences import describe_vma
+from memtui.ui.widgets.status_bar import StatusBar
+from memtui.ui.widgets.searchable_pane import SearchablePane
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.map_pane import MapPane
@@ -62,7 +62,7 @@ class MainScreen(Screen[None]):
         self.processes = ProcessPane()
         self.map = MapPane(self.marks.marking, session.map_queries)
         self.results = ResultPane()
-        self.bottom = Bottom()
+        self.status_bar = StatusBar()
         self._panes: tuple[Pane, ...] = (self.processes, self.map, self.results)
         self._current: Pane = self.processes
         self._current.add_class("-current")
@@ -74,20 +74,20 @@ class MainScreen(Screen[None]):
             yield self.processes
             yield self.map
         yield self.results
-        yield self.bottom
-        yield KeyLine(LESSER)
+        yield self.status_bar
+        yield KeyLine(SECONDARY)
 
     def on_mount(self) -> None:
         """Begin with the process that the command line named, or with the list."""
         self.system.text = system_words(None, None, None, 0)
         self.marks.show_standing()
         if self.session.options.note:
-            self.bottom.say(self.session.options.note, stays=True)
+            self.status_bar.say(self.session.options.note, stays=True)
         self.show_pane(self.processes)
         self.session.post_with(self._startup.end(self._take_early))
 
     def _take_early(self, message: Message) -> None:
-        """Take what came before: what has been read already stands on the first picture of the screen."""
+        """Take what came before: what has been read already stands on the first frame."""
         if isinstance(message, told.ProcessesRead):
             self.on_processes_read(message)
         elif isinstance(message, told.MachineRead):
@@ -136,7 +136,7 @@ class MainScreen(Screen[None]):
         elif table is self.results.table:
             self.outcomes.show()
         elif self.map.cursor_row is not None:
-            self.bottom.say(describe_vma(self.map.cursor_row), stays=True)
+            self.status_bar.say(describe_vma(self.map.cursor_row), stays=True)
 
     def on_virtual_table_moved(self, message: VirtualTable.Moved) -> None:
         """Show what belongs to the row that the cursor has come to."""
@@ -150,7 +150,7 @@ class MainScreen(Screen[None]):
         elif self.marks.marking.ranging:
             self.marks.refresh()
 
-    def on_finding_pane_found(self, message: FindingPane.Found) -> None:
+    def on_searchable_pane_found(self, message: SearchablePane.Found) -> None:
         """Say which match the cursor is on."""
         self.search.say_found(message.number, message.of)
 
@@ -171,7 +171,7 @@ class MainScreen(Screen[None]):
 
     def on_said(self, message: told.Said) -> None:
         """Say what a thread has to say."""
-        self.bottom.say(message.words, bad=message.bad)
+        self.status_bar.say(message.words, bad=message.bad)
 
     def on_processes_read(self, message: told.ProcessesRead) -> None:
         """Show the process list."""
@@ -195,11 +195,11 @@ class MainScreen(Screen[None]):
 
     def on_run_started(self, message: told.RunStarted) -> None:
         """Show that a plan or a restore runs."""
-        self.bottom.run_started(message.what)
+        self.status_bar.run_started(message.what)
 
     def on_run_progressed(self, message: told.RunProgressed) -> None:
         """Show how far it has come."""
-        self.bottom.run_progressed(message.progress)
+        self.status_bar.run_progressed(message.progress)
 
     def on_target_done(self, message: told.TargetDone) -> None:
         """Show what a plan did to one target."""
@@ -302,7 +302,7 @@ class MainScreen(Screen[None]):
     def action_tree(self) -> None:
         """Show the processes as a tree, or as a list."""
         is_tree = self.processes.toggle_tree()
-        self.bottom.say("processes below their parents" if is_tree else "processes in one list")
+        self.status_bar.say("processes below their parents" if is_tree else "processes in one list")
 
     def action_user(self) -> None:
         """Show the processes of one user, or of all."""
@@ -312,7 +312,7 @@ class MainScreen(Screen[None]):
         """Keep the cursor on its row, or on its line."""
         table = self.current.table
         table.follows = not table.follows
-        self.bottom.say(
+        self.status_bar.say(
             "the cursor follows its row" if table.follows else "the cursor stays on its line: F follows again"
         )
 

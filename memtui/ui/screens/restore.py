@@ -11,9 +11,9 @@ from textual.binding import BindingType
 from textual.widgets import Button
 
 from memtui.text import SafeText, safe
-from memtui.ui.commands import CONFIRM_BINDINGS, DIALOG_BINDINGS, RESTORE_BINDINGS
+from memtui.ui.bindings import CONFIRM_BINDINGS, DIALOG_BINDINGS, RESTORE_BINDINGS
 from memtui.ui.screens.closing import close
-from memtui.ui.lists.restores import (
+from memtui.ui.presentation.restores import (
     describe_restore,
     describe_restore_forecast,
     describe_restore_needs,

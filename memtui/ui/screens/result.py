@@ -10,10 +10,10 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 
 from memtui.text import SafeText, count
-from memtui.ui.commands import CLOSE_BINDINGS
+from memtui.ui.bindings import CLOSE_BINDINGS
 from memtui.ui.screens.closing import close
-from memtui.ui.lists.results import RangeRows, Result
-from memtui.ui.lists.sentences import describe_range, describe_report
+from memtui.ui.presentation.results import RangeRows, Result
+from memtui.ui.presentation.sentences import describe_range, describe_report
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.pane import Pane

@@ -11,23 +11,23 @@ from textual.app import ComposeResult
 
 from memtui.model.vma import MappedVma, Vma, total
 from memtui.text import SafeText, count, safe, size
-from memtui.ui.lists.map import MapRows
-from memtui.ui.lists.order import ADDRESS, Arrangement, Sorting, next_of
+from memtui.ui.presentation.map import MapRows
+from memtui.ui.presentation.order import ADDRESS, Arrangement, Sorting, next_of
 from memtui.ui.marking import Marking, Shown
 from memtui.ui.messages import MapView
-from memtui.ui.rows import NoRows
-from memtui.ui.widgets.finding import FindingPane
-from memtui.ui.widgets.picture import Picture
+from memtui.ui.presentation.rows import NoRows
+from memtui.ui.widgets.searchable_pane import SearchablePane
+from memtui.ui.widgets.address_bar import AddressBar
 
 if TYPE_CHECKING:
     from memtui.model.process import ProcessId
     from memtui.model.select import Filter, Subject
-    from memtui.ui.map_queries import MapQueries
+    from memtui.ui.workers.map_queries import MapQueries
 
 _SHARE_OF_TIME = 10
 
 
-class MapPane(FindingPane):
+class MapPane(SearchablePane):
     """The map of the chosen process."""
 
     subject: Subject = "vma"
@@ -37,7 +37,7 @@ class MapPane(FindingPane):
         self.marking = marking
         self.chosen: ProcessId | None = None
         self._queries = queries
-        self.picture = Picture(queries)
+        self.address_bar = AddressBar(queries)
         self._name = ""
         self._view: MapView | None = None
         self._order: Sequence[int] | None = None
@@ -51,14 +51,14 @@ class MapPane(FindingPane):
     def compose(self) -> ComposeResult:
         """Put the parts below one another."""
         yield self.line
-        yield self.picture
+        yield self.address_bar
         yield self.header
         yield self.table
 
     def on_virtual_table_moved(self) -> None:
-        """Show the cursor's place in the picture."""
+        """Show the cursor's place in the address bar."""
         rows = self._map_rows
-        self.picture.point(None if rows is None or not len(rows) else rows.index(self.table.cursor))
+        self.address_bar.point(None if rows is None or not len(rows) else rows.index(self.table.cursor))
 
     @property
     def view(self) -> MapView | None:
@@ -107,7 +107,7 @@ class MapPane(FindingPane):
         self.marking.abandon()
         self.say(safe(f"Map of {process.pid} {name}"))
         self.table.show_words(SafeText("reading ..."))
-        self.picture.show(None)
+        self.address_bar.show(None)
         self.table.show(NoRows(), reset=True)
 
     def show_view(self, view: MapView) -> None:
@@ -115,7 +115,7 @@ class MapPane(FindingPane):
         last, self._view = self._view, view
         if last is None or last.space.vmas is not view.space.vmas:
             self.marking.book.note_layout(view.space)
-        self.picture.show(view)
+        self.address_bar.show(view)
         self._arrange(view)
 
     @property
@@ -181,7 +181,7 @@ class MapPane(FindingPane):
         assert self.chosen is not None
         self.say(safe(f"Map of {self.chosen.pid} {self._name}"))
         self.table.show_words(safe(f"{words}. Enter on a process opens its map anew."))
-        self.picture.show(None)
+        self.address_bar.show(None)
         self.table.show(NoRows(), reset=True)
 
     def show_marks(self) -> None:

@@ -14,7 +14,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from memtui.text import SafeText
-from memtui.ui.commands import PROMPT_BINDINGS
+from memtui.ui.bindings import PROMPT_BINDINGS
 from memtui.ui.widgets.header import TextLine
 
 End = Callable[[bool], None]

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from memtui.ui.lists.order import Superseded
+from memtui.ui.presentation.order import Superseded
 from memtui.ui.messages import Answered, Post, Said
-from memtui.ui.sampler import words_of
+from memtui.ui.workers.sampler import words_of
 
 if TYPE_CHECKING:
     from textual.screen import Screen

@@ -1,4 +1,4 @@
-"""The picture of the address space over the map, and the cursor's place in it."""
+"""The bar of the address space over the map, and the cursor's place in it."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from memtui.model.vma import Kind
-from memtui.ui.lists.picture import Cell, Frame, picture
+from memtui.ui.presentation.address_bar import BarCell, Frame, bar_cells
 
 if TYPE_CHECKING:
-    from memtui.ui.map_queries import MapQueries
+    from memtui.ui.workers.map_queries import MapQueries
     from memtui.ui.messages import MapView
 
 _SHARE_OF_TIME = 10
 _PLACE = "▲"
 
 
-class PictureLine(Widget):
+class BarLine(Widget):
     """The cells. Only those that have changed are painted anew."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"picture--{kind.value}" for kind in Kind}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"address-bar--{kind.value}" for kind in Kind}
 
     def __init__(self) -> None:
-        super().__init__(id="picture-line")
-        self._cells: tuple[Cell, ...] = ()
+        super().__init__(id="address-bar-line")
+        self._cells: tuple[BarCell, ...] = ()
 
-    def show(self, cells: tuple[Cell, ...]) -> None:
+    def show(self, cells: tuple[BarCell, ...]) -> None:
         """Show other cells."""
         last, self._cells = self._cells, cells
         if len(last) != len(cells):
@@ -49,14 +49,14 @@ class PictureLine(Widget):
     def render_line(self, y: int) -> Strip:
         """Return the line."""
         segments = [
-            Segment("".join(glyph for glyph, _ in run), self.get_component_rich_style(f"picture--{kind}"))
+            Segment("".join(glyph for glyph, _ in run), self.get_component_rich_style(f"address-bar--{kind}"))
             for kind, run in groupby(self._cells, key=lambda cell: cell[1])
         ]
         return Strip(segments).crop_extend(0, self.size.width, self.rich_style)
 
 
 class PlaceLine(Widget):
-    """Where in the picture the cursor is: painted anew only when that is another cell."""
+    """Where in the bar the cursor is: painted anew only when that is another cell."""
 
     cell: reactive[int] = reactive(-1, repaint=False)
     """The cell, or -1 for none."""
@@ -74,14 +74,14 @@ class PlaceLine(Widget):
         return Strip([Segment(text, style)]).crop_extend(0, self.size.width, style)
 
 
-class Picture(Vertical):
+class AddressBar(Vertical):
     """Both lines. How the cells share out a layout is computed by a worker."""
 
     def __init__(self, queries: MapQueries) -> None:
-        super().__init__(id="picture")
+        super().__init__(id="address-bar")
         self._queries = queries
-        self._line = PictureLine()
-        self._place = PlaceLine(id="picture-place")
+        self._line = BarLine()
+        self._place = PlaceLine(id="address-bar-place")
         self._frame: Frame | None = None
         self._view: MapView | None = None
         self._index: int | None = None
@@ -130,11 +130,11 @@ class Picture(Vertical):
         # The same lists hold the same numbers: they are not written into.
         if self._drawn is None or any(a is not b for a, b in zip(numbers, self._drawn, strict=True)):
             self._drawn = numbers
-            self._line.show(picture(frame, *numbers))
+            self._line.show(bar_cells(frame, *numbers))
         self._point()
 
     def point(self, index: int | None) -> None:
-        """Show where in the picture a VMA is."""
+        """Show where in the bar a VMA is."""
         self._index = index
         self._point()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from memtui.host import KEPT_LOOKS_S, Host
 from memtui.model.errors import MemtuiError
 from memtui.ui.messages import LookedBack, Post, RestoredSince, Said
-from memtui.ui.sampler import words_of
+from memtui.ui.workers.sampler import words_of
 
 LOOKS_S: tuple[int, ...] = (*range(1, 11), *range(15, 61, 5))
 """When a report is looked back at, in seconds after it: often at first, when most comes back."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from memtui.model.errors import with_step
 from memtui.model.restore import INTERRUPTED
 from memtui.text import SafeText, count, safe, size
-from memtui.ui.lists.results import time_of_day, why
+from memtui.ui.presentation.results import time_of_day, why
 
 if TYPE_CHECKING:
     from memtui.host import MachineState

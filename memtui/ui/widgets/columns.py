@@ -12,7 +12,7 @@ from textual.strip import Strip
 
 if TYPE_CHECKING:
     from memtui.text import SafeText
-    from memtui.ui.rows import Column, Line
+    from memtui.ui.presentation.rows import Column, Line
 
 _ELLIPSIS = "…"
 
@@ -35,13 +35,13 @@ def cut(strip: Strip, offset: int, width: int) -> Strip:
     return Strip([*segments, Segment(last.text + _ELLIPSIS, last.style)])
 
 
-class Layout(NamedTuple):
+class ShownColumns(NamedTuple):
     """The columns that a table of one width shows: (index of the cell, column)."""
 
     shown: tuple[tuple[int, Column], ...] = ()
 
     @classmethod
-    def of(cls, columns: Sequence[Column], width: int) -> Layout:
+    def of(cls, columns: Sequence[Column], width: int) -> ShownColumns:
         """Return what is shown of ``columns`` at ``width`` cells."""
         return cls(tuple((at, column) for at, column in enumerate(columns) if column.shown_at(width)))
 

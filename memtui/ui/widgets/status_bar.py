@@ -21,14 +21,14 @@ _MESSAGE_STAYS_S = 10.0
 _HELD_TICK_S = 0.2
 
 
-class Bottom(Vertical):
+class StatusBar(Vertical):
     """Two lines. The second one belongs to the running plan or restore while there is one.
 
     The prompt takes the first one's place while it is open.
     """
 
     def __init__(self) -> None:
-        super().__init__(id="bottom")
+        super().__init__(id="status-bar")
         self._marks = TextLine(id="marks")
         self._freeze = TextLine(id="freeze")
         self._message = TextLine(id="message")

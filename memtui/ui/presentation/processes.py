@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from memtui.model.process import Process, ProcessId
 from memtui.text import SafeText, safe, size_or_dash
-from memtui.ui.rows import Cell, Column, Line
+from memtui.ui.presentation.rows import Cell, Column, Line
 
 _COLUMNS = (
     Column("PID", 7, right=True, sort="pid"),

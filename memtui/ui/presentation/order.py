@@ -114,7 +114,7 @@ def arrange(space: AddressSpace, how: Arrangement, judge: JudgeRow, stale: Stale
     keys = _keys(space, how.sorting.key)
     if stale():
         raise Superseded
-    return in_order(chosen, keys, downward=how.sorting.is_downward)
+    return sort_rows(chosen, keys, downward=how.sorting.is_downward)
 
 
 def _keys(space: AddressSpace, key: str) -> Sequence[Any]:
@@ -132,7 +132,7 @@ def _keys(space: AddressSpace, key: str) -> Sequence[Any]:
     return [(labels.get(vma.start) or vma.name.rpartition("/")[2]).casefold() for vma in space.vmas]
 
 
-def in_order(chosen: Sequence[int], keys: Sequence[Any], *, downward: bool) -> Sequence[int]:
+def sort_rows(chosen: Sequence[int], keys: Sequence[Any], *, downward: bool) -> Sequence[int]:
     """Return ``chosen`` sorted by their keys; what is not known stands last, equals stay as they are."""
     unknown: list[int] = []
     if None in keys:
@@ -175,7 +175,7 @@ def sorted_processes(processes: Sequence[Process], sorting: Sorting) -> list[Pro
     """Return processes in order, those of which it is not known last, equals by pid."""
     by_pid = sorted(processes, key=lambda process: process.id.pid)
     keys = [_process_key(process, sorting.key) for process in by_pid]
-    order = in_order(range(len(by_pid)), keys, downward=sorting.is_downward)
+    order = sort_rows(range(len(by_pid)), keys, downward=sorting.is_downward)
     return [by_pid[at] for at in order]
 
 

@@ -11,7 +11,7 @@ from textual import events
 from textual.pilot import Pilot
 
 from memtui.ui.app import MemtuiApp
-from memtui.ui.lists.map import MapRows
+from memtui.ui.presentation.map import MapRows
 from memtui.ui.screens.help import HelpScreen
 from memtui.ui.screens.plan import PlanScreen
 from tests.fakes import PROCESSES, FakeHost, many, process_id
@@ -84,9 +84,9 @@ async def test_a_wrong_term_is_pointed_at_and_changes_nothing(make_app: MakeApp)
         assert "a term has no blanks" in lines[prompt + 1]
         assert len(rows_of(app)) == 1
         await pilot.press("enter")
-        assert app.main.bottom.prompt.display
+        assert app.main.status_bar.prompt.display
         await pilot.press("escape")
-        assert not app.main.bottom.prompt.display
+        assert not app.main.status_bar.prompt.display
         await until_shown(app, pilot, lambda rows: len(rows) == 21)
 
 
@@ -411,12 +411,12 @@ async def test_read_only_finds_but_marks_nothing(make_app: MakeApp) -> None:
     async with app.run_test(size=NARROW) as pilot:
         await start(app, pilot)
         await pilot.press("plus")
-        assert not app.main.bottom.prompt.display
+        assert not app.main.status_bar.prompt.display
         await pilot.press("backslash", *"heap", "enter")
         await until_shown(app, pilot, lambda rows: len(rows) == 1)
         app.main.marks.mark_by_rule(app.main.map.wanted, marks=True)  # type: ignore[arg-type]
         await pilot.press("escape")
-        assert app.session.operator is None
+        assert app.session.executor is None
 
 
 async def test_who_types_fast_loses_nothing(make_app: MakeApp) -> None:
@@ -424,7 +424,7 @@ async def test_who_types_fast_loses_nothing(make_app: MakeApp) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await start(app, pilot)
         await pilot.press("slash")
-        prompt = app.main.bottom.prompt._input
+        prompt = app.main.status_bar.prompt._input
         prompt.value = "addr:1000004000"
         prompt.action_accept()
         await until(lambda: app.main.map.table.cursor == 2, pilot)
@@ -475,7 +475,7 @@ async def test_keys_right_behind_a_search_go_to_the_list(make_app: MakeApp) -> N
         assert found is not None
         assert found > 1
         assert table.cursor == found - 1
-        assert not app.main.bottom.prompt.display
+        assert not app.main.status_bar.prompt.display
 
 
 async def test_keys_right_behind_enter_go_where_it_leads(make_app: MakeApp) -> None:

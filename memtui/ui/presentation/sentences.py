@@ -13,8 +13,8 @@ from memtui.model.methods import Freeze
 from memtui.model.report import Back, RangeReport, stayed
 from memtui.model.vma import FLAG_WORDS, MappedVma
 from memtui.text import SafeText, address_range, count, duration, safe, signed_size, size
-from memtui.ui.lists.map import NOTABLE_FLAGS, name_of
-from memtui.ui.lists.results import Result, forecast_of, time_of_day, why
+from memtui.ui.presentation.map import NOTABLE_FLAGS, name_of
+from memtui.ui.presentation.results import Result, forecast_of, time_of_day, why
 
 if TYPE_CHECKING:
     from memtui.model.plan import Plan, TargetPlan

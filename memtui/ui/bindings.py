@@ -196,7 +196,7 @@ def is_acting(action: str, parameters: tuple[object, ...] = ()) -> bool:
     return action in ACTING or f"{action}({', '.join(map(repr, parameters))})" in ACTING
 
 
-LESSER = frozenset({"range", "mark_all", "unmark", "cycle_freeze", "ledger", "prompt('search')"})
+SECONDARY = frozenset({"range", "mark_all", "unmark", "cycle_freeze", "ledger", "prompt('search')"})
 """Actions that a narrow line of keys leaves to the help."""
 
 TABLE_BINDINGS = [

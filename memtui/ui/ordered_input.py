@@ -23,7 +23,7 @@ from memtui.ui.textual_private import run_bound
 _TAKEN_S = 0.5
 
 
-class InOrderApp(App[None]):
+class OrderedInputApp(App[None]):
     """An app that has one key, click or paste do all that it does before it looks at the next."""
 
     async def on_event(self, event: events.Event) -> None:

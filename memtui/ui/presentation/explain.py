@@ -11,16 +11,16 @@ from memtui.model.plan import sum_reasons
 from memtui.model.report import Outcome, RangeReport
 from memtui.model.vma import FLAG_WORDS, Kind, MappedVma
 from memtui.text import SafeText, address_range, count, safe, size
-from memtui.ui.lists.map import name_of
-from memtui.ui.lists.sentences import describe_report
-from memtui.ui.lists.words import will_glyph
+from memtui.ui.presentation.map import name_of
+from memtui.ui.presentation.sentences import describe_report
+from memtui.ui.presentation.words import will_glyph
 
 if TYPE_CHECKING:
     from memtui.model.advice import Advice
     from memtui.model.reasons import Reason
     from memtui.model.restore import Mappers
     from memtui.model.verdict import Verdict
-    from memtui.ui.lists.results import Result
+    from memtui.ui.presentation.results import Result
 
 _MAPPERS_TOLD = 40
 

@@ -16,14 +16,14 @@ from memtui.ui.messages import (
     RunStarted,
     TargetDone,
 )
-from memtui.ui.sampler import words_of
+from memtui.ui.workers.sampler import words_of
 
 if TYPE_CHECKING:
     from memtui.host import Host, Target
     from memtui.model.report import Progress, TargetReport
     from memtui.model.restore import RestorePlan, RestoreReport
     from memtui.ui.marks import Shelf
-    from memtui.ui.watcher import Watcher
+    from memtui.ui.workers.watcher import Watcher
 
 
 @dataclass(slots=True)
@@ -40,14 +40,14 @@ class Job:
         return self.work.advice.value if isinstance(self.work, Plan) else "restore"
 
 
-class Operator(threading.Thread):
+class PlanExecutor(threading.Thread):
     """Runs plans and restores. Public methods may be called from any thread.
 
     All but wait_idle return at once. ``watcher`` is told what to look back at, at the moment when it is done.
     """
 
     def __init__(self, host: Host, shelf: Shelf, post: Post, watcher: Watcher | None = None) -> None:
-        super().__init__(name="memtui-operator", daemon=True)
+        super().__init__(name="memtui-executor", daemon=True)
         self._host = host
         self._shelf = shelf
         self._post = post

@@ -1,4 +1,4 @@
-"""The picture of an address space: one line, all VMAs in order; each cell a kind, and how full it is.
+"""The bar of an address space: one line, all VMAs in order; each cell a kind, and how full it is.
 
 Addresses lie too far apart, and sizes differ too much, to be drawn to scale: the width of a VMA goes by
 the logarithm of its size.
@@ -13,7 +13,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from memtui.model.vma import Kind, Vma
-from memtui.ui.lists.order import Stale, Superseded
+from memtui.ui.presentation.order import Stale, Superseded
 
 LETTERS = {
     Kind.HEAP: "h",
@@ -35,7 +35,7 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 _PAGE_SHIFT = 12
 _CHUNK = 1024
 
-Cell = tuple[str, str]
+BarCell = tuple[str, str]
 """A glyph, and the kind that it is coloured by."""
 
 
@@ -103,11 +103,11 @@ def _weightiest(kinds: Sequence[Kind], weights: Sequence[int], first: int, last:
     return found.most_common(1)[0][0]
 
 
-def picture(
+def bar_cells(
     frame: Frame, rss_bytes: Sequence[int | None] | None, swap_bytes: Sequence[int | None] | None
-) -> tuple[Cell, ...]:
+) -> tuple[BarCell, ...]:
     """Return the cells: a letter where a kind begins (a capital: half is in RAM), else how full it is."""
-    cells: list[Cell] = []
+    cells: list[BarCell] = []
     last_kind: Kind | None = None
     for at, kind in enumerate(frame.kinds):
         first, last = frame.first[at], frame.last[at]

@@ -13,14 +13,14 @@ from memtui.ui.widgets.pane import Pane
 
 if TYPE_CHECKING:
     from memtui.model.select import Filter, Subject
-    from memtui.ui.lists.order import Sorting
+    from memtui.ui.presentation.order import Sorting
 
 _DOWN, _UP = "↓", "↑"
 _FILTER_CELLS = 30
 """So much of a filter stands in a pane's title, beside the totals of what it takes."""
 
 
-class FindingPane(Pane):
+class SearchablePane(Pane):
     """What is common to the process list and the map. ``subject`` is what its filters are for."""
 
     subject: Subject

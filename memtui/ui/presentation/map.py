@@ -6,8 +6,8 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from memtui.text import SafeText, address, address_range, safe, size
-from memtui.ui.lists.order import row_at
-from memtui.ui.rows import Cell, Column, Line
+from memtui.ui.presentation.order import row_at
+from memtui.ui.presentation.rows import Cell, Column, Line
 
 if TYPE_CHECKING:
     from memtui.model.vma import AddressSpace, MappedVma, Vma

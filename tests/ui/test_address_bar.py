@@ -1,4 +1,4 @@
-"""The picture of the address space, the cursor's place in it, and the bar of each row."""
+"""The bar of the address space, the cursor's place in it, and the bar of each row."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.model.vma import Kind, MappedVma
-from memtui.ui.lists.map import BAR_CELLS, bar
-from memtui.ui.lists.order import Superseded
-from memtui.ui.lists.picture import frame_of, picture
+from memtui.ui.presentation.map import BAR_CELLS, bar
+from memtui.ui.presentation.order import Superseded
+from memtui.ui.presentation.address_bar import bar_cells, frame_of
 from tests.fakes import FakeHost, grown, many, vma
 from tests.ui.conftest import MakeApp
 from tests.ui.driving import read_map, screen_lines, start
@@ -55,23 +55,23 @@ def test_a_bar_of_what_is_not_known_is_not_empty() -> None:
     assert bar(MappedVma(vma(0, PAGE).vma, None, 0)) == "?"
 
 
-def test_the_picture_is_filled_by_residency() -> None:
+def test_the_bar_is_filled_by_residency() -> None:
     pages = [vma(at << 30, 16 * PAGE) for at in range(5)]
     frame = frame_of([page.vma for page in pages], 5, never)
     whole = 16 * PAGE
-    cells = picture(frame, [whole, whole, whole // 2, 0, 0], [0, 0, 0, 0, whole])
+    cells = bar_cells(frame, [whole, whole, whole // 2, 0, 0], [0, 0, 0, 0, whole])
     assert "".join(glyph for glyph, _ in cells) == "A█▅·▒"
-    unknown = picture(frame, [None] * 5, [None] * 5)
+    unknown = bar_cells(frame, [None] * 5, [None] * 5)
     assert "".join(glyph for glyph, _ in unknown) == "a????"
     assert {kind for _, kind in cells} == {Kind.ANON.value}
 
 
-def test_nobody_waits_for_an_old_picture() -> None:
+def test_nobody_waits_for_an_old_frame() -> None:
     with pytest.raises(Superseded):
         frame_of([vma(0, PAGE).vma], 10, lambda: True)
 
 
-def picture_lines(lines: list[str]) -> tuple[str, str]:
+def bar_lines(lines: list[str]) -> tuple[str, str]:
     at = next(at for at, line in enumerate(lines) if "RSS" in line and "FLAGS" in line)
     return lines[at - 2], lines[at - 1]
 
@@ -92,14 +92,14 @@ async def test_the_whole_space_stands_over_the_map_in_order(make_app: MakeApp, s
     app = make_app()
     async with app.run_test(size=size) as pilot:
         await start(app, pilot)
-        cells, place = picture_lines(screen_lines(app))
+        cells, place = bar_lines(screen_lines(app))
         width = app.main.map.size.width
         letters = "".join(char for char in cells[-width:] if char.isalpha())
         assert letters.lower() == "fhafmasvvv"[: len(letters)]
         assert len(cells[-width:].strip()) == width
         assert place[-width:].index("▲") == 0
         await pilot.press("G")
-        _, place = picture_lines(screen_lines(app))
+        _, place = bar_lines(screen_lines(app))
         assert place.rstrip()[-1] == "▲"
         assert len(place.rstrip()) >= size[0] - 2
 
@@ -108,7 +108,7 @@ async def test_the_cursors_place_is_painted_only_when_its_cell_changes(make_app:
     app = make_app(FakeHost(maps={4242: many(2000)}))
     async with app.run_test(size=WIDE) as pilot:
         target = await start(app, pilot)
-        line, place = app.main.map.picture._line, app.main.map.picture._place
+        line, place = app.main.map.address_bar._line, app.main.map.address_bar._place
         painted_line, painted_place = count_painted(line), count_painted(place)
         cell = place.cell
         await pilot.press("j", "j", "j")
@@ -121,19 +121,19 @@ async def test_the_cursors_place_is_painted_only_when_its_cell_changes(make_app:
         assert painted_line == []
 
 
-async def test_the_picture_follows_numbers_layout_and_width(make_app: MakeApp) -> None:
+async def test_the_bar_follows_numbers_layout_and_width(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
         target = await start(app, pilot)
-        before = app.main.map.picture._line._cells
+        before = app.main.map.address_bar._line._cells
         target.vmas[4].rss_bytes = 0
         await read_map(app, pilot, target)
-        emptied = app.main.map.picture._line._cells
+        emptied = app.main.map.address_bar._line._cells
         assert sum(a != b for a, b in zip(before, emptied, strict=True)) >= 3
         target.vmas[2] = grown(target.vmas[2], 1 << 30)
-        app.main.map.picture._not_before = 0.0
+        app.main.map.address_bar._not_before = 0.0
         await read_map(app, pilot, target)
-        assert app.main.map.picture._line._cells != emptied
+        assert app.main.map.address_bar._line._cells != emptied
         await pilot.resize_terminal(*NARROW)
         await read_map(app, pilot, target)
-        assert len(app.main.map.picture._line._cells) == NARROW[0]
+        assert len(app.main.map.address_bar._line._cells) == NARROW[0]

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from memtui.ui.lists.order import Arrangement, arrange, is_live, matching
-from memtui.ui.lists.picture import Frame, frame_of
+from memtui.ui.presentation.order import Arrangement, arrange, is_live, matching
+from memtui.ui.presentation.address_bar import Frame, frame_of
 from memtui.ui.marking import eligible
 
 if TYPE_CHECKING:
