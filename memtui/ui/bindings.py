@@ -4,11 +4,26 @@ from __future__ import annotations
 
 from textual.binding import Binding
 
-_THAW = "Thaw everything at once, cancel the running plan and empty the queue."
+_RELEASE_ALL = "Release every target at once, cancel the running plan and empty the queue."
 
 APP_BINDINGS = [
-    Binding("exclamation_mark", "app.thaw_now", "Thaw", key_display="!", id="thaw", tooltip=_THAW),
-    Binding("f12", "app.thaw_now", "Thaw", show=False, priority=True, id="thaw.f12", tooltip=_THAW),
+    Binding(
+        "exclamation_mark",
+        "app.thaw_now",
+        "Release all",
+        key_display="!",
+        id="thaw",
+        tooltip=_RELEASE_ALL,
+    ),
+    Binding(
+        "f12",
+        "app.thaw_now",
+        "Release all",
+        show=False,
+        priority=True,
+        id="thaw.f12",
+        tooltip=_RELEASE_ALL,
+    ),
     Binding("question_mark,f1", "app.help", "Help", key_display="?", id="help", tooltip="This help."),
     Binding(
         "q,f10",
@@ -75,11 +90,11 @@ MAIN_BINDINGS = [
     ),
     Binding(
         "at",
-        "ledger",
-        "Ledger",
+        "history",
+        "History",
         key_display="@",
-        id="ledger",
-        tooltip="The ledger: what was done on this machine, by whom, and what came of it.",
+        id="history",
+        tooltip="The history: what was done on this machine, by whom, and what came of it.",
     ),
     Binding(
         "slash",
@@ -196,7 +211,7 @@ def is_acting(action: str, parameters: tuple[object, ...] = ()) -> bool:
     return action in ACTING or f"{action}({', '.join(map(repr, parameters))})" in ACTING
 
 
-SECONDARY = frozenset({"range", "mark_all", "unmark", "cycle_freeze", "ledger", "prompt('search')"})
+SECONDARY = frozenset({"range", "mark_all", "unmark", "cycle_freeze", "history", "prompt('search')"})
 """Actions that a narrow line of keys leaves to the help."""
 
 TABLE_BINDINGS = [
@@ -271,17 +286,17 @@ CONFIRM_BINDINGS = [
 ]
 """In a dialog that acts; a list in it that has the focus takes these keys first."""
 
-LEDGER_BINDINGS = [
+HISTORY_BINDINGS = [
     Binding(
         "R",
         "restore",
         "Restore",
         key_display="R",
-        id="ledger.restore",
+        id="history.restore",
         tooltip="Put back what the entry under the cursor moved; it asks first.",
     ),
 ]
-"""In the ledger, and on the screen of one of its entries."""
+"""In the history, and on the screen of one of its entries."""
 
 DIALOG_BINDINGS = [
     *(item for item in APP_BINDINGS if item.id != "quit"),

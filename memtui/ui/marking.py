@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from memtui.host import Target
     from memtui.model.vma import AddressSpace, Vma
 
-_LEFT_OUT = "left out, since the kernel refuses them (locked, device, hugetlb memory)"
+SKIPPED = "skipped (locked, device, hugetlb)"
+"""What is said of VMAs that the kernel is known to refuse."""
 
 
 class Shown(NamedTuple):
@@ -84,7 +85,7 @@ class Marking:
         """Mark VMAs that were found eligible; ``left`` is how many were not."""
         words = f"{count(len(chosen), 'VMA')} marked"
         if left:
-            words += f"; {left} {_LEFT_OUT}"
+            words += f"; {left} {SKIPPED}"
         return self._added(shown, chosen, words)
 
     def unmark(self, shown: Shown, indices: Iterable[int]) -> str:
@@ -100,7 +101,7 @@ class Marking:
     def _added(self, shown: Shown, vmas: list[Vma], words: str) -> str:
         had_marks = bool(self.book.of(shown.space.process).marks)
         if not self.book.add(shown.target, vmas):
-            return "The map is being opened anew: try again"
+            return "The map is being opened again: retry"
         if had_marks:
             # What stands in this look stands; only older marks may not.
             self.book.note_layout(shown.space)

@@ -43,7 +43,7 @@ FREEZE_CHOICES: tuple[Freeze | None, ...] = (
 )
 """What the freeze key cycles through; None leaves the choice to the host."""
 
-LEDGER_ENTRIES = 500
+HISTORY_ENTRIES = 500
 """How many of the ledger's last entries are shown."""
 
 Failed = Callable[[str], object]
@@ -198,10 +198,10 @@ class Session:
             screen=screen,
         )
 
-    def ask_ledger(self, screen: Screen[None], then: Callable[[History], object], failed: Failed) -> None:
+    def ask_history(self, screen: Screen[None], then: Callable[[History], object], failed: Failed) -> None:
         """Read the end of the ledger."""
         self.queries.ask(
-            lambda _cancelled: self.host.history(last=LEDGER_ENTRIES), then, failed=failed, screen=screen
+            lambda _cancelled: self.host.history(last=HISTORY_ENTRIES), then, failed=failed, screen=screen
         )
 
     def ask_verdicts(
@@ -302,12 +302,12 @@ class Session:
             try:
                 self.host.thaw_now()
             except Exception as error:
-                self.post(Said(f"thaw: {words_of(error)}", bad=True))
+                self.post(Said(f"release all: {words_of(error)}", bad=True))
             else:
                 plans = "the plan is cancelled" if ended == 1 else f"{ended} plans are cancelled"
                 if not ended:
                     plans = "nothing was running"
-                self.post(Said(f"Thaw: {plans}, and the guard was told to let everything go"))
+                self.post(Said(f"Release all: {plans}, and the guard was told to release every target"))
 
         thread = threading.Thread(target=thaw_now, name="memtui-thaw", daemon=True)
         try:
@@ -321,6 +321,6 @@ class Session:
 
 def _import_dialogs() -> None:
     """Import all screens and the filters, before memory is short, or another version of them is installed."""
-    for name in ("help", "ledger", "lines", "plan", "restore", "result"):
+    for name in ("help", "history", "lines", "plan", "restore", "result"):
         import_module(f"memtui.ui.screens.{name}")
     import_module("memtui.model.select")

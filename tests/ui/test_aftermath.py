@@ -13,7 +13,7 @@ from memtui.model.report import Back, Outcome
 from memtui.text import safe
 from memtui.ui.presentation.results import RestoreResult, Result
 from memtui.ui.messages import LookedBack
-from memtui.ui.screens.ledger import LedgerScreen
+from memtui.ui.screens.history import HistoryScreen
 from memtui.ui.screens.lines import ExplainScreen
 from memtui.ui.screens.restore import RestoreScreen
 from memtui.ui.screens.result import ResultScreen
@@ -244,7 +244,7 @@ async def test_the_ledger_shows_an_entry_whole_and_restores_it(make_app: MakeApp
         result = await paged_out(app, pilot)
         await pilot.press("at")
         await settled(app, pilot)
-        assert isinstance(app.screen, LedgerScreen)
+        assert isinstance(app.screen, HistoryScreen)
         assert "history 500" in host_of(app).calls
         row = line_with(app, "2026-01-02 03:04 pageout")
         assert row.split()[4:11] == ["done", "32M", "32M", "32M", "32M", "-", "-"]
@@ -271,7 +271,7 @@ async def test_a_ledger_that_cannot_be_read_is_one_line(make_app: MakeApp, monke
         await start(app, pilot)
         await pilot.press("at")
         await settled(app, pilot)
-        assert "the ledger cannot be shown: OSError" in screen_text(app)
+        assert "the history cannot be shown: OSError" in screen_text(app)
         await pilot.press("enter", "R", "escape")
         assert app.screen is app.main
 

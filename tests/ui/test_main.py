@@ -292,7 +292,7 @@ async def test_star_marks_all_shown(make_app: MakeApp) -> None:
         await start(app, pilot)
         await pilot.press("asterisk")
         assert app.session.marks.counts == {process_id(4242): 18}
-        assert "18 VMAs marked; 3 left out" in screen_text(app)
+        assert "18 VMAs marked; 3 skipped (locked, device, hugetlb)" in screen_text(app)
 
 
 async def test_space_on_a_process_marks_all_its_eligible_vmas(make_app: MakeApp) -> None:
@@ -302,7 +302,7 @@ async def test_space_on_a_process_marks_all_its_eligible_vmas(make_app: MakeApp)
         await pilot.press("escape", "space")
         await settled(app, pilot)
         assert app.session.marks.counts == {process_id(4242): 18}
-        assert "18 VMAs of 4242 python3 marked; 3 left out" in screen_text(app)
+        assert "18 VMAs of 4242 python3 marked; 3 skipped (locked, device, hugetlb)" in screen_text(app)
         opened = host_of(app).targets[-1]
         assert opened.closed == 0
         await pilot.press("space")
@@ -342,7 +342,7 @@ async def test_f_cycles_the_freeze_method_of_the_next_plan(make_app: MakeApp) ->
             seen.append(app.session.freeze)
             await pilot.press("f")
         assert seen == [None, Freeze.PTRACE, Freeze.OFF, Freeze.SIGSTOP, Freeze.CGROUP, None]
-        assert "next freeze: ptrace" in screen_text(app)
+        assert "hold target: ptrace" in screen_text(app)
 
 
 async def test_the_note_is_shown_and_stands_in_the_help(make_app: MakeApp) -> None:
@@ -370,7 +370,7 @@ async def test_help_names_every_key(make_app: MakeApp) -> None:
             "U ",
             "* ",
             "Carry the plan out",
-            "Thaw everything",
+            "Release every target",
             "kernel's word",
         ):
             assert words in text
@@ -394,7 +394,7 @@ async def test_thaw_works_on_the_main_screen_in_the_help_and_in_the_palette(make
             await until(lambda before=before: host.calls.count("thaw_now") == before + 1, pilot)
             if keys:
                 await pilot.press("escape")
-        assert "Thaw: nothing was running, and the guard was told to let everything go" in screen_text(app)
+        assert "Release all: nothing was running, and the guard was told to release every target" in screen_text(app)
 
 
 async def test_quitting_releases(make_app: MakeApp) -> None:

@@ -70,7 +70,7 @@ async def test_the_dialog_shows_what_would_be_done(make_app: MakeApp, size: tupl
         assert "[PAGEOUT]" in text
         assert "[auto]" in text
         assert "4242 python3: will be held by ptrace, chosen for you" in text
-        assert "2 of 3 go to the kernel" in text
+        assert "2 of 3 will be advised" in text
         assert line_with(app, " cold region").strip(" │").startswith("+      32M     32M yes")
         assert "8M: pages that are m" in line_with(app, " shared with a")
         assert "64K: locked in memory" in line_with(app, " locked ")
@@ -146,7 +146,7 @@ async def test_an_answer_to_an_earlier_question_is_not_shown(make_app: MakeApp) 
         hold = threading.Event()
         app.session.queries.ask(lambda _: hold.wait(10))
         await pilot.press("w")
-        assert "reckoning" in screen_text(app)
+        assert "computing forecast" in screen_text(app)
         assert app.screen.query_one("#apply", Button).disabled
         await pilot.press("y")
         assert isinstance(app.screen, PlanScreen)
@@ -182,7 +182,7 @@ async def test_in_the_process_list_the_whole_process_is_meant(make_app: MakeApp)
         await pilot.press("escape", "a")
         await settled(app, pilot)
         assert "Nothing is marked, so: all of 4242 python3" in screen_text(app)
-        assert "18 of 21 go to the kernel" in screen_text(app)
+        assert "18 of 21 will be advised" in screen_text(app)
 
 
 async def test_with_nothing_to_take_no_dialog_opens(make_app: MakeApp) -> None:
@@ -215,7 +215,7 @@ async def test_a_blocked_target_is_named_with_its_reason(make_app: MakeApp) -> N
         await pilot.press("space", "a")
         await settled(app, pilot)
         assert "903 redis-server: BLOCKED, advising other processes needs CAP_SYS_NICE" in screen_text(app)
-        assert "1 of 1 go to the kernel" in screen_text(app)
+        assert "1 of 1 will be advised" in screen_text(app)
 
 
 async def test_a_range_in_the_making_is_marked_before_the_plan(make_app: MakeApp) -> None:
@@ -324,7 +324,7 @@ async def test_progress_and_cancel_while_a_plan_runs(make_app: MakeApp) -> None:
         result = app.main.results.newest
         assert result is not None
         assert {item.outcome for item in result.report.ranges} == {Outcome.CANCELLED}
-        assert "cancelled, held 31ms; cancelled" in screen_text(app)
+        assert "cancelled, target stopped 31ms; cancelled" in screen_text(app)
 
 
 async def test_thaw_in_the_middle_cancels_and_empties_the_queue(make_app: MakeApp) -> None:

@@ -371,7 +371,7 @@ async def test_marks_by_rule(make_app: MakeApp) -> None:
         await typed(pilot, "kind:anon size>32k")
         await pilot.press("enter")
         await until(lambda: app.session.marks.counts, pilot)
-        assert "marked; 1 left out" in screen_text(app)
+        assert "marked; 1 skipped (locked, device, hugetlb)" in screen_text(app)
         marked = app.session.marks.counts[process_id(4242)]
         assert app.session.marks.of(process_id(4242)).state(rows_of(app).vma(4))
         await pilot.press("minus")

@@ -128,8 +128,8 @@ async def test_old_verdicts_are_not_shown_as_those_of_another_advice(make_app: M
         await pilot.press("w")
         text = screen_text(app)
         assert "[WILLNEED]" in text
-        assert "Verdicts  reckoning" in text
-        assert "go to the kernel" not in text
+        assert "Verdicts  computing forecast" in text
+        assert "will be advised" not in text
         host.planning.set()
         await settled(app, pilot)
-        assert "go to the kernel" in screen_text(app)
+        assert "will be advised" in screen_text(app)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memtui.text import SafeText, count
-from memtui.ui.marking import Marking, Shown
+from memtui.ui.marking import SKIPPED, Marking, Shown
 from memtui.ui.messages import MapView
 from memtui.ui.widgets.searchable_pane import SearchablePane
-from memtui.ui.widgets.status import freeze_word, marks_words
+from memtui.ui.widgets.status import hold_words, marks_words
 
 if TYPE_CHECKING:
     from memtui.model.process import Process
@@ -49,7 +49,7 @@ class MarkController:
         )
         bar = self._screen.status_bar
         bar.outdate(book.version)
-        freeze = f"next freeze: {freeze_word(self._session.freeze)} "
+        freeze = f"hold target: {hold_words(self._session.freeze)} "
         bar.show_marks(
             SafeText("read only: nothing here can act") if read_only else words,
             SafeText("" if read_only else freeze),
@@ -92,7 +92,7 @@ class MarkController:
         if self._session.marks.drop(process.id):
             self.refresh()
         else:
-            self._screen.status_bar.say(f"looking what can be marked in {process.pid} {process.name} ...")
+            self._screen.status_bar.say(f"checking which VMAs of {process.pid} {process.name} can be marked ...")
             self._session.ask_marks(process.id, self._mark_found)
 
     def _mark_found(self, found: FoundMarks) -> None:
@@ -100,7 +100,7 @@ class MarkController:
         self._session.marks.add(found.target, found.marks)
         self._session.shelf.give_back(found.target)
         who = f"{found.target.process.pid} {found.target.name}"
-        left = f"; {found.left_out} left out, since the kernel refuses them" if found.left_out else ""
+        left = f"; {found.left_out} {SKIPPED}" if found.left_out else ""
         self._say(f"{count(len(found.marks), 'VMA')} of {who} marked{left}")
         self.refresh()
 
@@ -140,7 +140,7 @@ class MarkController:
                 "* marks all VMAs of a map: Tab goes there; Space marks a whole process here"
             )
         elif len(shown.indices) > _MANY:
-            self._screen.status_bar.say("looking what can be marked ...")
+            self._screen.status_bar.say("checking which VMAs can be marked ...")
             view = MapView(shown.target, shown.space)
             self._session.map_queries.ask_all(view, shown.indices, self._session.facts, self._mark_matches)
         else:

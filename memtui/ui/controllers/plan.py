@@ -58,7 +58,7 @@ class PlanController:
             return
         targets = session.take(wanted)
         if targets is None:
-            screen.status_bar.say("The map is being opened anew: try again", bad=True)
+            screen.status_bar.say("The map is being opened again: retry", bad=True)
             return
         from memtui.ui.screens.plan import PlanScreen
 

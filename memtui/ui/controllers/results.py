@@ -104,7 +104,7 @@ class ResultController:
         screen = ExplainScreen(row, safe(f"VMA of {target.process.pid} {target.name}"))
         judging = session.ask_verdicts(screen, target, row, screen.show_verdicts, screen.show_failure)
         if judging.is_set():
-            self._screen.status_bar.say("The map is being opened anew: try again", bad=True)
+            self._screen.status_bar.say("The map is being opened again: retry", bad=True)
             return
         screen.await_answer(judging)
         if screen.has_file:

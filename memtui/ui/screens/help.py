@@ -18,7 +18,7 @@ from memtui.ui.bindings import (
     CLOSE_BINDINGS,
     CONFIRM_BINDINGS,
     DIALOG_BINDINGS,
-    LEDGER_BINDINGS,
+    HISTORY_BINDINGS,
     MAIN_BINDINGS,
     PLAN_BINDINGS,
     PROMPT_BINDINGS,
@@ -113,7 +113,7 @@ class HelpScreen(ModalScreen[None]):
         if not self._read_only:
             groups.append(("Plan dialog", [*PLAN_BINDINGS, *CONFIRM_BINDINGS]))
             groups.append(("Restore dialog", [*RESTORE_BINDINGS, *CONFIRM_BINDINGS]))
-            groups.append(("Ledger", LEDGER_BINDINGS))
+            groups.append(("History", HISTORY_BINDINGS))
         for title, bindings in groups:
             yield (
                 title,

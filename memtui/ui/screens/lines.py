@@ -13,10 +13,10 @@ from textual.screen import Screen
 
 from memtui.model.vma import Kind, MappedVma
 from memtui.ui import messages as told
-from memtui.ui.bindings import CLOSE_BINDINGS, LEDGER_BINDINGS
+from memtui.ui.bindings import CLOSE_BINDINGS, HISTORY_BINDINGS
 from memtui.ui.screens.closing import close
 from memtui.ui.presentation.explain import explain_flags, explain_mappers, explain_verdicts, explain_vma
-from memtui.ui.presentation.ledger import describe_entry
+from memtui.ui.presentation.history import describe_entry
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.text_lines import TextLines
@@ -107,9 +107,9 @@ class ExplainScreen(LinesScreen):
 
 
 class EntryScreen(LinesScreen):
-    """One entry of the ledger, whole."""
+    """One entry of the history, whole."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*LEDGER_BINDINGS]
+    BINDINGS: ClassVar[list[BindingType]] = [*HISTORY_BINDINGS]
 
     def __init__(self, session: Session, entry: HistoryEntry) -> None:
         super().__init__(describe_entry(entry))

@@ -97,7 +97,7 @@ class MainScreen(Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what acts where the session only reads, and what leads away from an open prompt."""
-        if action in ("prompt", "next_pane", "ledger") and self.search.is_prompting:
+        if action in ("prompt", "next_pane", "history") and self.search.is_prompting:
             return False
         return not (self.session.options.read_only and is_acting(action, parameters))
 
@@ -222,7 +222,7 @@ class MainScreen(Screen[None]):
         self.outcomes.say_restored(message.report_id)
 
     def on_restore_asked(self, message: told.RestoreAsked) -> None:
-        """Open the restore dialog for an entry of the ledger."""
+        """Open the restore dialog for an entry of the history."""
         self.restores.ask(message.action)
 
     # The keys: MAIN_BINDINGS say what each is for
@@ -277,11 +277,11 @@ class MainScreen(Screen[None]):
         """Explain what is under the cursor."""
         self.outcomes.explain()
 
-    def action_ledger(self) -> None:
-        """Show the ledger."""
-        from memtui.ui.screens.ledger import LedgerScreen
+    def action_history(self) -> None:
+        """Show what was done on this machine."""
+        from memtui.ui.screens.history import HistoryScreen
 
-        self.app.push_screen(LedgerScreen(self.session))
+        self.app.push_screen(HistoryScreen(self.session))
 
     def action_prompt(self, what: str) -> None:
         """Open the prompt: for a filter, a search, or a rule that marks or unmarks."""

@@ -113,9 +113,9 @@ class PlanScreen(ConfirmScreen["Plan | None"]):
     def _ask(self) -> None:
         self._plan = None
         self._cancelled.set()
-        self.offer(SafeText("reckoning ..."), acts=False)
+        self.offer(SafeText("computing forecast ..."), acts=False)
         # What stands there is of the plan before.
-        self._ranges.say(SafeText("Verdicts  reckoning ..."))
+        self._ranges.say(SafeText("Verdicts  computing forecast ..."))
         self._advices.taken = _ADVICES.index(self._advice)
         freeze = self._session.freeze
         self._freezes.taken = FREEZE_CHOICES.index(freeze) if freeze in FREEZE_CHOICES else -1
@@ -143,7 +143,7 @@ class PlanScreen(ConfirmScreen["Plan | None"]):
         self._targets.lines = _describe_targets(plan)
         rows = VerdictRows(plan)
         goes = sum(item.goes for _, item in rows.ranges)
-        self._ranges.say(SafeText(f"Verdicts  {goes:,} of {len(rows):,} go to the kernel"))
+        self._ranges.say(SafeText(f"Verdicts  {goes:,} of {len(rows):,} will be advised"))
         self._ranges.table.show_words(SafeText("nothing of it can be advised"))
         self._ranges.table.show(rows)
         self.offer(describe_forecast(plan), acts=goes > 0)

@@ -61,7 +61,7 @@ class RestoreScreen(ConfirmScreen["tuple[RestorePlan, ...] | None"]):
 
     def on_mount(self) -> None:
         """Ask what could be put back."""
-        self.offer(SafeText("looking what is still out ..."), acts=False)
+        self.offer(SafeText("checking which pages are still out ..."), acts=False)
         self._cancelled = self._session.ask_restore(
             self, self._action, self._show_plans, self._show_failure
         )

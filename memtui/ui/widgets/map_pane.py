@@ -180,7 +180,7 @@ class MapPane(SearchablePane):
         self.marking.abandon()
         assert self.chosen is not None
         self.say(safe(f"Map of {self.chosen.pid} {self._name}"))
-        self.table.show_words(safe(f"{words}. Enter on a process opens its map anew."))
+        self.table.show_words(safe(f"{words}. Enter on a process opens its map again."))
         self.address_bar.show(None)
         self.table.show(NoRows(), reset=True)
 

@@ -75,7 +75,7 @@ class ResultPane(Pane):
         words = f"Results  {len(self._results)}  {report.outcome.value}"
         if isinstance(result, Result):
             if result.report.held_ms:
-                words += f", held {duration(result.report.held_ms)}"
+                words += f", target stopped {duration(result.report.held_ms)}"
             if result.was_restored:
                 words += "; restored since"
             elif result.looks:

@@ -1,4 +1,4 @@
-"""The ledger: what was done on this machine, by whom, and what came of it."""
+"""The history: what was done on this machine, by whom, and what came of it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from textual.screen import Screen
 
 from memtui.text import SafeText, count, safe
 from memtui.ui import messages as told
-from memtui.ui.bindings import CLOSE_BINDINGS, LEDGER_BINDINGS
+from memtui.ui.bindings import CLOSE_BINDINGS, HISTORY_BINDINGS
 from memtui.ui.screens.closing import close
-from memtui.ui.presentation.ledger import LedgerRows
+from memtui.ui.presentation.history import HistoryRows
 from memtui.ui.screens.lines import EntryScreen
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from memtui.ui.widgets.table import VirtualTable
 
 
-class LedgerScreen(Screen[None]):
+class HistoryScreen(Screen[None]):
     """The last entries of the ledger, the newest first."""
 
     CSS_PATH = stylesheets("dialogs.tcss")
-    BINDINGS: ClassVar[list[BindingType]] = [*LEDGER_BINDINGS, *CLOSE_BINDINGS]
+    BINDINGS: ClassVar[list[BindingType]] = [*HISTORY_BINDINGS, *CLOSE_BINDINGS]
 
     def __init__(self, session: Session) -> None:
-        super().__init__(id="ledger")
+        super().__init__(id="history")
         self._session = session
-        self._entries = Pane("Ledger", id="ledger-entries")
+        self._entries = Pane("History", id="history-entries")
 
     def compose(self) -> ComposeResult:
         """Lay the screen out."""
@@ -41,29 +41,29 @@ class LedgerScreen(Screen[None]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Have the ledger read."""
+        """Ask for the ledger."""
         self._entries.table.show_words(SafeText("reading ..."))
         self._entries.table.focus()
-        self._session.ask_ledger(self, self._show_history, self._show_failure)
+        self._session.ask_history(self, self._show_history, self._show_failure)
 
     def _show_failure(self, words: str) -> None:
-        self._entries.table.show_words(safe(f"the ledger cannot be shown: {words}"))
+        self._entries.table.show_words(safe(f"the history cannot be shown: {words}"))
 
     def _show_history(self, history: History) -> None:
-        words = f"Ledger  {count(len(history.entries), 'entry', 'entries')}, the newest first"
+        words = f"History  {count(len(history.entries), 'entry', 'entries')}, the newest first"
         if not history.is_whole:
             words += "; older ones: memtui history"
         if history.torn_lines:
             words += f"; {count(history.torn_lines, 'line')} could not be read"
         self._entries.say(safe(words))
         self._entries.table.show_words(SafeText("nothing is recorded yet"))
-        self._entries.table.show(LedgerRows(history))
+        self._entries.table.show(HistoryRows(history))
 
     @property
     def _under_cursor(self) -> HistoryEntry | None:
         rows = self._entries.table.rows
         return (
-            rows.entries[self._entries.table.cursor] if isinstance(rows, LedgerRows) and len(rows) else None
+            rows.entries[self._entries.table.cursor] if isinstance(rows, HistoryRows) and len(rows) else None
         )
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -1,4 +1,4 @@
-"""The ledger as the table shows it, and one entry whole."""
+"""The history as the table shows it, and one entry whole."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _COLUMNS = (
 _OUTCOMES = {item.value: item for item in Outcome}
 
 
-class LedgerRows:
+class HistoryRows:
     """The entries of the ledger, the newest first."""
 
     columns: Sequence[Column] = _COLUMNS
