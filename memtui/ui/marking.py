@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.model.advice import Advice
 from memtui.model.verdict import MachineFacts, judge
 from memtui.text import count
+from memtui.ui.presentation.map import MapRows
 from memtui.ui.presentation.order import row_at
 from memtui.ui.marks import WHOLE, MarkBook
 
@@ -59,6 +60,19 @@ class Marking:
         begun = row_at(shown.space, shown.order, self._anchor)
         first, last = sorted((cursor if begun is None else begun, cursor))
         return range(first, last + 1)
+
+    def rows(self, shown: Shown, cursor_key: Hashable, cursor: int) -> MapRows:
+        """Return the rows of a map with their marks, and those of the range in the making.
+
+        That ends at the row of ``cursor_key``, or where that is gone, at the row ``cursor``.
+        """
+        marks = self.book.of(shown.space.process)
+        rows = MapRows(shown.space, marks, shown.order)
+        if not self.ranging or not len(rows):
+            return rows
+        found = None if cursor_key is None else rows.find(cursor_key)
+        at = min(cursor if found is None else found, len(rows) - 1)
+        return MapRows(shown.space, marks, shown.order, self.pending(shown, at))
 
     def commit(self, shown: Shown, cursor: int) -> str:
         """Mark the range in the making, up to the row of the cursor, and end it."""

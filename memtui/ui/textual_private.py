@@ -1,4 +1,4 @@
-"""The private names of Textual that memtui needs, each with the reason. A unit test fails when one changes."""
+"""The private names of Textual that memtui needs, each with the reason. A unit test holds each."""
 
 from __future__ import annotations
 

@@ -394,7 +394,8 @@ async def test_thaw_works_on_the_main_screen_in_the_help_and_in_the_palette(make
             await until(lambda before=before: host.calls.count("thaw_now") == before + 1, pilot)
             if keys:
                 await pilot.press("escape")
-        assert "Release all: nothing was running, and the guard was told to release every target" in screen_text(app)
+        words = "Release all: nothing was running, and the guard was told to release every target"
+        assert words in screen_text(app)
 
 
 async def test_quitting_releases(make_app: MakeApp) -> None:

@@ -112,7 +112,7 @@ async def test_a_filter_of_live_numbers_follows_them(make_app: MakeApp) -> None:
         await pilot.press("enter")
         await until_shown(app, pilot, lambda rows: len(rows) == 1)
         target.vmas[3].rss_bytes = 30 << 20
-        app.main.map._not_before = 0.0
+        app.main.map._order._not_before = 0.0
         await read_map(app, pilot, target)
         await until_shown(app, pilot, lambda rows: len(rows) == 2)
 
@@ -279,7 +279,7 @@ async def test_the_cursor_stays_on_its_vma_while_live_numbers_sort(make_app: Mak
         await until_shown(app, pilot, lambda rows: rows.row(0).label == "cold region")
         assert app.main.map.cursor_row.label == "hot region"
         target.vmas[3].rss_bytes = 40 << 20
-        app.main.map._not_before = 0.0
+        app.main.map._order._not_before = 0.0
         await read_map(app, pilot, target)
         await until_shown(app, pilot, lambda rows: rows.row(0).label == "hot region")
         assert app.main.map.table.cursor == 0

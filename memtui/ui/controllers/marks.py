@@ -92,7 +92,8 @@ class MarkController:
         if self._session.marks.drop(process.id):
             self.refresh()
         else:
-            self._screen.status_bar.say(f"checking which VMAs of {process.pid} {process.name} can be marked ...")
+            who = f"{process.pid} {process.name}"
+            self._screen.status_bar.say(f"checking which VMAs of {who} can be marked ...")
             self._session.ask_marks(process.id, self._mark_found)
 
     def _mark_found(self, found: FoundMarks) -> None:

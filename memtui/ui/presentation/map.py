@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
-from memtui.text import SafeText, address, address_range, safe, size
+from memtui.model.vma import total
+from memtui.text import SafeText, address, address_range, count, safe, size
 from memtui.ui.presentation.order import row_at
 from memtui.ui.presentation.rows import Cell, Column, Line
 
@@ -141,3 +142,18 @@ def name_of(row: MappedVma) -> SafeText:
     # The end of a path says most, and a narrow column shows its beginning.
     parts = (row.label, last, folder) if path.startswith("/") and last and folder else (row.label, path)
     return safe("  ".join(part for part in parts if part))
+
+
+def map_title(
+    space: AddressSpace, order: Sequence[int] | None, process_name: str, filter_words: str
+) -> SafeText:
+    """Return whose map it is, and the totals of what is shown of it."""
+    rss_bytes, swap_bytes = space.rss_bytes, space.swap_bytes
+    number = count(len(space), "VMA")
+    if order is not None and len(order) < len(space):
+        number = SafeText(f"{len(order):,} of {number}")
+        rss_bytes = None if rss_bytes is None else [rss_bytes[at] for at in order]
+        swap_bytes = None if swap_bytes is None else [swap_bytes[at] for at in order]
+    numbers = f"rss {size(total(rss_bytes))}  swap {size(total(swap_bytes))}"
+    who = f"Map of {space.process.pid} {process_name}"
+    return safe(f"{who}{filter_words}  {number}  {numbers}  ({space.source})")

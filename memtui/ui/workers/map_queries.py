@@ -1,4 +1,4 @@
-"""What is asked of a long map on a thread of its own: its order, the matches of a search, what a rule takes."""
+"""Questions about a map that may be long: its order, the matches of a search, what a rule takes."""
 
 from __future__ import annotations
 
