@@ -45,7 +45,14 @@ APP_BINDINGS = [
 """For the app, and for the dialogs, under which an app's own keys do not work."""
 
 MAIN_BINDINGS = [
-    Binding("space", "mark", "Mark", id="mark", tooltip="Mark a VMA, or all eligible VMAs of a process."),
+    Binding(
+        "space",
+        "mark",
+        "Mark",
+        key_display="spc",
+        id="mark",
+        tooltip="Mark a VMA, or all eligible VMAs of a process.",
+    ),
     Binding("v", "range", "Range", id="mark.range", tooltip="Begin a range: move, then Space marks it."),
     Binding(
         "asterisk",
