@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from textual.app import ComposeResult
 
 from memtui.text import SafeText, safe
-from memtui.ui.presentation.map import MapRows, map_title
-from memtui.ui.presentation.order import ADDRESS, Arrangement, Sorting, next_of
 from memtui.ui.marking import Marking, Shown
 from memtui.ui.messages import MapView
+from memtui.ui.presentation.map import MapRows, map_title
+from memtui.ui.presentation.order import ADDRESS, Arrangement, Sorting, next_of
 from memtui.ui.presentation.rows import NoRows
+from memtui.ui.widgets.address_bar import AddressBar
 from memtui.ui.widgets.map_order import MapOrder
 from memtui.ui.widgets.map_search import MapMatches, MapSearch
 from memtui.ui.widgets.searchable_pane import SearchablePane
-from memtui.ui.widgets.address_bar import AddressBar
 
 if TYPE_CHECKING:
     from memtui.model.process import ProcessId
@@ -35,7 +35,7 @@ class MapPane(SearchablePane):
         self.marking = marking
         self.chosen: ProcessId | None = None
         self.address_bar = AddressBar(queries)
-        self._name = ""
+        self._process_name = ""
         self._view: MapView | None = None
         self._order = MapOrder(queries, self._put)
         self._is_fresh = True
@@ -95,7 +95,7 @@ class MapPane(SearchablePane):
 
     def choose(self, process: ProcessId, name: str) -> None:
         """Show that another map is being opened."""
-        self.chosen, self._name, self._view = process, name, None
+        self.chosen, self._process_name, self._view = process, name, None
         self._is_fresh = True
         self._order.reset()
         self._search.reset()
@@ -134,7 +134,7 @@ class MapPane(SearchablePane):
         self.table.show(rows, keep_top=keep_top, reset=self._is_fresh)
         self._is_fresh = False
         self.on_virtual_table_moved()
-        self.say(map_title(view.space, order, self._name, self.filter_words))
+        self.say(map_title(view.space, order, self._process_name, self.filter_words))
 
     def show_lost(self, words: str) -> None:
         """Say why there is no map, or no more."""
@@ -142,7 +142,7 @@ class MapPane(SearchablePane):
         self._order.reset()
         self.marking.abandon()
         assert self.chosen is not None
-        self.say(safe(f"Map of {self.chosen.pid} {self._name}"))
+        self.say(safe(f"Map of {self.chosen.pid} {self._process_name}"))
         self.table.show_words(safe(f"{words}. Enter on a process opens its map again."))
         self.address_bar.show(None)
         self.table.show(NoRows(), reset=True)
@@ -176,11 +176,7 @@ class MapPane(SearchablePane):
         if self.searched is None:
             # The search was given up meanwhile.
             return
-        if (
-            rows is None
-            or rows.space.vmas is not found.view.space.vmas
-            or rows.order is not found.order
-        ):
+        if rows is None or rows.space.vmas is not found.view.space.vmas or rows.order is not found.order:
             self.seek(self.table.cursor, found.step + found.more)
             return
         at = -1

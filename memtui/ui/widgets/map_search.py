@@ -27,7 +27,7 @@ class MapMatches(NamedTuple):
 
 
 class MapSearch:
-    """Asks for matches; ``show`` gets them. Steps asked for meanwhile are counted, and told with the answer."""
+    """Asks for matches; ``show`` gets them, with how many steps more were asked for meanwhile."""
 
     def __init__(self, queries: MapQueries, show: Callable[[MapMatches], None]) -> None:
         self._queries = queries
