@@ -25,9 +25,9 @@ from memtui.shutdown import drop_dead_streams
 from memtui.text import safe
 from memtui.ui.ascii import AsciiFilter
 from memtui.ui.bindings import APP_BINDINGS, is_acting
-from memtui.ui.ordered_input import OrderedInputApp, has_taken
 from memtui.ui.lifeline import Lifeline
 from memtui.ui.messages import ProcessesRead
+from memtui.ui.ordered_input import OrderedInputApp, has_taken
 from memtui.ui.screens.main import MainScreen
 from memtui.ui.session import Session
 from memtui.ui.startup_queue import StartupQueue

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from memtui.model.advice import Advice
 from memtui.model.verdict import MachineFacts, judge
 from memtui.text import count
+from memtui.ui.marks import WHOLE, MarkBook
 from memtui.ui.presentation.map import MapRows
 from memtui.ui.presentation.order import row_at
-from memtui.ui.marks import WHOLE, MarkBook
 
 if TYPE_CHECKING:
     from memtui.host import Target

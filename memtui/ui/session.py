@@ -14,14 +14,14 @@ from memtui.model.errors import MemtuiError
 from memtui.model.methods import Freeze
 from memtui.model.plan import Mark, Plan
 from memtui.model.verdict import MachineFacts, Verdict
-from memtui.ui.workers.map_queries import MapQueries
 from memtui.ui.marking import eligible
 from memtui.ui.marks import MarkBook, Shelf
 from memtui.ui.messages import Post, Said
+from memtui.ui.workers.map_queries import MapQueries
 from memtui.ui.workers.plan_executor import PlanExecutor
+from memtui.ui.workers.query_worker import QueryWorker
 from memtui.ui.workers.sampler import Sampler, words_of
 from memtui.ui.workers.watcher import Watcher
-from memtui.ui.workers.query_worker import QueryWorker
 
 if TYPE_CHECKING:
     from textual.message import Message

@@ -13,10 +13,10 @@ from textual.pilot import Pilot
 from memtui.model.process import Process
 from memtui.model.report import Back
 from memtui.ui.app import MemtuiApp
-from memtui.ui.presentation.map import MapRows
-from memtui.ui.presentation.results import Result
 from memtui.ui.marks import Shelf
 from memtui.ui.messages import LookedBack, MachineRead, MapRead, MapView, PidFound, ProcessesRead
+from memtui.ui.presentation.map import MapRows
+from memtui.ui.presentation.results import Result
 from memtui.ui.workers.watcher import KEPT_S
 from tests.fakes import FACTS, FakeHost, FakeTarget, process_id
 

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.model.vma import Kind, MappedVma
+from memtui.ui.presentation.address_bar import bar_cells, frame_of
 from memtui.ui.presentation.map import BAR_CELLS, bar
 from memtui.ui.presentation.order import Superseded
-from memtui.ui.presentation.address_bar import bar_cells, frame_of
 from tests.fakes import FakeHost, grown, many, vma
 from tests.ui.conftest import MakeApp
 from tests.ui.driving import read_map, screen_lines, start

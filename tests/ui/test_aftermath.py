@@ -11,8 +11,8 @@ from memtui.model.advice import Advice
 from memtui.model.reasons import Reason
 from memtui.model.report import Back, Outcome
 from memtui.text import safe
-from memtui.ui.presentation.results import RestoreResult, Result
 from memtui.ui.messages import LookedBack
+from memtui.ui.presentation.results import RestoreResult, Result
 from memtui.ui.screens.history import HistoryScreen
 from memtui.ui.screens.lines import ExplainScreen
 from memtui.ui.screens.restore import RestoreScreen

@@ -10,9 +10,9 @@ from textual.message import Message
 
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
-from memtui.ui.presentation.order import Superseded
 from memtui.ui.marks import Shelf
 from memtui.ui.messages import Answered, Said
+from memtui.ui.presentation.order import Superseded
 from memtui.ui.workers.query_worker import QueryWorker
 from tests.fakes import FakeHost
 from tests.ui.test_threads import Inbox
@@ -74,9 +74,7 @@ def deliver(worker: QueryWorker, inbox: Inbox) -> Callable[[], None]:
     return answered
 
 
-def test_answers_come_in_the_order_of_the_questions(
-    worker: QueryWorker, deliver: Callable[[], None]
-) -> None:
+def test_answers_come_in_the_order_of_the_questions(worker: QueryWorker, deliver: Callable[[], None]) -> None:
     found: list[object] = []
     for number in range(3):
         worker.ask(lambda _, number=number: number, found.append)  # type: ignore[misc]

@@ -181,7 +181,7 @@ async def test_a_search_that_finds_nothing_leaves_no_space_that_marks(make_app: 
         await pilot.press("slash", *"nosuch", "enter", key, key)
         await pilot.pause()
         assert not app.session.marks.counts
-        assert not app.main.marking.ranging
+        assert not app.main.marks.marking.ranging
         assert "the search found nothing: nothing is marked" in screen_text(app)
         # Where it is moved to by hand it is meant to be.
         await pilot.press("j", "space")

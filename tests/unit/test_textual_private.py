@@ -29,7 +29,7 @@ class Small(App[None]):
         self.noted: list[str] = []
 
     def compose(self) -> ComposeResult:
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def action_note(self, what: str) -> None:
         self.noted.append(what)
@@ -55,13 +55,14 @@ async def test_the_loop_is_known_while_the_app_runs() -> None:
 async def test_a_footer_keeps_its_keys_of_before_unless_they_are_dropped() -> None:
     async with Small().run_test() as pilot:
         footer = pilot.app.query_one(Footer)
+        await pilot.press("a")
 
         def watching() -> list[object]:
-            return [item[0] for item in getattr(footer, "__watchers")["compact"]]  # noqa: B009
+            return [item[0] for item in getattr(footer, "__watchers")["compact"]]
 
         alive = len(footer.query(FooterKey))
         assert len(watching()) == alive > 0
-        await footer.recompose()
+        footer.refresh(recompose=True)
         await pilot.pause()
         assert len(watching()) == 2 * alive, "Textual drops them by itself now: drop_dead_watchers can go"
         drop_dead_watchers(footer)

@@ -13,9 +13,9 @@ from memtui.ui.widgets.status import hold_words, marks_words
 if TYPE_CHECKING:
     from memtui.model.process import Process
     from memtui.model.select import Filter
-    from memtui.ui.workers.map_queries import RuleMatches
     from memtui.ui.screens.main import MainScreen
     from memtui.ui.session import FoundMarks
+    from memtui.ui.workers.map_queries import RuleMatches
 
 _MANY = 2000
 """So many VMAs are judged while the operator waits; more are judged by a thread."""

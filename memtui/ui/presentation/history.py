@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from memtui.model.report import Outcome
 from memtui.model.values import number
 from memtui.text import SafeText, safe, size, size_or_dash
-from memtui.ui.presentation.words import outcome_cell, outcome_glyph
 from memtui.ui.presentation.rows import Cell, Column, Line
+from memtui.ui.presentation.words import outcome_cell, outcome_glyph
 
 if TYPE_CHECKING:
     from memtui.host import History, HistoryEntry

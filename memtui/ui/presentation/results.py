@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from memtui.model.methods import Freeze
 from memtui.model.report import Back, RangeReport, Stayed, TargetReport, stayed
 from memtui.text import DOES_NOT_APPLY, SafeText, address_range, duration, safe, size, size_or_dash
-from memtui.ui.presentation.words import change, outcome_cell, outcome_glyph
 from memtui.ui.presentation.rows import Cell, Column, Line
+from memtui.ui.presentation.words import change, outcome_cell, outcome_glyph
 
 if TYPE_CHECKING:
     from memtui.model.advice import Advice

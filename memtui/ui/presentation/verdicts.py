@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from memtui.model.foretold import forecast_size
 from memtui.text import SafeText, address, safe, size
-from memtui.ui.presentation.words import reasons_in_words, will_cell, will_glyph
 from memtui.ui.presentation.rows import Cell, Column, Line
+from memtui.ui.presentation.words import reasons_in_words, will_cell, will_glyph
 
 if TYPE_CHECKING:
     from memtui.model.plan import Plan, PlannedRange, TargetPlan

@@ -11,8 +11,8 @@ from textual.screen import Screen
 from memtui.text import SafeText, count, safe
 from memtui.ui import messages as told
 from memtui.ui.bindings import CLOSE_BINDINGS, HISTORY_BINDINGS
-from memtui.ui.screens.closing import close
 from memtui.ui.presentation.history import HistoryRows
+from memtui.ui.screens.closing import close
 from memtui.ui.screens.lines import EntryScreen
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine

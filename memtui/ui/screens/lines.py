@@ -14,9 +14,9 @@ from textual.screen import Screen
 from memtui.model.vma import Kind, MappedVma
 from memtui.ui import messages as told
 from memtui.ui.bindings import CLOSE_BINDINGS, HISTORY_BINDINGS
-from memtui.ui.screens.closing import close
 from memtui.ui.presentation.explain import explain_flags, explain_mappers, explain_verdicts, explain_vma
 from memtui.ui.presentation.history import describe_entry
+from memtui.ui.screens.closing import close
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.text_lines import TextLines

@@ -12,7 +12,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from memtui.ui import messages as told
-from memtui.ui.bindings import SECONDARY, MAIN_BINDINGS, is_acting
+from memtui.ui.bindings import MAIN_BINDINGS, SECONDARY, is_acting
 from memtui.ui.controllers.marks import MarkController
 from memtui.ui.controllers.plan import PlanController
 from memtui.ui.controllers.readings import ReadingController
@@ -21,14 +21,13 @@ from memtui.ui.controllers.results import ResultController
 from memtui.ui.controllers.search import SearchController
 from memtui.ui.presentation.results import RestoreResult, Result
 from memtui.ui.presentation.sentences import describe_vma
-from memtui.ui.widgets.status_bar import StatusBar
-from memtui.ui.widgets.searchable_pane import SearchablePane
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.map_pane import MapPane
 from memtui.ui.widgets.process_pane import ProcessPane
 from memtui.ui.widgets.result_pane import ResultPane
 from memtui.ui.widgets.status import system_words
+from memtui.ui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
     from textual.message import Message
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from memtui.ui.startup_queue import StartupQueue
     from memtui.ui.widgets.pane import Pane
     from memtui.ui.widgets.prompt import Prompt
+    from memtui.ui.widgets.searchable_pane import SearchablePane
     from memtui.ui.widgets.table import VirtualTable
 
 

@@ -15,7 +15,7 @@ from textual.widgets import Button
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.text import SafeText, safe
 from memtui.ui.bindings import CONFIRM_BINDINGS, DIALOG_BINDINGS, PLAN_BINDINGS
-from memtui.ui.screens.closing import close
+from memtui.ui.presentation.rows import NoRows
 from memtui.ui.presentation.sentences import (
     describe_choices,
     describe_forecast,
@@ -24,7 +24,7 @@ from memtui.ui.presentation.sentences import (
 )
 from memtui.ui.presentation.verdicts import VerdictRows
 from memtui.ui.presentation.words import reasons_in_words
-from memtui.ui.presentation.rows import NoRows
+from memtui.ui.screens.closing import close
 from memtui.ui.screens.confirm import ROOMY_ROWS, ConfirmScreen
 from memtui.ui.session import FREEZE_CHOICES, Session
 from memtui.ui.widgets.choices import ChoiceLine

@@ -12,13 +12,13 @@ from textual.widgets import Button
 
 from memtui.text import SafeText, safe
 from memtui.ui.bindings import CONFIRM_BINDINGS, DIALOG_BINDINGS, RESTORE_BINDINGS
-from memtui.ui.screens.closing import close
 from memtui.ui.presentation.restores import (
     describe_restore,
     describe_restore_forecast,
     describe_restore_needs,
     wanted_of,
 )
+from memtui.ui.screens.closing import close
 from memtui.ui.screens.confirm import ConfirmScreen
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.keys import KeyLine
@@ -62,9 +62,7 @@ class RestoreScreen(ConfirmScreen["tuple[RestorePlan, ...] | None"]):
     def on_mount(self) -> None:
         """Ask what could be put back."""
         self.offer(SafeText("checking which pages are still out ..."), acts=False)
-        self._cancelled = self._session.ask_restore(
-            self, self._action, self._show_plans, self._show_failure
-        )
+        self._cancelled = self._session.ask_restore(self, self._action, self._show_plans, self._show_failure)
 
     def on_unmount(self) -> None:
         """Want no more answers."""

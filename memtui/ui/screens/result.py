@@ -11,9 +11,9 @@ from textual.screen import Screen
 
 from memtui.text import SafeText, count
 from memtui.ui.bindings import CLOSE_BINDINGS
-from memtui.ui.screens.closing import close
 from memtui.ui.presentation.results import RangeRows, Result
 from memtui.ui.presentation.sentences import describe_range, describe_report
+from memtui.ui.screens.closing import close
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.pane import Pane

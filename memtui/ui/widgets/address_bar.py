@@ -20,8 +20,8 @@ from memtui.model.vma import Kind
 from memtui.ui.presentation.address_bar import BarCell, Frame, bar_cells
 
 if TYPE_CHECKING:
-    from memtui.ui.workers.map_queries import MapQueries
     from memtui.ui.messages import MapView
+    from memtui.ui.workers.map_queries import MapQueries
 
 _SHARE_OF_TIME = 10
 _PLACE = "▲"

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from memtui.ui.presentation.order import Arrangement, arrange, is_live, matching
-from memtui.ui.presentation.address_bar import Frame, frame_of
 from memtui.ui.marking import eligible
+from memtui.ui.presentation.address_bar import Frame, frame_of
+from memtui.ui.presentation.order import Arrangement, arrange, is_live, matching
 
 if TYPE_CHECKING:
     from memtui.model.select import Filter

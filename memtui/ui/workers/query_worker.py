@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from memtui.ui.presentation.order import Superseded
 from memtui.ui.messages import Answered, Post, Said
+from memtui.ui.presentation.order import Superseded
 from memtui.ui.workers.sampler import words_of
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class QueryWorker(threading.Thread):
         failed: Callable[[str], object] | None = None,
         subject: str | None = None,
         target: Target | None = None,
-        screen: Screen[object] | None = None,
+        screen: Screen[Any] | None = None,
     ) -> threading.Event:
         """Answer a question on this thread; ``then`` gets the answer on the UI thread.
 
