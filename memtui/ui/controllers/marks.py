@@ -94,10 +94,10 @@ class MarkController:
         else:
             who = f"{process.pid} {process.name}"
             self._screen.status_bar.say(f"checking which VMAs of {who} can be marked ...")
-            self._session.ask_marks(process.id, self._mark_found)
+            self._session.ask_marks(process.id, self.mark_found)
 
-    def _mark_found(self, found: FoundMarks) -> None:
-        """Mark a whole process."""
+    def mark_found(self, found: FoundMarks) -> None:
+        """Mark what can be marked in a whole process, and give its target back."""
         self._session.marks.add(found.target, found.marks)
         self._session.shelf.give_back(found.target)
         who = f"{found.target.process.pid} {found.target.name}"
