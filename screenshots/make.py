@@ -15,7 +15,7 @@ from textual.pilot import Pilot  # noqa: E402
 
 from memtui.ui.messages import ProcessesRead  # noqa: E402
 from tests.fakes import HOSTILE, PROCESSES, FakeHost  # noqa: E402
-from memtui.ui.lists.results import RestoreResult  # noqa: E402
+from memtui.ui.presentation.results import RestoreResult  # noqa: E402
 from tests.ui.driving import (  # noqa: E402
     advise,
     arranged,
@@ -71,7 +71,7 @@ async def picture(folder: Path) -> None:
         shown.save_screenshot("restore.svg", str(folder))
         await pilot.press("y")
         await until(lambda: isinstance(shown.main.results.newest, RestoreResult), pilot)
-        await until(lambda: not shown.main.bottom.running, pilot)
+        await until(lambda: not shown.main.status_bar.running, pilot)
         await pilot.press("at")
         await settled(shown, pilot)
         shown.save_screenshot("ledger.svg", str(folder))

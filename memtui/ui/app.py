@@ -24,13 +24,15 @@ from memtui.model.errors import MemtuiError
 from memtui.shutdown import drop_dead_streams
 from memtui.text import safe
 from memtui.ui.ascii import AsciiFilter
-from memtui.ui.commands import APP_BINDINGS, is_acting
-from memtui.ui.dialogs import help_screen
-from memtui.ui.in_order import InOrderApp, has_taken
+from memtui.ui.bindings import APP_BINDINGS, is_acting
 from memtui.ui.lifeline import Lifeline
+from memtui.ui.messages import ProcessesRead
+from memtui.ui.ordered_input import OrderedInputApp, has_taken
 from memtui.ui.screens.main import MainScreen
 from memtui.ui.session import Session
+from memtui.ui.startup_queue import StartupQueue
 from memtui.ui.styles import stylesheets
+from memtui.ui.textual_private import event_loop
 from memtui.ui.widgets.prompt import PromptInput
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ _BREAKPOINTS = [(0, "-narrow"), (90, "-medium"), (110, "-wide")]
 _HEIGHTS = [(0, "-low"), (34, "-high")]
 
 
-class MemtuiApp(InOrderApp):
+class MemtuiApp(OrderedInputApp):
     """memtui. ``sampling`` False leaves all reading to whoever posts messages (tests)."""
 
     TITLE = "memtui"
@@ -67,14 +69,13 @@ class MemtuiApp(InOrderApp):
         self.animation_level = "none"
         self.options = options
         self._ascii = AsciiFilter()
-        self.session = Session(host, options, self.post_to_main, sampling=sampling)
-        self.main = MainScreen(self.session)
+        self._startup = StartupQueue(ProcessesRead, self.post_to_main)
+        self.session = Session(host, options, self._startup.put, sampling=sampling)
+        self.main = MainScreen(self.session, self._startup)
         self.main.add_class(*_classes_of(get_terminal_size()))
 
     def post_to_main(self, message: Message) -> bool:
         """Hand a message to the main screen, from any thread; False if nobody listens any more."""
-        if self.main.early.keep(message):
-            return True
         try:
             return self.main.post_message(message)
         except RuntimeError:
@@ -82,7 +83,7 @@ class MemtuiApp(InOrderApp):
             return False
 
     async def take_key(self, event: events.Key) -> None:
-        """Wait, too, until what a key asked of the arranger is answered and shown, unless that takes long.
+        """Wait, too, until what a key asked of a long map is answered and shown, unless that takes long.
 
         Of ``/cold``, Enter and Space, Space is meant for the VMA that is found.
         """
@@ -90,19 +91,16 @@ class MemtuiApp(InOrderApp):
         if isinstance(prompt, PromptInput) and not prompt.check_consume_key(event.key, event.character):
             # It may move the cursor on from what was typed, or end the typing.
             await self._is_arranged()
-        asked = self.session.arranger.asked
+        asked = self.session.map_worker.asked
         await super().take_key(event)
-        if self.session.arranger.asked != asked and not isinstance(self.focused, PromptInput):
+        if self.session.map_worker.asked != asked and not isinstance(self.focused, PromptInput):
             await self._is_arranged()
 
     async def _is_arranged(self) -> None:
         answered = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def tell(_stale: object) -> None:
-            loop.call_soon_threadsafe(answered.set)
-
-        self.session.arranger.ask("", tell)
+        self.session.map_worker.ask(lambda _cancelled: loop.call_soon_threadsafe(answered.set))
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(answered.wait(), _ARRANGED_S)
             await has_taken(self.main)
@@ -132,7 +130,7 @@ class MemtuiApp(InOrderApp):
         if self.session.sampler is not None:
             # While this thread makes the screen, one that reads gets on but slowly (it asks for the
             # interpreter after each call), and the screen would stand empty at first.
-            self.main.early.wait(_FIRST_LOOK_S)
+            self._startup.wait(_FIRST_LOOK_S)
 
     def on_ready(self) -> None:
         """Once the screen stands, get ready to act; then let the collector of garbage in."""
@@ -162,7 +160,7 @@ class MemtuiApp(InOrderApp):
         while self.screen is not self.main:
             # What is waited for is told on the main screen.
             self.pop_screen()
-        self.main.bottom.say_quitting()
+        self.main.status_bar.say_quitting()
         self.set_timer(QUIT_WAITS_S, self.exit)
 
     def action_thaw_now(self) -> None:
@@ -171,11 +169,13 @@ class MemtuiApp(InOrderApp):
 
     def action_help(self) -> None:
         """Show the help."""
-        self.push_screen(help_screen(self.options))
+        from memtui.ui.screens.help import HelpScreen
+
+        self.push_screen(HelpScreen(self.options))
 
     def action_help_quit(self) -> None:
         """Say how to quit, to who presses Ctrl+C."""
-        self.main.bottom.say("q quits")
+        self.main.status_bar.say("q quits")
 
     def action_suspend_process(self) -> None:
         """Release everything, then go to the background: who sleeps cannot thaw."""
@@ -237,7 +237,7 @@ def run(host: Host, options: UiOptions) -> int:
     def end(with_code: int) -> None:
         nonlocal code
         code = with_code
-        loop = app._loop
+        loop = event_loop(app)
         if loop is None:
             # Not started yet, so that there is no terminal to restore.
             os._exit(with_code)

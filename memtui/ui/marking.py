@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.model.advice import Advice
 from memtui.model.verdict import MachineFacts, judge
 from memtui.text import count
-from memtui.ui.lists.order import row_at
 from memtui.ui.marks import WHOLE, MarkBook
+from memtui.ui.presentation.map import MapRows
+from memtui.ui.presentation.order import row_at
 
 if TYPE_CHECKING:
     from memtui.host import Target
     from memtui.model.vma import AddressSpace, Vma
 
-_LEFT_OUT = "left out, since the kernel refuses them (locked, device, hugetlb memory)"
+SKIPPED = "skipped (locked, device, hugetlb)"
+"""What is said of VMAs that the kernel is known to refuse."""
 
 
 class Shown(NamedTuple):
@@ -59,6 +61,19 @@ class Marking:
         first, last = sorted((cursor if begun is None else begun, cursor))
         return range(first, last + 1)
 
+    def rows(self, shown: Shown, cursor_key: Hashable, cursor: int) -> MapRows:
+        """Return the rows of a map with their marks, and those of the range in the making.
+
+        That ends at the row of ``cursor_key``, or where that is gone, at the row ``cursor``.
+        """
+        marks = self.book.of(shown.space.process)
+        rows = MapRows(shown.space, marks, shown.order)
+        if not self.ranging or not len(rows):
+            return rows
+        found = None if cursor_key is None else rows.find(cursor_key)
+        at = min(cursor if found is None else found, len(rows) - 1)
+        return MapRows(shown.space, marks, shown.order, self.pending(shown, at))
+
     def commit(self, shown: Shown, cursor: int) -> str:
         """Mark the range in the making, up to the row of the cursor, and end it."""
         rows = self.pending(shown, cursor)
@@ -84,7 +99,7 @@ class Marking:
         """Mark VMAs that were found eligible; ``left`` is how many were not."""
         words = f"{count(len(chosen), 'VMA')} marked"
         if left:
-            words += f"; {left} {_LEFT_OUT}"
+            words += f"; {left} {SKIPPED}"
         return self._added(shown, chosen, words)
 
     def unmark(self, shown: Shown, indices: Iterable[int]) -> str:
@@ -100,7 +115,7 @@ class Marking:
     def _added(self, shown: Shown, vmas: list[Vma], words: str) -> str:
         had_marks = bool(self.book.of(shown.space.process).marks)
         if not self.book.add(shown.target, vmas):
-            return "The map is being opened anew: try again"
+            return "The map is being opened again: retry"
         if had_marks:
             # What stands in this look stands; only older marks may not.
             self.book.note_layout(shown.space)

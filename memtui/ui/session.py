@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.host import Host, MachineState, Target, Wanted
 from memtui.linux.own_threads import start_thread
@@ -12,30 +13,24 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.methods import Freeze
 from memtui.model.plan import Mark, Plan
-from memtui.model.reasons import Reason
 from memtui.model.verdict import MachineFacts, Verdict
-from memtui.ui.arranger import Arranger
-from memtui.ui.dialogs import import_dialogs
-from memtui.ui.finder import Finder
 from memtui.ui.marking import eligible
 from memtui.ui.marks import MarkBook, Shelf
-from memtui.ui.messages import (
-    Judged,
-    LedgerRead,
-    MappersFound,
-    MarksFound,
-    Planned,
-    Post,
-    RestorePlanned,
-    Said,
-)
-from memtui.ui.operator import Clerk, Operator
-from memtui.ui.sampler import Sampler, words_of
-from memtui.ui.watcher import Watcher
+from memtui.ui.messages import Post, Said
+from memtui.ui.workers.map_queries import MapQueries
+from memtui.ui.workers.plan_executor import PlanExecutor
+from memtui.ui.workers.query_worker import QueryWorker
+from memtui.ui.workers.sampler import Sampler, words_of
+from memtui.ui.workers.watcher import Watcher
 
 if TYPE_CHECKING:
+    from textual.message import Message
+    from textual.screen import Screen
+
+    from memtui.host import History
+    from memtui.model.holds import FreezeChoice
     from memtui.model.process import ProcessId
-    from memtui.model.restore import RestorePlan
+    from memtui.model.restore import Mappers, RestorePlan
     from memtui.model.vma import MappedVma
     from memtui.ui.options import UiOptions
 
@@ -48,20 +43,31 @@ FREEZE_CHOICES: tuple[Freeze | None, ...] = (
 )
 """What the freeze key cycles through; None leaves the choice to the host."""
 
-LEDGER_ENTRIES = 500
+HISTORY_ENTRIES = 500
 """How many of the ledger's last entries are shown."""
+
+Failed = Callable[[str], object]
+"""Gets the words, raw, of what went wrong."""
+
+
+class FoundMarks(NamedTuple):
+    """What can be marked in a whole process. ``target`` is handed over: the receiver gives it back."""
+
+    target: Target
+    marks: tuple[Mark, ...]
+    left_out: int
 
 
 class Session:
     """One run. Used by the UI thread; its threads post their messages with ``post``.
 
-    With ``read_only`` there is no operator thread, and so nothing that could act, or be looked back at.
+    With ``read_only`` there is no executor, and so nothing that could act, or be looked back at.
     """
 
     def __init__(self, host: Host, options: UiOptions, post: Post, *, sampling: bool = True) -> None:
         self.host = host
         self.options = options
-        self.post = post
+        self._post = post
         self.shelf = Shelf()
         self.marks = MarkBook(self.shelf)
         self.freeze: Freeze | None = options.freeze
@@ -69,13 +75,25 @@ class Session:
         self.machine: MachineState | None = None
         self.is_quitting = False
         """Whether the operator wants to quit, and a plan is awaited."""
+        post = self.post
         self.sampler = Sampler(host, self.shelf, post, options.interval_s) if sampling else None
         self.watcher = Watcher(host, post) if sampling and not options.read_only else None
-        self.operator = None if options.read_only else Operator(host, self.shelf, post, self.watcher)
-        self.clerk = Clerk(post)
-        self.searcher = Clerk(post, "memtui-searcher")
-        self.arranger = Arranger(post)
-        self.finder = Finder(self.arranger, self.shelf, post)
+        self.executor = None if options.read_only else PlanExecutor(host, self.shelf, post, self.watcher)
+        self.queries = QueryWorker("memtui-queries", self.shelf, post)
+        """Asks the host what is answered soon."""
+        self.searches = QueryWorker("memtui-searches", self.shelf, post)
+        """Asks the host what may take long, and holds up no plan."""
+        self.map_worker = QueryWorker("memtui-map", self.shelf, post)
+        """Sorts, filters and searches a map that is too long for the UI thread."""
+        self.map_queries = MapQueries(self.map_worker)
+
+    def post(self, message: Message) -> object:
+        """Hand a message to the screen, from any thread."""
+        return self._post(message)
+
+    def post_with(self, post: Post) -> None:
+        """Hand messages to the screen in another way from now on."""
+        self._post = post
 
     def start(self) -> None:
         """Start the threads; with a process that was named, the sampler begins with that.
@@ -90,13 +108,13 @@ class Session:
                 start_thread(thread)
 
     @property
-    def _threads(self) -> tuple[Sampler | Operator | Watcher | Clerk | Arranger | None, ...]:
-        return self.sampler, self.operator, self.watcher, self.clerk, self.searcher, self.arranger
+    def _threads(self) -> tuple[Sampler | PlanExecutor | Watcher | QueryWorker | None, ...]:
+        return self.sampler, self.executor, self.watcher, self.queries, self.searches, self.map_worker
 
     def prepare(self) -> None:
         """Have at hand what acting needs; once the screen stands."""
-        self.clerk.ask(self.host.prepare)
-        self.clerk.ask(import_dialogs)
+        self.queries.ask(lambda _cancelled: self.host.prepare())
+        self.queries.ask(lambda _cancelled: _import_dialogs())
 
     def stop(self) -> None:
         """Tell the threads to end; waits for none of them, since each may be stuck in the kernel."""
@@ -106,11 +124,11 @@ class Session:
 
     def close_queue(self) -> bool:
         """Begin nothing any more, and cancel what runs; return whether that is to be waited for."""
-        return self.operator is not None and self.operator.close()
+        return self.executor is not None and self.executor.close()
 
     def wait_idle(self, timeout_s: float) -> bool:
         """Wait until nothing runs any more; return whether that came to pass."""
-        return self.operator is None or self.operator.wait_idle(timeout_s)
+        return self.executor is None or self.executor.wait_idle(timeout_s)
 
     def choose(self, process: ProcessId | None) -> None:
         """Have another map looked at."""
@@ -142,128 +160,111 @@ class Session:
         for target in targets:
             self.shelf.give_back(target)
 
+    # What the host is asked. Answers come on the UI thread, while the screen that asks is open.
+
     def ask_plan(
         self,
-        turn: int,
+        screen: Screen[Plan | None],
         advice: Advice,
         wanted: Sequence[Wanted],
-        freeze: Freeze | None,
+        then: Callable[[Plan, tuple[FreezeChoice, ...]], object],
+        failed: Failed,
         *,
         thorough: bool,
-        cancelled: threading.Event,
-    ) -> None:
-        """Have a plan made, unless ``cancelled``; the answer is a Planned with the same turn."""
+    ) -> threading.Event:
+        """Make a plan, and say what each freeze method would do to its first target."""
+        freeze = self.freeze
 
-        def question() -> None:
-            try:
-                if cancelled.is_set():
-                    raise MemtuiError(Reason.CANCELLED)
-                plan = self.host.plan(advice, wanted, freeze, thorough=thorough, cancelled=cancelled)
-                choices = self.host.freeze_choices(wanted[0].target)
-            except Exception as error:  # The dialog waits for an answer, and shows this one.
-                self.post(Planned(turn, None, words_of(error)))
-            else:
-                self.post(Planned(turn, plan, "", tuple(choices)))
+        def question(cancelled: threading.Event) -> tuple[Plan, tuple[FreezeChoice, ...]]:
+            plan = self.host.plan(advice, wanted, freeze, thorough=thorough, cancelled=cancelled)
+            return plan, tuple(self.host.freeze_choices(wanted[0].target))
 
-        self.clerk.ask(question)
+        return self.queries.ask(
+            question, lambda answer: then(*answer), failed=failed, subject="plan", screen=screen
+        )
 
-    def ask_restore(self, turn: int, action: str | None, cancelled: threading.Event) -> None:
-        """Have it looked what could be put back, unless ``cancelled``.
+    def ask_restore(
+        self,
+        screen: Screen[tuple[RestorePlan, ...] | None],
+        action: str | None,
+        then: Callable[[tuple[RestorePlan, ...]], object],
+        failed: Failed,
+    ) -> threading.Event:
+        """Look up what could be put back. It may take long, and holds up no plan."""
+        return self.searches.ask(
+            lambda cancelled: self.host.plan_restore(action, cancelled=cancelled),
+            then,
+            failed=failed,
+            screen=screen,
+        )
 
-        The answer is a RestorePlanned with the same turn. It may take long, and holds up no plan.
-        """
-
-        def question() -> None:
-            if cancelled.is_set():
-                return
-            try:
-                self.post(RestorePlanned(turn, self.host.plan_restore(action, cancelled=cancelled), ""))
-            except Exception as error:  # The dialog waits for an answer, and shows this one.
-                self.post(RestorePlanned(turn, None, words_of(error)))
-
-        self.searcher.ask(question)
-
-    def ask_ledger(self) -> None:
-        """Have the end of the ledger read; the answer is a LedgerRead."""
-
-        def question() -> None:
-            try:
-                self.post(LedgerRead(self.host.history(last=LEDGER_ENTRIES), ""))
-            except Exception as error:  # The screen waits for an answer, and shows this one.
-                self.post(LedgerRead(None, words_of(error)))
-
-        self.clerk.ask(question)
+    def ask_history(self, screen: Screen[None], then: Callable[[History], object], failed: Failed) -> None:
+        """Read the end of the ledger."""
+        self.queries.ask(
+            lambda _cancelled: self.host.history(last=HISTORY_ENTRIES), then, failed=failed, screen=screen
+        )
 
     def ask_verdicts(
-        self, turn: int, target: Target, row: MappedVma, *, others: bool, cancelled: threading.Event
-    ) -> None:
-        """Have a VMA judged as a plan would judge it, and with ``others`` looked who else maps its file.
+        self,
+        screen: Screen[None] | None,
+        target: Target,
+        row: MappedVma,
+        then: Callable[[tuple[tuple[Advice, Verdict], ...]], object],
+        failed: Failed,
+    ) -> threading.Event:
+        """Judge a VMA as a plan for it alone would, for each advice."""
 
-        Gives the handle back.
+        def question(cancelled: threading.Event) -> tuple[tuple[Advice, Verdict], ...]:
+            wanted = (Wanted(target, (Mark(row.vma.range, row.vma.identity),)),)
+            found = []
+            for advice in Advice:
+                plan = self.host.plan(advice, wanted, Freeze.OFF, cancelled=cancelled)
+                ranges = [item for of in plan.targets for item in of.ranges]
+                # None where its pages may not be looked at: what the map tells must do then.
+                verdict = ranges[0].verdict if len(ranges) == 1 else target.judge(row, advice)
+                found.append((advice, verdict))
+            return tuple(found)
 
-        The answers are a Judged and a MappersFound with the same turn. The second may take long: it
-        holds up no plan, and is not looked for any more once it is ``cancelled``.
-        """
+        return self.queries.ask(question, then, failed=failed, target=target, screen=screen)
 
-        def judge() -> None:
-            try:
-                if not cancelled.is_set():
-                    self.post(Judged(turn, self._verdicts(target, row, cancelled)))
-            except Exception as error:  # The screen waits for an answer, and shows this one.
-                self.post(MappersFound(turn, None, words_of(error)))
-            finally:
-                self.shelf.give_back(target)
+    def ask_mappers(
+        self,
+        screen: Screen[None],
+        target: Target,
+        row: MappedVma,
+        then: Callable[[Mappers], object],
+        failed: Failed,
+    ) -> threading.Event:
+        """Find who else maps the file of a VMA. It may take long, and holds up no plan."""
+        return self.searches.ask(
+            lambda cancelled: self.host.mappers(target, row, cancelled=cancelled),
+            then,
+            failed=failed,
+            target=target,
+            screen=screen,
+        )
 
-        def search() -> None:
-            try:
-                if not cancelled.is_set():
-                    self.post(MappersFound(turn, self.host.mappers(target, row, cancelled=cancelled), ""))
-            except Exception as error:  # The screen waits for an answer, and shows this one.
-                self.post(MappersFound(turn, None, words_of(error)))
-            finally:
-                self.shelf.give_back(target)
+    def ask_marks(self, process: ProcessId, then: Callable[[FoundMarks], object]) -> None:
+        """Look all of a process through for what can be marked."""
 
-        search_too = others and self.shelf.take(target)
-        self.clerk.ask(judge)
-        if search_too:
-            self.searcher.ask(search)
+        def answered(found: FoundMarks | None) -> None:
+            if found is not None:
+                then(found)
 
-    def _verdicts(
-        self, target: Target, row: MappedVma, cancelled: threading.Event
-    ) -> tuple[tuple[Advice, Verdict], ...]:
-        """Return what a plan for this VMA alone would expect of each advice."""
-        wanted = (Wanted(target, (Mark(row.vma.range, row.vma.identity),)),)
-        found = []
-        for advice in Advice:
-            plan = self.host.plan(advice, wanted, Freeze.OFF, cancelled=cancelled)
-            ranges = [item for of in plan.targets for item in of.ranges]
-            # None where its pages may not be looked at: what the map tells must do then.
-            verdict = ranges[0].verdict if len(ranges) == 1 else target.judge(row, advice)
-            found.append((advice, verdict))
-        return tuple(found)
+        self.queries.ask(lambda _cancelled: self._find_marks(process), answered)
 
-    def ask_marks(self, process: ProcessId) -> None:
-        """Have all of a process looked through for what can be marked; answers with a MarksFound."""
-        self.clerk.ask(lambda: self._find_marks(process))
-
-    def _find_marks(self, process: ProcessId) -> None:
-        try:
-            target = self.host.open(process.pid)
-        except MemtuiError as error:
-            self.post(Said(words_of(error), bad=True))
-            return
+    def _find_marks(self, process: ProcessId) -> FoundMarks | None:
+        target = self.host.open(process.pid)
         self.shelf.put(target)
         try:
             if target.process != process:
                 self.post(Said(f"process {process.pid} has exited; its pid is another's now", bad=True))
-                return
+                return None
             space = target.look(details=True)
             chosen, left_out = eligible(space, range(len(space)), self.host.facts())
             marks = tuple(Mark(vma.range, vma.identity) for vma in chosen)
             self.shelf.take(target)
-            self.post(MarksFound(target, marks, left_out))
-        except MemtuiError as error:
-            self.post(Said(words_of(error), bad=True))
+            return FoundMarks(target, marks, left_out)
         finally:
             self.shelf.give_back(target)
 
@@ -273,10 +274,10 @@ class Session:
         Raises:
             PermissionError: in a session that only reads.
         """
-        if self.operator is None:
+        if self.executor is None:
             self.give_back(targets)
             raise PermissionError("this session only reads")
-        self.operator.submit(plan, targets)
+        self.executor.submit(plan, targets)
 
     def submit_restore(self, plans: tuple[RestorePlan, ...]) -> None:
         """Have it put back.
@@ -284,29 +285,29 @@ class Session:
         Raises:
             PermissionError: in a session that only reads.
         """
-        if self.operator is None:
+        if self.executor is None:
             raise PermissionError("this session only reads")
-        self.operator.submit_restore(plans)
+        self.executor.submit_restore(plans)
 
     def thaw(self) -> threading.Thread | None:
         """Empty the queue, cancel the plan and have everything released, without waiting for it.
 
         Returns the thread that does it, or None in a session that only reads, and where it is done already.
         """
-        if self.operator is None:
+        if self.executor is None:
             return None
-        ended = self.operator.empty()
+        ended = self.executor.empty()
 
         def thaw_now() -> None:
             try:
                 self.host.thaw_now()
             except Exception as error:
-                self.post(Said(f"thaw: {words_of(error)}", bad=True))
+                self.post(Said(f"release all: {words_of(error)}", bad=True))
             else:
                 plans = "the plan is cancelled" if ended == 1 else f"{ended} plans are cancelled"
                 if not ended:
                     plans = "nothing was running"
-                self.post(Said(f"Thaw: {plans}, and the guard was told to let everything go"))
+                self.post(Said(f"Release all: {plans}, and the guard was told to release every target"))
 
         thread = threading.Thread(target=thaw_now, name="memtui-thaw", daemon=True)
         try:
@@ -316,3 +317,10 @@ class Session:
             thaw_now()
             return None
         return thread
+
+
+def _import_dialogs() -> None:
+    """Import all screens and the filters, before memory is short, or another version of them is installed."""
+    for name in ("help", "history", "lines", "plan", "restore", "result"):
+        import_module(f"memtui.ui.screens.{name}")
+    import_module("memtui.model.select")

@@ -32,7 +32,7 @@ from memtui.model.report import Outcome, TargetReport
 from memtui.model.verdict import Verdict, Will
 from memtui.model.vma import AddressSpace, Kind
 from memtui.text import size
-from memtui.ui.messages import Judged
+from memtui.ui.messages import Answered
 from memtui.ui.options import UiOptions
 from memtui.ui.session import Session
 from tests.conftest import need
@@ -691,18 +691,20 @@ def test_the_explanation_of_a_vma_says_what_a_plan_would(host: LocalHost, stage:
 def explained(host: LocalHost, spot: Spot) -> dict[Advice, Verdict]:
     """Return what the screen shows of a VMA, asked for as the screen does."""
     answers: queue.Queue[object] = queue.Queue()
+    verdicts: queue.Queue[tuple[tuple[Advice, Verdict], ...]] = queue.Queue()
     session = Session(host, UiOptions(read_only=True), answers.put, sampling=False)
     target = host.open(spot.pid)
     session.shelf.put(target)
     (row,) = (row for row in target.look().rows() if row.vma.start == spot.start)
     session.start()
     try:
-        session.ask_verdicts(1, target, row, others=False, cancelled=threading.Event())
-        answer = answers.get(timeout=20)
+        session.ask_verdicts(None, target, row, verdicts.put, pytest.fail)
+        answered = answers.get(timeout=20)
+        assert isinstance(answered, Answered)
+        answered.deliver()
     finally:
         session.stop()
-    assert isinstance(answer, Judged)
-    return dict(answer.verdicts or ())
+    return dict(verdicts.get_nowait())
 
 
 def test_a_plan_is_cancelled_soon(host: LocalHost, stage: Stage) -> None:

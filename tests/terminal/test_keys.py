@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from memtui.ui.commands import APP_BINDINGS, MAIN_BINDINGS, TABLE_BINDINGS
+from memtui.ui.bindings import APP_BINDINGS, MAIN_BINDINGS, TABLE_BINDINGS
 from tests.terminal.terminal import Terminal
 
 Seen = str | Callable[[str], bool]
@@ -59,15 +59,15 @@ KEYS: list[tuple[str, Seen]] = [
     ("U", "nothing marked"),
     ("*", "18 marked"),
     ("U", "nothing marked"),
-    ("f", "next freeze: ptrace"),
-    ("ffff", "next freeze: auto"),
+    ("f", "hold target: ptrace"),
+    ("ffff", "hold target: auto"),
     ("a", "[PAGEOUT]"),
     (ESCAPE, gone("[PAGEOUT]")),
     (F9, "[PAGEOUT]"),
     (ESCAPE, gone("[PAGEOUT]")),
-    ("!", message("Thaw: ")),
-    ("j" + ENTER, gone("Thaw: ")),
-    (F12, message("Thaw: ")),
+    ("!", message("Release all: ")),
+    ("j" + ENTER, gone("Release all: ")),
+    (F12, message("Release all: ")),
     ("?", "This help"),
     (ESCAPE, gone("This help")),
     (F1, "This help"),

@@ -117,7 +117,7 @@ def test_restore_brings_back_what_pageout_moved(demo: Terminal, swap_file: Path)
     assert re.search(rf"{ABOUT_32M} restored", row)
     assert "resident again" not in screen, "what was put back says nothing of the advice"
     demo.send("@")
-    screen = demo.wait_for("Ledger  1 entry")
+    screen = demo.wait_for("History  1 entry")
     row = next(line for line in screen.splitlines() if "pageout" in line)
     moved, _back, restored = row.split()[8:11]
     assert re.fullmatch(ABOUT_32M, moved)

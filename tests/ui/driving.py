@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,11 +13,11 @@ from textual.pilot import Pilot
 from memtui.model.process import Process
 from memtui.model.report import Back
 from memtui.ui.app import MemtuiApp
-from memtui.ui.lists.map import MapRows
-from memtui.ui.lists.results import Result
 from memtui.ui.marks import Shelf
 from memtui.ui.messages import LookedBack, MachineRead, MapRead, MapView, PidFound, ProcessesRead
-from memtui.ui.watcher import KEPT_S
+from memtui.ui.presentation.map import MapRows
+from memtui.ui.presentation.results import Result
+from memtui.ui.workers.watcher import KEPT_S
 from tests.fakes import FACTS, FakeHost, FakeTarget, process_id
 
 WAIT_S = 10.0
@@ -58,10 +59,10 @@ async def read_map(app: MemtuiApp, pilot: Pilot[Any], target: FakeTarget) -> Non
 
 
 async def arranged(app: MemtuiApp, pilot: Pilot[Any]) -> None:
-    """Wait until the arranger has no question left and its answers are on the screen."""
+    """Wait until the map's worker has no question left and its answers are on the screen."""
     answered = asyncio.Event()
     loop = asyncio.get_running_loop()
-    app.session.arranger.ask("test", lambda _: loop.call_soon_threadsafe(answered.set) and None)
+    app.session.map_worker.ask(lambda _: loop.call_soon_threadsafe(answered.set))
     await asyncio.wait_for(answered.wait(), WAIT_S)
     await pilot.pause()
 
@@ -109,7 +110,7 @@ async def mark_regions(app: MemtuiApp, pilot: Pilot[Any], *labels: str) -> None:
         await pilot.press("space")
 
 
-def _set_in(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+def _set_in(loop: asyncio.AbstractEventLoop, event: asyncio.Event, _cancelled: threading.Event) -> None:
     loop.call_soon_threadsafe(event.set)
 
 
@@ -119,9 +120,9 @@ async def settled(app: MemtuiApp, pilot: Pilot[Any], *, drawn: bool = True) -> N
     With ``drawn`` False only until the answers have come.
     """
     loop = asyncio.get_running_loop()
-    for clerk in (app.session.clerk, app.session.searcher):
+    for worker in (app.session.queries, app.session.searches):
         answered = asyncio.Event()
-        clerk.ask(partial(_set_in, loop, answered))
+        worker.ask(partial(_set_in, loop, answered))
         await asyncio.wait_for(answered.wait(), WAIT_S)
     await pilot.pause()
     if drawn:
@@ -136,7 +137,7 @@ async def advise(app: MemtuiApp, pilot: Pilot[Any]) -> None:
     await pilot.press("a")
     await settled(app, pilot)
     await pilot.press("y")
-    await until(lambda: len(app.main.results.table.rows) > before and not app.main.bottom.running, pilot)
+    await until(lambda: len(app.main.results.table.rows) > before and not app.main.status_bar.running, pilot)
     view = app.main.map.view
     if view is not None:
         assert isinstance(view.target, FakeTarget)

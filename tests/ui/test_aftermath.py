@@ -11,13 +11,13 @@ from memtui.model.advice import Advice
 from memtui.model.reasons import Reason
 from memtui.model.report import Back, Outcome
 from memtui.text import safe
-from memtui.ui.lists.results import RestoreResult, Result
-from memtui.ui.messages import Judged, LookedBack
-from memtui.ui.screens.ledger import LedgerScreen
+from memtui.ui.messages import LookedBack
+from memtui.ui.presentation.results import RestoreResult, Result
+from memtui.ui.screens.history import HistoryScreen
 from memtui.ui.screens.lines import ExplainScreen
 from memtui.ui.screens.restore import RestoreScreen
 from memtui.ui.screens.result import ResultScreen
-from memtui.ui.watcher import Watcher
+from memtui.ui.workers.watcher import Watcher
 from tests.fakes import HOSTILE, MIB, FakeHost
 from tests.ui.conftest import MakeApp
 from tests.ui.driving import (
@@ -85,8 +85,8 @@ async def test_what_is_applied_is_watched_until_it_is_put_back(make_app: MakeApp
     watcher = Watcher(host, app.post_to_main, lambda: now[0])
     async with app.run_test(size=WIDE) as pilot:
         app.session.watcher = watcher
-        assert app.session.operator is not None
-        app.session.operator.watcher = watcher
+        assert app.session.executor is not None
+        app.session.executor.watcher = watcher
         result = await paged_out(app, pilot)
         now[0] = 1.0
         watcher.look_at_due()
@@ -107,8 +107,8 @@ async def test_what_another_memtui_restores_is_told_also_after_the_minute(make_a
     host.back_now = 31 * MIB
     watcher = Watcher(host, app.post_to_main, lambda: now[0])
     async with app.run_test(size=WIDE) as pilot:
-        assert app.session.operator is not None
-        app.session.operator.watcher = watcher
+        assert app.session.executor is not None
+        app.session.executor.watcher = watcher
         result = await paged_out(app, pilot)
         for now[0] in (59.0, 60.5, 66.0):
             watcher.look_at_due()
@@ -162,7 +162,7 @@ async def test_a_restore_is_a_row_of_its_own_and_ends_the_watch(make_app: MakeAp
         await settled(app, pilot)
         await pilot.press("y")
         await until(lambda: isinstance(app.main.results.newest, RestoreResult), pilot)
-        await until(lambda: not app.main.bottom.running, pilot)
+        await until(lambda: not app.main.status_bar.running, pilot)
         assert f"restore {result.id}" in host_of(app).calls
         row = line_with(app, "restore  done")
         said = "+ 03:05:06 restore done 32M - - - 32M restored - - 4242 python3"
@@ -190,7 +190,7 @@ async def test_the_arrows_choose_the_button_and_what_is_not_on_record_is_said(ma
         assert app.focused is app.screen.query_one("#apply", Button)
         await pilot.press("left", "right", "enter")
         await until(lambda: isinstance(app.main.results.newest, RestoreResult), pilot)
-        await until(lambda: not app.main.bottom.running, pilot)
+        await until(lambda: not app.main.status_bar.running, pilot)
         assert "the ledger cannot be written: No space left on device" in screen_text(app)
 
 
@@ -208,7 +208,7 @@ async def test_a_restore_is_cancelled_with_esc_and_thaw(make_app: MakeApp, key: 
         await pilot.press(key)
         await until(lambda: "cancel" in host.calls, pilot)
         host.gate.set()
-        await until(lambda: not app.main.bottom.running, pilot)
+        await until(lambda: not app.main.status_bar.running, pilot)
         newest = app.main.results.newest
         assert isinstance(newest, RestoreResult)
         assert newest.report.outcome is Outcome.CANCELLED
@@ -244,7 +244,7 @@ async def test_the_ledger_shows_an_entry_whole_and_restores_it(make_app: MakeApp
         result = await paged_out(app, pilot)
         await pilot.press("at")
         await settled(app, pilot)
-        assert isinstance(app.screen, LedgerScreen)
+        assert isinstance(app.screen, HistoryScreen)
         assert "history 500" in host_of(app).calls
         row = line_with(app, "2026-01-02 03:04 pageout")
         assert row.split()[4:11] == ["done", "32M", "32M", "32M", "32M", "-", "-"]
@@ -271,7 +271,7 @@ async def test_a_ledger_that_cannot_be_read_is_one_line(make_app: MakeApp, monke
         await start(app, pilot)
         await pilot.press("at")
         await settled(app, pilot)
-        assert "the ledger cannot be shown: OSError" in screen_text(app)
+        assert "the history cannot be shown: OSError" in screen_text(app)
         await pilot.press("enter", "R", "escape")
         assert app.screen is app.main
 
@@ -326,9 +326,8 @@ async def test_an_answer_that_comes_before_the_screen_stands_is_not_lost(make_ap
     async with app.run_test(size=WIDE) as pilot:
         target = await start(app, pilot)
         row = target.look().row(index_of(app, "locked"))
-        screen = ExplainScreen(1, row, safe("VMA"))
-        screen.show_judged(Judged(1, tuple((advice, target.judge(row, advice)) for advice in Advice)))
-        screen.show_judged(Judged(2, ()))
+        screen = ExplainScreen(row, safe("VMA"))
+        screen.show_verdicts(tuple((advice, target.judge(row, advice)) for advice in Advice))
         app.push_screen(screen)
         await pilot.pause()
         assert "x PAGEOUT   refused" in screen_text(app)
@@ -425,5 +424,5 @@ async def test_a_search_that_takes_long_holds_up_no_plan_and_ends_with_its_scree
         await pilot.press("x")
         await until(lambda: host.calls.count("mappers") == 2, pilot)
         answered = threading.Event()
-        app.session.clerk.ask(answered.set)
+        app.session.queries.ask(lambda _: answered.set())
         assert answered.wait(5), "what is asked for a plan waits for the search"

@@ -8,8 +8,8 @@ from memtui.model.errors import NoSuchProcess
 from memtui.model.methods import Freeze
 from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
-from memtui.ui.messages import MapLost, PidFound, RunProgressed, SamplerTrouble
-from memtui.ui.screens import main as main_screen
+from memtui.ui.controllers import readings
+from memtui.ui.messages import MapLost, PidFound, RunProgressed, Said
 from memtui.ui.screens.help import HelpScreen
 from tests.fakes import PROCESSES, FakeHost, grown, process, process_id, vma
 from tests.ui.conftest import MakeApp
@@ -61,7 +61,7 @@ async def test_the_map_shows_live_numbers_flags_and_labels(make_app: MakeApp) ->
 async def test_the_map_follows_the_cursor_only_when_it_rests(
     make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(main_screen, "REST_S", 0.2)
+    monkeypatch.setattr(readings, "REST_S", 0.2)
     app = make_app()
     asked: list[ProcessId | None] = []
     monkeypatch.setattr(app.session, "choose", asked.append)
@@ -292,7 +292,7 @@ async def test_star_marks_all_shown(make_app: MakeApp) -> None:
         await start(app, pilot)
         await pilot.press("asterisk")
         assert app.session.marks.counts == {process_id(4242): 18}
-        assert "18 VMAs marked; 3 left out" in screen_text(app)
+        assert "18 VMAs marked; 3 skipped (locked, device, hugetlb)" in screen_text(app)
 
 
 async def test_space_on_a_process_marks_all_its_eligible_vmas(make_app: MakeApp) -> None:
@@ -302,7 +302,7 @@ async def test_space_on_a_process_marks_all_its_eligible_vmas(make_app: MakeApp)
         await pilot.press("escape", "space")
         await settled(app, pilot)
         assert app.session.marks.counts == {process_id(4242): 18}
-        assert "18 VMAs of 4242 python3 marked; 3 left out" in screen_text(app)
+        assert "18 VMAs of 4242 python3 marked; 3 skipped (locked, device, hugetlb)" in screen_text(app)
         opened = host_of(app).targets[-1]
         assert opened.closed == 0
         await pilot.press("space")
@@ -342,7 +342,7 @@ async def test_f_cycles_the_freeze_method_of_the_next_plan(make_app: MakeApp) ->
             seen.append(app.session.freeze)
             await pilot.press("f")
         assert seen == [None, Freeze.PTRACE, Freeze.OFF, Freeze.SIGSTOP, Freeze.CGROUP, None]
-        assert "next freeze: ptrace" in screen_text(app)
+        assert "hold target: ptrace" in screen_text(app)
 
 
 async def test_the_note_is_shown_and_stands_in_the_help(make_app: MakeApp) -> None:
@@ -370,7 +370,7 @@ async def test_help_names_every_key(make_app: MakeApp) -> None:
             "U ",
             "* ",
             "Carry the plan out",
-            "Thaw everything",
+            "Release every target",
             "kernel's word",
         ):
             assert words in text
@@ -379,7 +379,7 @@ async def test_help_names_every_key(make_app: MakeApp) -> None:
 async def test_trouble_of_the_sampler_is_one_line(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
-        app.main.post_message(SamplerTrouble("OSError: [Errno 5] /proc/[/x]\n\x1b[2J"))
+        app.main.post_message(Said("OSError: [Errno 5] /proc/[/x]\n\x1b[2J", bad=True))
         await pilot.pause()
         assert "! OSError: [Errno 5] /proc/[/x]␊␛[2J" in screen_text(app)
 
@@ -394,7 +394,8 @@ async def test_thaw_works_on_the_main_screen_in_the_help_and_in_the_palette(make
             await until(lambda before=before: host.calls.count("thaw_now") == before + 1, pilot)
             if keys:
                 await pilot.press("escape")
-        assert "Thaw: nothing was running, and the guard was told to let everything go" in screen_text(app)
+        words = "Release all: nothing was running, and the guard was told to release every target"
+        assert words in screen_text(app)
 
 
 async def test_quitting_releases(make_app: MakeApp) -> None:
@@ -436,3 +437,10 @@ async def test_the_demo_has_a_lesson_in_its_help(make_app: MakeApp) -> None:
     async with app.run_test(size=WIDE) as pilot:
         await pilot.press("f1")
         assert "The demo, for a start" in screen_text(app)
+
+
+async def test_once_the_screen_stands_messages_go_straight_to_it(make_app: MakeApp) -> None:
+    app = make_app()
+    assert app.session._post == app._startup.put
+    async with app.run_test(size=WIDE):
+        assert app.session._post == app.post_to_main

@@ -98,7 +98,7 @@ def test_all_shown_leaves_out_what_the_kernel_refuses() -> None:
     assert "[vsyscall]" not in names
     assert "locked" not in names
     assert "[heap]" in names
-    assert "3 left out" in words
+    assert "3 skipped (locked, device, hugetlb)" in words
 
 
 def test_marks_of_two_processes_go_into_one_plan() -> None:

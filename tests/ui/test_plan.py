@@ -12,8 +12,8 @@ from memtui.model.errors import NotPermitted
 from memtui.model.methods import Freeze
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
-from memtui.ui.lists.results import Result
 from memtui.ui.messages import TargetDone
+from memtui.ui.presentation.results import Result
 from memtui.ui.screens.plan import PlanScreen
 from memtui.ui.screens.result import ResultScreen
 from tests.fakes import FakeHost, process_id
@@ -70,7 +70,7 @@ async def test_the_dialog_shows_what_would_be_done(make_app: MakeApp, size: tupl
         assert "[PAGEOUT]" in text
         assert "[auto]" in text
         assert "4242 python3: will be held by ptrace, chosen for you" in text
-        assert "2 of 3 go to the kernel" in text
+        assert "2 of 3 will be advised" in text
         assert line_with(app, " cold region").strip(" │").startswith("+      32M     32M yes")
         assert "8M: pages that are m" in line_with(app, " shared with a")
         assert "64K: locked in memory" in line_with(app, " locked ")
@@ -144,9 +144,9 @@ async def test_an_answer_to_an_earlier_question_is_not_shown(make_app: MakeApp) 
         await pilot.press("a")
         await settled(app, pilot)
         hold = threading.Event()
-        app.session.clerk.ask(lambda: hold.wait(10) and None)
+        app.session.queries.ask(lambda _: hold.wait(10))
         await pilot.press("w")
-        assert "reckoning" in screen_text(app)
+        assert "computing forecast" in screen_text(app)
         assert app.screen.query_one("#apply", Button).disabled
         await pilot.press("y")
         assert isinstance(app.screen, PlanScreen)
@@ -172,7 +172,7 @@ async def advise_and_check_said(app: object, pilot: object) -> None:
         app  # type: ignore[arg-type]
     )
     await pilot.press("y")  # type: ignore[attr-defined]
-    await until(lambda: not app.main.bottom.running and len(app.main.results.table.rows), pilot)  # type: ignore
+    await until(lambda: not app.main.status_bar.running and len(app.main.results.table.rows), pilot)  # type: ignore
 
 
 async def test_in_the_process_list_the_whole_process_is_meant(make_app: MakeApp) -> None:
@@ -182,7 +182,7 @@ async def test_in_the_process_list_the_whole_process_is_meant(make_app: MakeApp)
         await pilot.press("escape", "a")
         await settled(app, pilot)
         assert "Nothing is marked, so: all of 4242 python3" in screen_text(app)
-        assert "18 of 21 go to the kernel" in screen_text(app)
+        assert "18 of 21 will be advised" in screen_text(app)
 
 
 async def test_with_nothing_to_take_no_dialog_opens(make_app: MakeApp) -> None:
@@ -215,7 +215,7 @@ async def test_a_blocked_target_is_named_with_its_reason(make_app: MakeApp) -> N
         await pilot.press("space", "a")
         await settled(app, pilot)
         assert "903 redis-server: BLOCKED, advising other processes needs CAP_SYS_NICE" in screen_text(app)
-        assert "1 of 1 go to the kernel" in screen_text(app)
+        assert "1 of 1 will be advised" in screen_text(app)
 
 
 async def test_a_range_in_the_making_is_marked_before_the_plan(make_app: MakeApp) -> None:
@@ -266,7 +266,7 @@ async def test_cold_and_willneed_move_nothing_and_tell_their_effect(
         await pilot.press("a", key)
         await settled(app, pilot)
         await pilot.press("y")
-        await until(lambda: len(app.main.results.table.rows) and not app.main.bottom.running, pilot)
+        await until(lambda: len(app.main.results.table.rows) and not app.main.status_bar.running, pilot)
         assert line_with(app, "03:04:05").split()[2:4] == [advice.value, "done"]
         assert line_with(app, "03:04:05").split()[6:9] == ["132K", "-", "-"]
         await pilot.press("tab", "enter")
@@ -312,19 +312,19 @@ async def test_progress_and_cancel_while_a_plan_runs(make_app: MakeApp) -> None:
         await pilot.press("a")
         await settled(app, pilot)
         await pilot.press("y")
-        await until(lambda: app.main.bottom.running and "HELD" in screen_text(app), pilot)
+        await until(lambda: app.main.status_bar.running and "HELD" in screen_text(app), pilot)
         assert "PAGEOUT" in screen_text(app)
         assert "of 56M" in screen_text(app)
         await pilot.press("tab", "j")
-        assert app.main.bottom.running
+        assert app.main.status_bar.running
         await pilot.press("escape")
         assert "cancel" in host.calls
         gate.set()
-        await until(lambda: not app.main.bottom.running, pilot)
+        await until(lambda: not app.main.status_bar.running, pilot)
         result = app.main.results.newest
         assert result is not None
         assert {item.outcome for item in result.report.ranges} == {Outcome.CANCELLED}
-        assert "cancelled, held 31ms; cancelled" in screen_text(app)
+        assert "cancelled, target stopped 31ms; cancelled" in screen_text(app)
 
 
 async def test_thaw_in_the_middle_cancels_and_empties_the_queue(make_app: MakeApp) -> None:
@@ -338,14 +338,14 @@ async def test_thaw_in_the_middle_cancels_and_empties_the_queue(make_app: MakeAp
             await pilot.press("a")
             await settled(app, pilot)
             await pilot.press("y")
-        await until(lambda: app.main.bottom.running, pilot)
+        await until(lambda: app.main.status_bar.running, pilot)
         assert "2 plans wait" in screen_text(app)
         await pilot.press("a")
         await pilot.press("exclamation_mark")
         await until(lambda: "thaw_now" in host.calls, pilot)
         gate.set()
         await pilot.press("escape")
-        await until(lambda: not app.main.bottom.running, pilot)
+        await until(lambda: not app.main.status_bar.running, pilot)
         assert len(host.applied) == 1
         app.session.marks.clear()
         app.session.shelf.give_back(target)
@@ -361,7 +361,7 @@ async def test_a_host_that_breaks_is_one_line_and_the_next_plan_runs(make_app: M
         await pilot.press("a")
         await settled(app, pilot)
         await pilot.press("y")
-        await until(lambda: host.applied and not app.main.bottom.running, pilot)
+        await until(lambda: host.applied and not app.main.status_bar.running, pilot)
         assert "! OSError: [Errno 5] [/x]␛[2J: '/proc/\\n4242'" in screen_text(app)
         host.apply_error = None
         await advise(app, pilot)

@@ -99,7 +99,7 @@ async def test_a_restore_is_waited_for_too(make_app: MakeApp) -> None:
         await pilot.press("R")
         await settled(app, pilot)
         await pilot.press("y")
-        await until(lambda: app.main.bottom.running, pilot)
+        await until(lambda: app.main.status_bar.running, pilot)
         await pilot.press("q")
         await until(lambda: "Quitting when the restore has ended" in screen_text(app), pilot)
         host.gate.set()

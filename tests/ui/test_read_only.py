@@ -6,7 +6,7 @@ import pytest
 
 from memtui.host import Wanted
 from memtui.model.advice import Advice
-from memtui.ui.commands import ACTING
+from memtui.ui.bindings import ACTING
 from tests.fakes import FakeHost
 from tests.ui.conftest import MakeApp
 from tests.ui.driving import host_of, screen_text, settled, start
@@ -26,7 +26,7 @@ async def test_no_key_acts(make_app: MakeApp) -> None:
         assert app.session.marks.counts == {}
         assert "read only: nothing here can act" in screen_text(app)
         footer = screen_text(app).split("\n")[-1]
-        for word in ("Mark", "Plan", "Freeze", "Thaw", "Range", "Restore"):
+        for word in ("Mark", "Plan", "Freeze", "Release", "Range", "Restore"):
             assert word not in footer
         await pilot.press("ctrl+z")
     assert set(host_of(app).calls) <= {"release"}
@@ -44,7 +44,7 @@ async def test_no_action_acts_either(make_app: MakeApp) -> None:
         app.action_thaw_now()
         await pilot.pause()
         assert app.screen is app.main
-        assert app.session.operator is None
+        assert app.session.executor is None
         assert app.session.thaw() is None
         plan = FakeHost.plan(host_of(app), Advice.PAGEOUT, [Wanted(target)])
         with pytest.raises(PermissionError):
@@ -60,7 +60,7 @@ async def test_the_help_has_no_acting_key(make_app: MakeApp) -> None:
         await pilot.press("f1")
         text = screen_text(app)
         assert "This help" in text
-        for words in ("Thaw", "plan dialog", "Mark", "Plan dialog", "Restore", "Put back"):
+        for words in ("Release", "plan dialog", "Mark", "Plan dialog", "Restore", "Put back"):
             assert words not in text
 
 

@@ -78,11 +78,11 @@ async def test_who_cancels_is_not_told_how_to_cancel(make_app: MakeApp) -> None:
         await until(lambda: "(Esc cancels)" in screen_text(app), pilot)
         await pilot.press("escape")
         await until(lambda: "cancelling at its call's edge" in screen_text(app), pilot)
-        app.main.bottom._show_run()
+        app.main.status_bar._show_run()
         await pilot.pause()
         assert "(Esc cancels)" not in screen_text(app)
         gate.set()
-        await until(lambda: not app.main.bottom.running, pilot)
+        await until(lambda: not app.main.status_bar.running, pilot)
 
 
 async def test_a_forecast_goes_with_the_marks_that_it_was_of(make_app: MakeApp) -> None:
@@ -128,8 +128,8 @@ async def test_old_verdicts_are_not_shown_as_those_of_another_advice(make_app: M
         await pilot.press("w")
         text = screen_text(app)
         assert "[WILLNEED]" in text
-        assert "Verdicts  reckoning" in text
-        assert "go to the kernel" not in text
+        assert "Verdicts  computing forecast" in text
+        assert "will be advised" not in text
         host.planning.set()
         await settled(app, pilot)
-        assert "go to the kernel" in screen_text(app)
+        assert "will be advised" in screen_text(app)

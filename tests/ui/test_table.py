@@ -11,9 +11,9 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
 from memtui.text import SafeText, safe
-from memtui.ui.rows import Cell, Column, Line
+from memtui.ui.presentation.rows import Cell, Column, Line
 from memtui.ui.styles import stylesheets
-from memtui.ui.widgets.layout import fit
+from memtui.ui.widgets.columns import fit
 from memtui.ui.widgets.pane import Pane
 from memtui.ui.widgets.table import VirtualTable
 from tests.fakes import HOSTILE

@@ -1,4 +1,4 @@
-"""The threads: what the sampler reads and when, what the operator runs, on a host that counts."""
+"""The threads: what the sampler reads and when, what the executor runs, on a host that counts."""
 
 from __future__ import annotations
 
@@ -25,12 +25,11 @@ from memtui.ui.messages import (
     ProcessesRead,
     RunEnded,
     Said,
-    SamplerTrouble,
     TargetDone,
 )
-from memtui.ui.operator import Operator
-from memtui.ui.sampler import Beat, ChosenMap, Sampler
-from memtui.ui.watcher import Watcher
+from memtui.ui.workers.plan_executor import PlanExecutor
+from memtui.ui.workers.sampler import Beat, ChosenMap, Sampler
+from memtui.ui.workers.watcher import Watcher
 from tests.fakes import FakeHost, FakeTarget, process_id, vma
 
 M = TypeVar("M", bound=Message)
@@ -164,8 +163,8 @@ def test_a_reading_that_breaks_does_not_end_the_sampler(inbox: Inbox, shelf: She
     sampler = Sampler(Broken(), shelf, inbox.post, 0.05)
     sampler.start()
     try:
-        inbox.wait(lambda: len(inbox.of(SamplerTrouble)) >= 2 and len(inbox.of(MachineRead)) >= 2)
-        assert inbox.of(SamplerTrouble)[0].words == "ValueError: [/x] unforeseen"
+        inbox.wait(lambda: len(inbox.of(Said)) >= 2 and len(inbox.of(MachineRead)) >= 2)
+        assert inbox.of(Said)[0].words == "ValueError: [/x] unforeseen"
     finally:
         sampler.stop()
         sampler.join(WAIT_S)
@@ -229,8 +228,8 @@ def test_a_layout_that_changed_is_a_new_tuple() -> None:
 
 
 @pytest.fixture
-def operator(host: FakeHost, shelf: Shelf, inbox: Inbox) -> Iterator[Operator]:
-    made = Operator(host, shelf, inbox.post)
+def executor(host: FakeHost, shelf: Shelf, inbox: Inbox) -> Iterator[PlanExecutor]:
+    made = PlanExecutor(host, shelf, inbox.post)
     made.start()
     yield made
     made.stop()
@@ -245,10 +244,10 @@ def planned(host: FakeHost, shelf: Shelf, pid: int = 4242) -> tuple[object, tupl
 
 
 def test_plans_run_one_after_another_and_give_their_handles_back(
-    operator: Operator, host: FakeHost, shelf: Shelf, inbox: Inbox
+    executor: PlanExecutor, host: FakeHost, shelf: Shelf, inbox: Inbox
 ) -> None:
     for _ in range(3):
-        operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+        executor.submit(*planned(host, shelf))  # type: ignore[arg-type]
     inbox.wait(lambda: len(inbox.of(RunEnded)) == 3)
     kinds = [type(item).__name__ for item in inbox.messages if type(item).__name__ != "RunProgressed"]
     assert kinds == ["RunStarted", "TargetDone", "RunEnded"] * 3
@@ -266,26 +265,26 @@ def test_a_cancel_before_the_host_has_begun_is_not_lost(shelf: Shelf, inbox: Inb
             return super().apply(*given, **more)
 
     host = Slow()
-    operator = Operator(host, shelf, inbox.post)
-    operator.start()
+    executor = PlanExecutor(host, shelf, inbox.post)
+    executor.start()
     try:
-        operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+        executor.submit(*planned(host, shelf))  # type: ignore[arg-type]
         assert begun.wait(WAIT_S)
-        operator.cancel()
+        executor.cancel()
         go.set()
         inbox.wait(lambda: inbox.of(RunEnded))
         report = inbox.of(TargetDone)[0].report
         assert {item.outcome.value for item in report.ranges} == {"cancelled"}
     finally:
-        operator.stop()
-        operator.join(WAIT_S)
+        executor.stop()
+        executor.join(WAIT_S)
 
 
 def test_an_error_of_the_host_is_told_and_the_handles_are_given_back(
-    operator: Operator, host: FakeHost, shelf: Shelf, inbox: Inbox
+    executor: PlanExecutor, host: FakeHost, shelf: Shelf, inbox: Inbox
 ) -> None:
     host.apply_error = MemtuiError(Reason.NO_SYS_NICE, "process 4242")
-    operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    executor.submit(*planned(host, shelf))  # type: ignore[arg-type]
     inbox.wait(lambda: inbox.of(RunEnded))
     assert inbox.of(RunEnded)[0].words.startswith("process 4242: advising other processes")
     assert host.targets[0].closed == 1
@@ -293,15 +292,15 @@ def test_an_error_of_the_host_is_told_and_the_handles_are_given_back(
 
 def test_stopping_throws_the_queue_away(host: FakeHost, shelf: Shelf, inbox: Inbox) -> None:
     host.gate = threading.Event()
-    operator = Operator(host, shelf, inbox.post)
-    operator.start()
+    executor = PlanExecutor(host, shelf, inbox.post)
+    executor.start()
     for _ in range(3):
-        operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+        executor.submit(*planned(host, shelf))  # type: ignore[arg-type]
     inbox.wait(lambda: host.calls.count("apply pageout") == 1 and len(inbox.messages) > 1)
-    operator.stop()
+    executor.stop()
     host.gate.set()
-    operator.join(WAIT_S)
-    assert not operator.is_alive()
+    executor.join(WAIT_S)
+    assert not executor.is_alive()
     assert host.calls.count("apply pageout") == 1
     assert [target.closed for target in host.targets] == [1, 1, 1]
 
@@ -402,34 +401,34 @@ def test_the_clock_of_the_looks_begins_where_the_plan_runs(
 ) -> None:
     """Not where a message is read: the screen may be busy."""
     watcher = Watcher(host, inbox.post, clock)
-    operator = Operator(host, shelf, inbox.post, watcher)
-    operator.start()
-    operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    executor = PlanExecutor(host, shelf, inbox.post, watcher)
+    executor.start()
+    executor.submit(*planned(host, shelf))  # type: ignore[arg-type]
     inbox.wait(lambda: inbox.of(RunEnded))
     clock.now += 1
     watcher.look_at_due()
     assert host.looks == [("1-0", True)]
-    operator.stop()
-    operator.join(WAIT_S)
+    executor.stop()
+    executor.join(WAIT_S)
 
 
 def test_the_looks_go_on_until_something_was_put_back(
     host: FakeHost, shelf: Shelf, inbox: Inbox, clock: Clock
 ) -> None:
     watcher = Watcher(host, inbox.post, clock)
-    operator = Operator(host, shelf, inbox.post, watcher)
-    operator.start()
-    operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    executor = PlanExecutor(host, shelf, inbox.post, watcher)
+    executor.start()
+    executor.submit(*planned(host, shelf))  # type: ignore[arg-type]
     inbox.wait(lambda: len(inbox.of(RunEnded)) == 1)
     (plan,) = host.plan_restore("1-0")
     for number, blocked in enumerate((Reason.NO_ATTACH, None), 2):
-        operator.submit_restore((plan._replace(blocked=blocked),))
+        executor.submit_restore((plan._replace(blocked=blocked),))
         inbox.wait(lambda count=number: len(inbox.of(RunEnded)) == count)
         clock.now += 1
         watcher.look_at_due()
         assert len(host.looks) == 1, "where nothing could be put back, it is looked on"
-    operator.stop()
-    operator.join(WAIT_S)
+    executor.stop()
+    executor.join(WAIT_S)
 
 
 def test_the_watcher_wakes_by_itself_and_ends_at_once(host: FakeHost, shelf: Shelf, inbox: Inbox) -> None:

@@ -266,5 +266,12 @@ def test_the_threads_of_a_screen_are_counted() -> None:
     """Beside those of the session: two of Textual's. That of the signals runs by then."""
     threads = Session._threads.fget  # type: ignore[attr-defined]
     assert threads is not None
-    assert threads.__code__.co_names == ("sampler", "operator", "watcher", "clerk", "searcher", "arranger")
+    assert threads.__code__.co_names == (
+        "sampler",
+        "executor",
+        "watcher",
+        "queries",
+        "searches",
+        "map_worker",
+    )
     assert len(threads.__code__.co_names) + 3 == _THREADS

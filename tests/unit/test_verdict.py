@@ -15,8 +15,8 @@ from memtui.model.ranges import PAGE_BYTES
 from memtui.model.reasons import Reason
 from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
 from memtui.model.vma import ANONYMOUS_KINDS, Kind, MappedVma, Vma
-from memtui.ui.lists.explain import explain_verdicts
-from memtui.ui.lists.verdicts import VerdictRows
+from memtui.ui.presentation.explain import explain_verdicts
+from memtui.ui.presentation.verdicts import VerdictRows
 from tests.unit.make import BASE, details, process, row, vma
 
 HUGE = 2 << 20

@@ -13,7 +13,6 @@ from textual.strip import Strip
 from textual.widgets import Button
 
 from memtui.text import SafeText
-from memtui.ui.dialogs import Asks
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.header import TextLine
 
@@ -36,7 +35,7 @@ class ForecastLine(TextLine):
         return super().render_line(y)
 
 
-class ConfirmScreen(Asks, ModalScreen[Answer]):
+class ConfirmScreen(ModalScreen[Answer]):
     """What would be done above, which scrolls; the forecast and the buttons stay below it at every size."""
 
     CSS_PATH = stylesheets("dialogs.tcss")

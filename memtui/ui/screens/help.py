@@ -13,12 +13,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from memtui.text import safe
-from memtui.ui.commands import (
+from memtui.ui.bindings import (
     APP_BINDINGS,
     CLOSE_BINDINGS,
     CONFIRM_BINDINGS,
     DIALOG_BINDINGS,
-    LEDGER_BINDINGS,
+    HISTORY_BINDINGS,
     MAIN_BINDINGS,
     PLAN_BINDINGS,
     PROMPT_BINDINGS,
@@ -26,7 +26,7 @@ from memtui.ui.commands import (
     TABLE_BINDINGS,
     is_acting,
 )
-from memtui.ui.dialogs import close
+from memtui.ui.screens.closing import close
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 
@@ -41,7 +41,7 @@ _GLYPHS = (
         "of an outcome: done, partial, no_effect, unverified, refused, changed or lost, cancelled",
     ),
     ("█ ▒ ·", "in the bar of a VMA: in RAM, in swap, neither; a part of a cell counts as a cell"),
-    ("h s a f m g d v", "in the picture of the address space, where a kind begins: heap, stack, anon, file,"),
+    ("h s a f m g d v", "in the address bar over the map, where a kind begins: heap, stack, anon, file,"),
     ("", "shmem, hugetlb, device, vdso and its like; a capital: at least half of it is in RAM"),
     ("▁ to █, ▒, ·", "behind it: how much of the cell is in RAM, more in swap, nothing; ▲ is the cursor"),
     ("?", "not permitted to know, or not seen"),
@@ -113,7 +113,7 @@ class HelpScreen(ModalScreen[None]):
         if not self._read_only:
             groups.append(("Plan dialog", [*PLAN_BINDINGS, *CONFIRM_BINDINGS]))
             groups.append(("Restore dialog", [*RESTORE_BINDINGS, *CONFIRM_BINDINGS]))
-            groups.append(("Ledger", LEDGER_BINDINGS))
+            groups.append(("History", HISTORY_BINDINGS))
         for title, bindings in groups:
             yield (
                 title,

@@ -13,16 +13,19 @@ from textual.screen import Screen
 
 from memtui.model.vma import Kind, MappedVma
 from memtui.ui import messages as told
-from memtui.ui.commands import CLOSE_BINDINGS, LEDGER_BINDINGS
-from memtui.ui.dialogs import Asks, close
-from memtui.ui.lists.explain import explain_flags, explain_mappers, explain_verdicts, explain_vma
-from memtui.ui.lists.ledger import describe_entry
+from memtui.ui.bindings import CLOSE_BINDINGS, HISTORY_BINDINGS
+from memtui.ui.presentation.explain import explain_flags, explain_mappers, explain_verdicts, explain_vma
+from memtui.ui.presentation.history import describe_entry
+from memtui.ui.screens.closing import close
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
     from memtui.host import HistoryEntry
+    from memtui.model.advice import Advice
+    from memtui.model.restore import Mappers
+    from memtui.model.verdict import Verdict
     from memtui.text import SafeText
     from memtui.ui.session import Session
 
@@ -62,51 +65,51 @@ class LinesScreen(Screen[None]):
         close(self, None)
 
 
-class ExplainScreen(Asks, LinesScreen):
+class ExplainScreen(LinesScreen):
     """A VMA: what it is at once; what each advice would do, and who else maps it, when that is known."""
 
-    def __init__(self, turn: int, row: MappedVma, whose: SafeText) -> None:
-        self._turn = turn
+    def __init__(self, row: MappedVma, whose: SafeText) -> None:
         self._about = [whose, *explain_vma(row)]
         self._flags = explain_flags(row)
         self.has_file = row.kind in _WITH_FILE
-        self.cancelled = threading.Event()
+        self._asked: list[threading.Event] = []
         self._verdicts = explain_verdicts(None)
         self._mappers = explain_mappers(None, "looking ...") if self.has_file else []
         super().__init__(self._all())
 
+    def await_answer(self, cancelled: threading.Event) -> None:
+        """Cancel a question, by its event, when the screen is closed."""
+        self._asked.append(cancelled)
+
     def on_unmount(self) -> None:
         """Want no more answers."""
-        self.cancelled.set()
+        for cancelled in self._asked:
+            cancelled.set()
 
     def _all(self) -> list[SafeText]:
         # What takes long to find stands last, so that nothing moves away under the reader.
         return [*self._about, *self._verdicts, *self._flags, *self._mappers]
 
-    def take(self, answer: object) -> None:
-        """Show what was found out."""
-        if isinstance(answer, told.Judged):
-            self.show_judged(answer)
-        elif isinstance(answer, told.MappersFound):
-            self.show_mappers(answer)
+    def show_verdicts(self, verdicts: tuple[tuple[Advice, Verdict], ...]) -> None:
+        """Show what each advice would do."""
+        self._verdicts = explain_verdicts(verdicts)
+        self.show_lines(self._all())
 
-    def show_judged(self, message: told.Judged) -> None:
-        """Show the verdicts, if they are of this VMA."""
-        if message.turn == self._turn:
-            self._verdicts = explain_verdicts(message.verdicts)
-            self.show_lines(self._all())
+    def show_mappers(self, mappers: Mappers) -> None:
+        """Show who else maps it."""
+        self._mappers = explain_mappers(mappers, "")
+        self.show_lines(self._all())
 
-    def show_mappers(self, message: told.MappersFound) -> None:
-        """Show who else maps it, or why that is not known."""
-        if message.turn == self._turn:
-            self._mappers = explain_mappers(message.mappers, f"not known: {message.words}")
-            self.show_lines(self._all())
+    def show_failure(self, words: str) -> None:
+        """Show why that is not known."""
+        self._mappers = explain_mappers(None, f"not known: {words}")
+        self.show_lines(self._all())
 
 
 class EntryScreen(LinesScreen):
-    """One entry of the ledger, whole."""
+    """One entry of the history, whole."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*LEDGER_BINDINGS]
+    BINDINGS: ClassVar[list[BindingType]] = [*HISTORY_BINDINGS]
 
     def __init__(self, session: Session, entry: HistoryEntry) -> None:
         super().__init__(describe_entry(entry))

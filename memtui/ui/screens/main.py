@@ -1,62 +1,93 @@
-"""The main screen: processes, the map of the chosen one, results."""
+"""The main screen: processes, the map of the chosen one, results. Controllers do what its keys ask for."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import on
+from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.timer import Timer
+from textual.containers import Horizontal
+from textual.screen import Screen
+from textual.widgets import Input
 
-from memtui.text import count
 from memtui.ui import messages as told
-from memtui.ui.commands import MAIN_BINDINGS
-from memtui.ui.early import Early
-from memtui.ui.lists.sentences import describe_vma
-from memtui.ui.messages import MapView
-from memtui.ui.screens.finding import FindingScreen
+from memtui.ui.bindings import MAIN_BINDINGS, SECONDARY, is_acting
+from memtui.ui.controllers.marks import MarkController
+from memtui.ui.controllers.plan import PlanController
+from memtui.ui.controllers.readings import ReadingController
+from memtui.ui.controllers.restore import RestoreController
+from memtui.ui.controllers.results import ResultController
+from memtui.ui.controllers.search import SearchController
+from memtui.ui.presentation.results import RestoreResult, Result
+from memtui.ui.presentation.sentences import describe_vma
+from memtui.ui.widgets.header import TextLine
+from memtui.ui.widgets.keys import KeyLine
+from memtui.ui.widgets.map_pane import MapPane
+from memtui.ui.widgets.process_pane import ProcessPane
+from memtui.ui.widgets.result_pane import ResultPane
 from memtui.ui.widgets.status import system_words
+from memtui.ui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
     from textual.message import Message
 
-    from memtui.model.process import Process, ProcessId
     from memtui.ui.session import Session
+    from memtui.ui.startup_queue import StartupQueue
+    from memtui.ui.widgets.pane import Pane
+    from memtui.ui.widgets.prompt import Prompt
+    from memtui.ui.widgets.searchable_pane import SearchablePane
     from memtui.ui.widgets.table import VirtualTable
 
-_MANY = 2000
-"""So many VMAs are judged while the operator waits; more are judged by a thread."""
-REST_S = 0.3
-"""How long the cursor rests on a process before its map is read: not every row passed is."""
 
+class MainScreen(Screen[None]):
+    """Composes the panes, and hands actions and messages to the controllers.
 
-class MainScreen(FindingScreen):
-    """What the panes show, and the keys that mark."""
+    A narrow terminal shows one pane: the current one, which keys go to.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [*MAIN_BINDINGS]
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self.early = Early(told.ProcessesRead)
-        """What the threads tell before the screen is there to show it."""
-        self._resting: Timer | None = None
-        self._pid_wanted = session.options.pid
-        self._was_quicker = False
-        """Whether the operator chose a process before the one that the command line named was found."""
-        self._list_cost_ms: float | None = None
+    def __init__(self, session: Session, startup: StartupQueue) -> None:
+        super().__init__(id="main")
+        self.session = session
+        self._startup = startup
+        self.marks = MarkController(self)
+        self.plans = PlanController(self)
+        self.readings = ReadingController(self)
+        self.restores = RestoreController(self)
+        self.outcomes = ResultController(self)
+        self.search = SearchController(self)
+        self.system = TextLine(id="system")
+        self.processes = ProcessPane()
+        self.map = MapPane(self.marks.marking, session.map_queries)
+        self.results = ResultPane()
+        self.status_bar = StatusBar()
+        self._panes: tuple[Pane, ...] = (self.processes, self.map, self.results)
+        self._current: Pane = self.processes
+        self._current.add_class("-current")
+
+    def compose(self) -> ComposeResult:
+        """Lay the screen out."""
+        yield self.system
+        with Horizontal(id="lists"):
+            yield self.processes
+            yield self.map
+        yield self.results
+        yield self.status_bar
+        yield KeyLine(SECONDARY)
 
     def on_mount(self) -> None:
         """Begin with the process that the command line named, or with the list."""
         self.system.text = system_words(None, None, None, 0)
-        self.show_standing()
-        options = self.session.options
-        if options.note:
-            self.bottom.say(options.note, stays=True)
+        self.marks.show_standing()
+        if self.session.options.note:
+            self.status_bar.say(self.session.options.note, stays=True)
         self.show_pane(self.processes)
-        self.early.hand_over(self._take_early)
+        self.session.post_with(self._startup.end(self._take_early))
 
     def _take_early(self, message: Message) -> None:
-        """Take what came before: what has been read already stands on the first picture of the screen."""
+        """Take what came before: what has been read already stands on the first frame."""
         if isinstance(message, told.ProcessesRead):
             self.on_processes_read(message)
         elif isinstance(message, told.MachineRead):
@@ -64,9 +95,137 @@ class MainScreen(FindingScreen):
         else:
             self.post_message(message)
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what acts where the session only reads, and what leads away from an open prompt."""
+        if action in ("prompt", "next_pane", "history") and self.search.is_prompting:
+            return False
+        return not (self.session.options.read_only and is_acting(action, parameters))
+
+    # The panes
+
+    @property
+    def current(self) -> Pane:
+        """The pane that keys go to."""
+        return self._current
+
+    def show_pane(self, pane: Pane) -> None:
+        """Make a pane the current one; on a narrow screen it is the only one shown."""
+        self._current = pane
+        for item in self._panes:
+            item.set_class(item is pane, "-current")
+        self.set_class(pane is self.results, "-results")
+        # At once, not as Widget.focus() does, a moment later: the next key may be here already.
+        self.set_focus(pane.table)
+
+    def on_descendant_focus(self) -> None:
+        """Follow a click into another pane."""
+        for pane in self._panes:
+            if pane.table is self.focused and pane is not self._current:
+                self.show_pane(pane)
+
     def on_virtual_table_entered(self, message: VirtualTable.Entered) -> None:
         """Go into what was clicked on."""
         self._go_in(message.table)
+
+    def _go_in(self, table: VirtualTable) -> None:
+        if not len(table.rows):
+            return
+        if table is self.processes.table:
+            self.readings.choose_under_cursor(anew=self.map.view is None)
+            self.show_pane(self.map)
+        elif table is self.results.table:
+            self.outcomes.show()
+        elif self.map.cursor_row is not None:
+            self.status_bar.say(describe_vma(self.map.cursor_row), stays=True)
+
+    def on_virtual_table_moved(self, message: VirtualTable.Moved) -> None:
+        """Show what belongs to the row that the cursor has come to."""
+        for pane in (self.processes, self.map):
+            if message.by_hand and message.table is pane.table:
+                pane.note_move()
+        if message.table is self.processes.table:
+            self.readings.rest_on(message.table.cursor_key, by_hand=message.by_hand)
+        elif message.table is self.results.table:
+            self.results.show_reason()
+        elif self.marks.marking.ranging:
+            self.marks.refresh()
+
+    def on_searchable_pane_found(self, message: SearchablePane.Found) -> None:
+        """Say which match the cursor is on."""
+        self.search.say_found(message.number, message.of)
+
+    @on(Input.Changed, "#prompt-text")
+    def typed(self) -> None:
+        """Apply what is typed into the prompt."""
+        self.search.typed()
+
+    def on_prompt_list_moved(self, message: Prompt.ListMoved) -> None:
+        """Let the arrows move the list's cursor while a filter is typed."""
+        self.current.table.action_move(message.rows)
+
+    # What the threads post
+
+    def on_answered(self, message: told.Answered) -> None:
+        """Hand an answer to whoever asked."""
+        message.deliver()
+
+    def on_said(self, message: told.Said) -> None:
+        """Say what a thread has to say."""
+        self.status_bar.say(message.words, bad=message.bad)
+
+    def on_processes_read(self, message: told.ProcessesRead) -> None:
+        """Show the process list."""
+        self.readings.show_processes(message)
+
+    def on_machine_read(self, message: told.MachineRead) -> None:
+        """Show the system line."""
+        self.readings.show_machine(message)
+
+    def on_map_read(self, message: told.MapRead) -> None:
+        """Show the map."""
+        self.readings.show_map(message)
+
+    def on_map_lost(self, message: told.MapLost) -> None:
+        """Say why there is no map."""
+        self.readings.lose_map(message)
+
+    def on_pid_found(self, message: told.PidFound) -> None:
+        """Open the map that the command line asked for."""
+        self.readings.open_found(message)
+
+    def on_run_started(self, message: told.RunStarted) -> None:
+        """Show that a plan or a restore runs."""
+        self.status_bar.run_started(message.what)
+
+    def on_run_progressed(self, message: told.RunProgressed) -> None:
+        """Show how far it has come."""
+        self.status_bar.run_progressed(message.progress)
+
+    def on_target_done(self, message: told.TargetDone) -> None:
+        """Show what a plan did to one target."""
+        self.outcomes.add(Result(message.advice, message.report))
+
+    def on_restore_done(self, message: told.RestoreDone) -> None:
+        """Show what a restore did to one target."""
+        self.outcomes.add(RestoreResult(message.report))
+
+    def on_run_ended(self, message: told.RunEnded) -> None:
+        """Say what came of the whole."""
+        self.outcomes.end_run(message)
+
+    def on_looked_back(self, message: told.LookedBack) -> None:
+        """Show how much was faulted in again."""
+        self.outcomes.look_back(message)
+
+    def on_restored_since(self, message: told.RestoredSince) -> None:
+        """Show that another memtui restored it."""
+        self.outcomes.say_restored(message.report_id)
+
+    def on_restore_asked(self, message: told.RestoreAsked) -> None:
+        """Open the restore dialog for an entry of the history."""
+        self.restores.ask(message.action)
+
+    # The keys: MAIN_BINDINGS say what each is for
 
     def action_go_in(self) -> None:
         """Go in: from a process to its map, from a result to its ranges.
@@ -75,179 +234,88 @@ class MainScreen(FindingScreen):
         """
         self._go_in(self.current.table)
 
-    def _go_in(self, table: VirtualTable) -> None:
-        if not len(table.rows):
+    def action_back(self) -> None:
+        """Drop a range, or cancel what runs, or end a search or a filter, or go back a pane."""
+        if self.marks.abandon_range() or self.plans.cancel_running() or self.search.give_up():
             return
-        if table is self.processes.table:
-            self._choose_under_cursor(anew=self.map.view is None)
-            self.show_pane(self.map)
-        elif table is self.results.table:
-            self.show_result()
-        elif self.map.cursor_row is not None:
-            self.bottom.say(describe_vma(self.map.cursor_row), stays=True)
+        if self._current is not self.processes:
+            self.show_pane(self._panes[self._panes.index(self._current) - 1])
 
-    def on_virtual_table_moved(self, message: VirtualTable.Moved) -> None:
-        """Have the map follow the cursor once it rests, and a range grow with it."""
-        for pane in (self.processes, self.map):
-            if message.by_hand and message.table is pane.table:
-                pane.note_move()
-        if message.table is self.processes.table:
-            if (message.by_hand or self.map.chosen is None) and self._pid_wanted is None:
-                self._rest_on(message.table.cursor_key)
-        elif message.table is self.results.table:
-            self.results.show_reason()
-        elif self.marking.ranging:
-            self.refresh_marks()
-
-    # What the threads read
-
-    def on_processes_read(self, message: told.ProcessesRead) -> None:
-        """Show a new process list; marks of processes that are gone go with them."""
-        self._list_cost_ms = message.cost_ms
-        if self.is_paused:
-            return
-        alive = {process.id for process in message.processes}
-        for process in [item for item in self.session.marks.counts if item not in alive]:
-            gone = self.session.marks.drop(process)
-            self.bottom.say(f"process {process.pid} has exited, and its {count(gone, 'mark')} with it")
-            self.show_standing()
-        first = not len(self.processes.table.rows)
-        self.processes.show(message.processes, self.session.marks.counts)
-        if first and self.map.chosen is not None:
-            self.processes.table.go_to(self.map.chosen)
-
-    def on_machine_read(self, message: told.MachineRead) -> None:
-        """Show the machine."""
-        self.session.facts, self.session.machine = message.facts, message.state
-        view = self.map.view
-        cost_ms = None if view is None else view.space.cost_ms
-        if not self.is_paused:
-            self.system.text = system_words(message.state, cost_ms, self._list_cost_ms, message.period_s)
-
-    def on_map_read(self, message: told.MapRead) -> None:
-        """Show a new look at the chosen map; one at another map comes too late."""
-        if message.wanted == self.map.chosen and not (self.is_paused and self.map.view is not None):
-            self.map.show_view(message.view)
-            if self.session.sampler is not None:
-                self.session.sampler.show(self.map.on_screen)
-            self.show_standing()
-
-    def on_map_lost(self, message: told.MapLost) -> None:
-        """Say why there is no map; marks in a map that is dead go with it."""
-        dropped = self.session.marks.drop(message.wanted) if message.map_is_dead else 0
-        if message.wanted == self.map.chosen:
-            self.map.show_lost(message.words)
-        if dropped:
-            lost = count(dropped, "mark")
-            self.bottom.say(f"process {message.wanted.pid} runs another program now: {lost} lost")
-            self.refresh_marks()
-
-    def on_sampler_trouble(self, message: told.SamplerTrouble) -> None:
-        """Say what could not be read."""
-        self.bottom.say(message.words, bad=True)
-
-    def on_said(self, message: told.Said) -> None:
-        """Say what a thread has to say."""
-        self.bottom.say(message.words, bad=message.bad)
-
-    def on_pid_found(self, message: told.PidFound) -> None:
-        """Open the map that the command line asked for."""
-        self._pid_wanted = None
-        if message.process is None:
-            self.bottom.say(message.words, bad=True, stays=True)
-            return
-        if self._was_quicker:
-            self._was_quicker = False
-            return
-        # The sampler looks at it already.
-        self.map.choose(message.process, message.name)
-        self.processes.table.go_to(message.process)
-        self.show_pane(self.map)
-
-    def _rest_on(self, key: Hashable) -> None:
-        def rested() -> None:
-            # The list may have changed meanwhile, and put another process under the cursor.
-            if self.processes.table.cursor_key == key:
-                self._choose_under_cursor()
-
-        if self._resting is not None:
-            self._resting.stop()
-        self._resting = self.set_timer(REST_S, rested)
-
-    def _choose_under_cursor(self, anew: bool = False) -> None:
-        process = self.processes.under_cursor
-        if process is not None and (anew or process.id != self.map.chosen):
-            self._choose(process.id, process.name)
-
-    def _choose(self, process: ProcessId, name: str) -> None:
-        self._was_quicker = self._pid_wanted is not None
-        if self._resting is not None:
-            self._resting.stop()
-        self.map.choose(process, name)
-        self.session.choose(process)
-
-    # Marks
+    def action_next_pane(self, step: int) -> None:
+        """Go round the panes."""
+        self.show_pane(self._panes[(self._panes.index(self._current) + step) % len(self._panes)])
 
     def action_mark(self) -> None:
         """Mark what is under the cursor, or end a range."""
-        if self.refuses_to_mark():
-            return
-        shown, vma = self.map.shown, self.map.cursor_vma
-        if self.current is self.processes:
-            self._mark_process(self.processes.under_cursor)
-        elif self.current is self.map and shown is not None and vma is not None:
-            if self.marking.ranging:
-                self.say_marked(self.marking.commit(shown, self.map.table.cursor))
-            else:
-                self.say_marked(self.marking.toggle(shown, vma))
-            self.refresh_marks()
-
-    def _mark_process(self, process: Process | None) -> None:
-        if process is None:
-            return
-        if self.session.marks.drop(process.id):
-            self.refresh_marks()
-        else:
-            self.bottom.say(f"looking what can be marked in {process.pid} {process.name} ...")
-            self.session.ask_marks(process.id)
-
-    def on_marks_found(self, message: told.MarksFound) -> None:
-        """Mark a whole process."""
-        self.session.marks.add(message.target, message.marks)
-        self.session.shelf.give_back(message.target)
-        who = f"{message.target.process.pid} {message.target.name}"
-        left = f"; {message.left_out} left out, since the kernel refuses them" if message.left_out else ""
-        self.say_marked(f"{count(len(message.marks), 'VMA')} of {who} marked{left}")
-        self.refresh_marks()
+        self.marks.mark()
 
     def action_range(self) -> None:
         """Begin a range, or end it."""
-        if self.refuses_to_mark():
-            return
-        vma = self.map.cursor_vma
-        if self.current is not self.map or vma is None:
-            self.bottom.say("A range is marked in the map: Tab goes there")
-        elif self.marking.ranging:
-            self.action_mark()
-        else:
-            self.marking.begin(vma)
-            self.refresh_marks()
+        self.marks.toggle_range()
 
     def action_mark_all(self) -> None:
         """Mark all of the map."""
-        if self.current is not self.map or self.map.shown is None:
-            self.bottom.say("* marks all VMAs of a map: Tab goes there; Space marks a whole process here")
-        elif len(self.map.shown.indices) > _MANY and self.map.view is not None:
-            self.bottom.say("looking what can be marked ...")
-            shown = self.map.shown
-            view = MapView(shown.target, shown.space)
-            self.session.finder.ask_all(view, shown.indices, self.session.facts)
-        else:
-            self.say_marked(self.marking.all_shown(self.map.shown, self.session.facts))
-            self.refresh_marks()
+        self.marks.mark_all()
 
     def action_unmark(self) -> None:
         """Unmark everything."""
-        self.marking.abandon()
-        self.session.marks.clear()
-        self.refresh_marks()
+        self.marks.unmark_all()
+
+    def action_cycle_freeze(self) -> None:
+        """Choose the freeze method of the next plan."""
+        self.plans.cycle_freeze()
+
+    def action_plan(self) -> None:
+        """Open the plan dialog."""
+        self.plans.open()
+
+    def action_restore(self) -> None:
+        """Open the restore dialog."""
+        self.restores.restore_result()
+
+    def action_explain(self) -> None:
+        """Explain what is under the cursor."""
+        self.outcomes.explain()
+
+    def action_history(self) -> None:
+        """Show what was done on this machine."""
+        from memtui.ui.screens.history import HistoryScreen
+
+        self.app.push_screen(HistoryScreen(self.session))
+
+    def action_prompt(self, what: str) -> None:
+        """Open the prompt: for a filter, a search, or a rule that marks or unmarks."""
+        self.search.prompt(what)
+
+    def action_seek(self, step: int) -> None:
+        """Go to the next match, or to the one before."""
+        self.search.seek(step)
+
+    def action_sort(self, step: int) -> None:
+        """Sort by another column."""
+        self.search.sort(step)
+
+    def action_invert(self) -> None:
+        """Sort the other way round."""
+        self.search.invert()
+
+    def action_tree(self) -> None:
+        """Show the processes as a tree, or as a list."""
+        is_tree = self.processes.toggle_tree()
+        self.status_bar.say("processes below their parents" if is_tree else "processes in one list")
+
+    def action_user(self) -> None:
+        """Show the processes of one user, or of all."""
+        self.processes.toggle_user()
+
+    def action_follow(self) -> None:
+        """Keep the cursor on its row, or on its line."""
+        table = self.current.table
+        table.follows = not table.follows
+        self.status_bar.say(
+            "the cursor follows its row" if table.follows else "the cursor stays on its line: F follows again"
+        )
+
+    def action_pause(self) -> None:
+        """Let everything stand as it is, or go on."""
+        self.readings.toggle_pause()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
@@ -15,18 +14,17 @@ from textual.widgets import Button
 
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.text import SafeText, safe
-from memtui.ui.commands import CONFIRM_BINDINGS, DIALOG_BINDINGS, PLAN_BINDINGS
-from memtui.ui.dialogs import close
-from memtui.ui.lists.sentences import (
+from memtui.ui.bindings import CONFIRM_BINDINGS, DIALOG_BINDINGS, PLAN_BINDINGS
+from memtui.ui.presentation.rows import NoRows
+from memtui.ui.presentation.sentences import (
     describe_choices,
     describe_forecast,
     describe_freeze,
     describe_thorough,
 )
-from memtui.ui.lists.verdicts import VerdictRows
-from memtui.ui.lists.words import reasons_in_words
-from memtui.ui.messages import Planned
-from memtui.ui.rows import NoRows
+from memtui.ui.presentation.verdicts import VerdictRows
+from memtui.ui.presentation.words import reasons_in_words
+from memtui.ui.screens.closing import close
 from memtui.ui.screens.confirm import ROOMY_ROWS, ConfirmScreen
 from memtui.ui.session import FREEZE_CHOICES, Session
 from memtui.ui.widgets.choices import ChoiceLine
@@ -38,30 +36,36 @@ from memtui.ui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
     from memtui.host import Wanted
+    from memtui.model.holds import FreezeChoice
     from memtui.model.plan import Plan
     from memtui.ui.widgets.table import VirtualTable
 
 _ADVICES = tuple(Advice)
 _TARGETS_TOLD = 3
-_TURNS = itertools.count(1)
-"""A number for each question, of whichever dialog: no answer is taken for another."""
 
 
 class PlanScreen(ConfirmScreen["Plan | None"]):
-    """Answers with the plan as it was shown, or with None."""
+    """Answers with the plan as it was shown, or with None. ``planned`` is called with each plan shown."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*PLAN_BINDINGS, *CONFIRM_BINDINGS, *DIALOG_BINDINGS]
 
-    def __init__(self, session: Session, wanted: Sequence[Wanted], what: SafeText) -> None:
+    def __init__(
+        self,
+        session: Session,
+        wanted: Sequence[Wanted],
+        what: SafeText,
+        planned: Callable[[Plan], object],
+    ) -> None:
         super().__init__(id="plan")
         self._session = session
         self._wanted = tuple(wanted)
+        self._planned = planned
         self._advice = Advice.PAGEOUT
-        self._turn = 0
         self._thorough = False
         self._cancelled = threading.Event()
         self._plan: Plan | None = None
-        self._answer: Planned | None = None
+        self._shown: tuple[Plan, tuple[FreezeChoice, ...]] | None = None
+        """What is explained: the last plan, until there is another."""
         self._what = TextLine(id="plan-what")
         self._what.set_reactive(TextLine.text, what)
         self._advices = ChoiceLine("advice", [advice.value.upper() for advice in _ADVICES], id="plan-advice")
@@ -107,13 +111,11 @@ class PlanScreen(ConfirmScreen["Plan | None"]):
         self._cancelled.set()
 
     def _ask(self) -> None:
-        self._turn = next(_TURNS)
         self._plan = None
         self._cancelled.set()
-        self._cancelled = threading.Event()
-        self.offer(SafeText("reckoning ..."), acts=False)
+        self.offer(SafeText("computing forecast ..."), acts=False)
         # What stands there is of the plan before.
-        self._ranges.say(SafeText("Verdicts  reckoning ..."))
+        self._ranges.say(SafeText("Verdicts  computing forecast ..."))
         self._advices.taken = _ADVICES.index(self._advice)
         freeze = self._session.freeze
         self._freezes.taken = FREEZE_CHOICES.index(freeze) if freeze in FREEZE_CHOICES else -1
@@ -122,34 +124,30 @@ class PlanScreen(ConfirmScreen["Plan | None"]):
         self._again.remark = describe_thorough(self._advice)
         self.refresh_bindings()
         self._explain()
-        self._session.ask_plan(
-            self._turn, self._advice, self._wanted, freeze, thorough=thorough, cancelled=self._cancelled
+        self._cancelled = self._session.ask_plan(
+            self, self._advice, self._wanted, self._show_plan, self._show_failure, thorough=thorough
         )
 
-    def take(self, answer: object) -> None:
-        """Show a plan."""
-        if isinstance(answer, Planned):
-            self.show_answer(answer)
+    def _show_failure(self, words: str) -> None:
+        self._shown = None
+        self._ranges.display = False
+        self._targets.lines = ()
+        self._ranges.table.show(NoRows(), reset=True)
+        self.offer(safe(f"no plan: {words}"), acts=False)
+        self._tell_why()
+        self._explain()
 
-    def show_answer(self, message: Planned) -> None:
-        """Show a plan, if it answers the last question."""
-        if message.turn != self._turn:
-            return
-        self._answer = message
-        plan = self._plan = message.plan
-        self._ranges.display = plan is not None
-        if plan is None:
-            self._targets.lines = ()
-            self._ranges.table.show(NoRows(), reset=True)
-            self.offer(safe(f"no plan: {message.words}"), acts=False)
-        else:
-            self._targets.lines = _describe_targets(plan)
-            rows = VerdictRows(plan)
-            goes = sum(item.goes for _, item in rows.ranges)
-            self._ranges.say(SafeText(f"Verdicts  {goes:,} of {len(rows):,} go to the kernel"))
-            self._ranges.table.show_words(SafeText("nothing of it can be advised"))
-            self._ranges.table.show(rows)
-            self.offer(describe_forecast(plan), acts=goes > 0)
+    def _show_plan(self, plan: Plan, choices: tuple[FreezeChoice, ...]) -> None:
+        self._plan, self._shown = plan, (plan, choices)
+        self._ranges.display = True
+        self._targets.lines = _describe_targets(plan)
+        rows = VerdictRows(plan)
+        goes = sum(item.goes for _, item in rows.ranges)
+        self._ranges.say(SafeText(f"Verdicts  {goes:,} of {len(rows):,} will be advised"))
+        self._ranges.table.show_words(SafeText("nothing of it can be advised"))
+        self._ranges.table.show(rows)
+        self.offer(describe_forecast(plan), acts=goes > 0)
+        self._planned(plan)
         self._tell_why()
         self._explain()
 
@@ -165,11 +163,11 @@ class PlanScreen(ConfirmScreen["Plan | None"]):
         if roomy:
             does += [safe(f"skips   {facts.skips}"), safe(f"shows   {facts.shows}")]
         self._does.lines = tuple(does)
-        answer = self._answer
-        if answer is None or answer.plan is None:
+        if self._shown is None:
             self._methods.lines = ()
         else:
-            self._methods.lines = describe_choices(answer.choices, answer.plan, all_of_them=roomy)
+            plan, choices = self._shown
+            self._methods.lines = describe_choices(choices, plan, all_of_them=roomy)
         words = self.forecast.text
         self._whole.lines = (words,)
         self._whole.display = cell_len(words) > self.forecast.size.width

@@ -11,15 +11,14 @@ from textual.binding import BindingType
 from textual.widgets import Button
 
 from memtui.text import SafeText, safe
-from memtui.ui.commands import CONFIRM_BINDINGS, DIALOG_BINDINGS, RESTORE_BINDINGS
-from memtui.ui.dialogs import close
-from memtui.ui.lists.restores import (
+from memtui.ui.bindings import CONFIRM_BINDINGS, DIALOG_BINDINGS, RESTORE_BINDINGS
+from memtui.ui.presentation.restores import (
     describe_restore,
     describe_restore_forecast,
     describe_restore_needs,
     wanted_of,
 )
-from memtui.ui.messages import RestorePlanned
+from memtui.ui.screens.closing import close
 from memtui.ui.screens.confirm import ConfirmScreen
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.keys import KeyLine
@@ -35,10 +34,9 @@ class RestoreScreen(ConfirmScreen["tuple[RestorePlan, ...] | None"]):
 
     BINDINGS: ClassVar[list[BindingType]] = [*RESTORE_BINDINGS, *CONFIRM_BINDINGS, *DIALOG_BINDINGS]
 
-    def __init__(self, session: Session, turn: int, action: str | None) -> None:
+    def __init__(self, session: Session, action: str | None) -> None:
         super().__init__(id="restore")
         self._session = session
-        self._turn = turn
         self._action = action
         self._cancelled = threading.Event()
         self._plans: tuple[RestorePlan, ...] = ()
@@ -63,27 +61,19 @@ class RestoreScreen(ConfirmScreen["tuple[RestorePlan, ...] | None"]):
 
     def on_mount(self) -> None:
         """Ask what could be put back."""
-        self.offer(SafeText("looking what is still out ..."), acts=False)
-        self._session.ask_restore(self._turn, self._action, self._cancelled)
+        self.offer(SafeText("checking which pages are still out ..."), acts=False)
+        self._cancelled = self._session.ask_restore(self, self._action, self._show_plans, self._show_failure)
 
     def on_unmount(self) -> None:
         """Want no more answers."""
         self._cancelled.set()
 
-    def take(self, answer: object) -> None:
-        """Show what could be put back."""
-        if isinstance(answer, RestorePlanned):
-            self.show_answer(answer)
+    def _show_failure(self, words: str) -> None:
+        self._targets.lines = (safe(f"nothing can be put back: {words}"),)
+        self.offer(SafeText("nothing can be put back"), acts=False)
 
-    def show_answer(self, message: RestorePlanned) -> None:
-        """Show what could be put back, if it was asked for here."""
-        if message.turn != self._turn:
-            return
-        if message.plans is None:
-            self._targets.lines = (safe(f"nothing can be put back: {message.words}"),)
-            self.offer(SafeText("nothing can be put back"), acts=False)
-            return
-        self._plans = message.plans
+    def _show_plans(self, plans: tuple[RestorePlan, ...]) -> None:
+        self._plans = plans
         self._targets.lines = tuple(line for plan in self._plans for line in describe_restore(plan))
         wanted = wanted_of(self._plans)
         self.offer(describe_restore_forecast(self._plans, self._session.machine), acts=bool(wanted))

@@ -10,10 +10,10 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 
 from memtui.text import SafeText, count
-from memtui.ui.commands import CLOSE_BINDINGS
-from memtui.ui.dialogs import Asks, close
-from memtui.ui.lists.results import RangeRows, Result
-from memtui.ui.lists.sentences import describe_range, describe_report
+from memtui.ui.bindings import CLOSE_BINDINGS
+from memtui.ui.presentation.results import RangeRows, Result
+from memtui.ui.presentation.sentences import describe_range, describe_report
+from memtui.ui.screens.closing import close
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.pane import Pane
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from memtui.ui.widgets.table import VirtualTable
 
 
-class ResultScreen(Asks, Screen[None]):
+class ResultScreen(Screen[None]):
     """The ranges of one result, with the line under the cursor in words."""
 
     CSS_PATH = stylesheets("dialogs.tcss")
@@ -52,11 +52,6 @@ class ResultScreen(Asks, Screen[None]):
         self._ranges.table.show_words(SafeText("no range of this target was planned"))
         self._ranges.table.show(rows)
         self._ranges.table.focus()
-
-    def take(self, answer: object) -> None:
-        """Show the result anew."""
-        if isinstance(answer, Result):
-            self.show_result(answer)
 
     def show_result(self, result: Result) -> None:
         """Show how much has come back meanwhile."""

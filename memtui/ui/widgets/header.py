@@ -8,7 +8,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from memtui.text import SafeText
-from memtui.ui.widgets.layout import fit
+from memtui.ui.widgets.columns import fit
 
 
 class TextLine(Widget):

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from memtui.text import SafeText, safe, size
-from memtui.ui.lists.order import Sorting, as_tree, next_of, sorted_processes
-from memtui.ui.lists.processes import ProcessRows
-from memtui.ui.widgets.finding import FindingPane
+from memtui.ui.presentation.order import Sorting, as_tree, next_of, sorted_processes
+from memtui.ui.presentation.processes import ProcessRows
+from memtui.ui.widgets.searchable_pane import SearchablePane
 
 if TYPE_CHECKING:
     from memtui.model.process import Process, ProcessId
     from memtui.model.select import Subject
 
 
-class ProcessPane(FindingPane):
+class ProcessPane(SearchablePane):
     """The process list."""
 
     subject: Subject = "process"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import ClassVar
 
 from textual import events
@@ -13,7 +14,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from memtui.text import SafeText
-from memtui.ui.commands import PROMPT_BINDINGS
+from memtui.ui.bindings import PROMPT_BINDINGS
 from memtui.ui.widgets.header import TextLine
 
 End = Callable[[bool], None]
@@ -51,12 +52,11 @@ class PromptInput(Input):
 class Prompt(Horizontal):
     """A word and a line of text. Hidden until it is opened."""
 
+    @dataclass(eq=False, repr=False)
     class ListMoved(Message):
         """The list's cursor is to move by rows."""
 
-        def __init__(self, rows: int) -> None:
-            super().__init__()
-            self.rows = rows
+        rows: int
 
     def __init__(self) -> None:
         super().__init__(id="prompt")

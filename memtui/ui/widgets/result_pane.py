@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memtui.text import SafeText, duration, safe
-from memtui.ui.lists.results import RestoreResult, Result, ResultRows, why
-from memtui.ui.lists.sentences import describe_back
+from memtui.ui.presentation.results import RestoreResult, Result, ResultRows, why
+from memtui.ui.presentation.sentences import describe_back
 from memtui.ui.widgets.pane import Pane
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class ResultPane(Pane):
         words = f"Results  {len(self._results)}  {report.outcome.value}"
         if isinstance(result, Result):
             if result.report.held_ms:
-                words += f", held {duration(result.report.held_ms)}"
+                words += f", target stopped {duration(result.report.held_ms)}"
             if result.was_restored:
                 words += "; restored since"
             elif result.looks:

@@ -19,6 +19,11 @@ def freeze_word(freeze: Freeze | None) -> str:
     return "auto" if freeze is None else freeze.value
 
 
+def hold_words(freeze: Freeze | None) -> str:
+    """Return how the next plan would hold its targets: ``auto`` means ptrace where that is permitted."""
+    return "auto (ptrace)" if freeze is None else freeze.value
+
+
 def coarse(cost_ms: float) -> str:
     """Return what something cost, to one digit: a number that trembles would be sent again each time."""
     if cost_ms < 1:

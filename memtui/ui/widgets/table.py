@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Hashable
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -23,9 +24,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from memtui.text import SafeText
-from memtui.ui.commands import TABLE_BINDINGS
-from memtui.ui.rows import Line, NoRows, Rows
-from memtui.ui.widgets.layout import Layout, cut
+from memtui.ui.bindings import TABLE_BINDINGS
+from memtui.ui.presentation.rows import Line, NoRows, Rows
+from memtui.ui.widgets.columns import ShownColumns, cut
 
 _SIDEWAYS = 8
 _KEPT = 256
@@ -57,13 +58,12 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
     offset_x: reactive[int] = reactive(0)
     """How many cells the lines are shifted to the left; the header shares it."""
 
+    @dataclass(eq=False, repr=False)
     class Moved(Message):
         """The cursor came to another row: ``by_hand``, or since the list changed under it."""
 
-        def __init__(self, table: VirtualTable, *, by_hand: bool = True) -> None:
-            super().__init__()
-            self.table = table
-            self.by_hand = by_hand
+        table: VirtualTable
+        by_hand: bool = field(default=True, kw_only=True)
 
         @property
         def control(self) -> VirtualTable:
@@ -79,7 +79,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self._rows: Rows = NoRows()
-        self._layout_now = Layout()
+        self._shape_now = ShownColumns()
         self._cursor_key: Hashable = None
         self._placeholder = SafeText("")
         self._made: dict[int, Line] = {}
@@ -103,9 +103,9 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
         return self._cursor_key
 
     @property
-    def shape(self) -> Layout:
+    def shape(self) -> ShownColumns:
         """The columns that are shown."""
-        return self._layout_now
+        return self._shape_now
 
     def show(self, rows: Rows, *, keep_top: bool = False, reset: bool = False) -> None:
         """Show another list, or another state of the same one.
@@ -262,7 +262,7 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _shape(self) -> None:
         self._strips.clear()
         self._painted.clear()
-        self._layout_now = Layout.of(self._rows.columns, self.size.width)
+        self._shape_now = ShownColumns.of(self._rows.columns, self.size.width)
         self.post_message(self.Shaped(self))
         self.refresh()
 
@@ -295,9 +295,9 @@ class VirtualTable(ScrollView, can_focus=True, inherit_bindings=False):
             if under_cursor:
                 base = self._style("cursor" if self.has_focus else "cursor-blurred")
                 # A cell's own colour may not be readable on the cursor's ground.
-                strip = self._layout_now.strip(line, base, lambda _: base)
+                strip = self._shape_now.strip(line, base, lambda _: base)
             else:
-                strip = self._layout_now.strip(line, self._style(line.role), self._style)
+                strip = self._shape_now.strip(line, self._style(line.role), self._style)
             self._strips[key] = strip
         return strip
 

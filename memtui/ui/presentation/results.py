@@ -1,0 +1,244 @@
+"""Results as the table shows them: one row a target of an action, and the ranges of one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from memtui.model.methods import Freeze
+from memtui.model.report import Back, RangeReport, Stayed, TargetReport, stayed
+from memtui.text import DOES_NOT_APPLY, SafeText, address_range, duration, safe, size, size_or_dash
+from memtui.ui.presentation.rows import Cell, Column, Line
+from memtui.ui.presentation.words import change, outcome_cell, outcome_glyph
+
+if TYPE_CHECKING:
+    from memtui.model.advice import Advice
+    from memtui.model.reasons import Reason
+    from memtui.model.restore import RestoreReport
+
+
+class Result(NamedTuple):
+    """A report, with the advice that it is about, and the looks back at it that were kept, and the last.
+
+    ``was_restored`` tells that what is back was put back, so that it no longer speaks of the advice.
+    """
+
+    advice: Advice
+    report: TargetReport
+    looks: tuple[Back, ...] = ()
+    last_is_kept: bool = True
+    was_restored: bool = False
+
+    @property
+    def id(self) -> str:
+        """Which target of which action it is about."""
+        return self.report.id
+
+    def looked_back(self, back: Back, *, kept: bool) -> Result:
+        """Return the result after another look back."""
+        looks = self.looks if self.last_is_kept else self.looks[:-1]
+        return self._replace(looks=(*looks, back), last_is_kept=kept)
+
+    @property
+    def back_bytes(self) -> int | None:
+        """How much had come back at the last look."""
+        return self.looks[-1].back_bytes if self.looks else None
+
+    @property
+    def stayed(self) -> Stayed | None:
+        """What the last look says; None where there was none, or it cannot say."""
+        if self.was_restored:
+            return None
+        return stayed(self.report.moved_bytes, self.looks[-1]) if self.looks else None
+
+
+class RestoreResult(NamedTuple):
+    """What came of putting back what an action had moved."""
+
+    report: RestoreReport
+
+    @property
+    def id(self) -> str:
+        """Which target of which action was put back."""
+        return self.report.planned.id
+
+
+_COLUMNS = (
+    Column("TIME UTC", 8, from_width=96),
+    Column("ADVICE", 8),
+    Column("OUTCOME", 11),
+    Column("REQUEST", 7, right=True),
+    Column("FORECAST", 8, right=True),
+    Column("ADVISED", 7, right=True),
+    Column("MOVED", 6, right=True),
+    Column("BACK", 6, right=True),
+    Column("", 10),
+    Column("   RSS>AFTER", 13, from_width=96),
+    Column("  SWAP>AFTER", 13, from_width=140),
+    Column("FREEZE", 7, from_width=96),
+    Column("HELD", 6, right=True, from_width=140),
+    Column("TARGET", 24, from_width=150),
+    Column("WHY", 20, from_width=150),
+    Column("TARGET", 20, below_width=150),
+)
+
+_STAYED: dict[Stayed, tuple[str, str]] = {
+    Stayed.SO_FAR: ("out so far", "good"),
+    Stayed.OUT: ("stayed out", "good"),
+    Stayed.PARTLY: ("partly", "warn"),
+    Stayed.BACK: ("resident", "bad"),
+}
+
+
+class ResultRows:
+    """What came of the plans and the restores of this session, the newest last."""
+
+    columns: Sequence[Column] = _COLUMNS
+
+    def __init__(self, results: Sequence[Result | RestoreResult]) -> None:
+        self.results = results
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def key(self, index: int) -> Hashable:
+        """Return which result it is: none ever leaves."""
+        return index
+
+    def find(self, key: Hashable) -> int | None:
+        """Return the row of a result."""
+        return key if isinstance(key, int) and key < len(self.results) else None
+
+    def line(self, index: int) -> Line:
+        """Return a result as it is shown."""
+        result = self.results[index]
+        return _result_line(result) if isinstance(result, Result) else _restored_line(result.report)
+
+
+def _result_line(result: Result) -> Line:
+    report = result.report
+    target = safe(f"{report.planned.process.pid} {report.planned.name}")
+    frozen = report.freeze is not Freeze.OFF
+    cells = (
+        Cell(time_of_day(report.time), "dim"),
+        Cell(SafeText(result.advice.value)),
+        outcome_cell(report.outcome),
+        Cell(size(report.requested_bytes)),
+        Cell(size(forecast_of(report))),
+        Cell(size(report.advised_bytes)),
+        Cell(_moved(result.advice, report)),
+        Cell(size_or_dash(result.back_bytes, bool(result.looks))),
+        _stayed_cell(result),
+        Cell(change(report.held("rss_before_bytes"), report.held("rss_after_bytes"))),
+        Cell(change(report.held("swap_before_bytes"), report.held("swap_after_bytes"))),
+        Cell(SafeText(report.freeze.value)),
+        Cell(duration(report.held_ms) if frozen else DOES_NOT_APPLY),
+        Cell(target),
+        Cell(why(report.reason, report.reason_text), "dim"),
+        Cell(target),
+    )
+    return Line(outcome_glyph(report.outcome), "", cells)
+
+
+def _stayed_cell(result: Result) -> Cell:
+    if result.was_restored:
+        return Cell(SafeText("restored"), "dim")
+    how = result.stayed
+    return Cell(SafeText("")) if how is None else Cell(SafeText(_STAYED[how][0]), _STAYED[how][1])
+
+
+def _restored_line(report: RestoreReport) -> Line:
+    target = safe(f"{report.planned.process.pid} {report.planned.name}")
+    none = Cell(DOES_NOT_APPLY, "dim")
+    cells = (
+        Cell(time_of_day(report.time), "dim"),
+        Cell(SafeText("restore")),
+        outcome_cell(report.outcome),
+        Cell(size(report.wanted_bytes)),
+        none,
+        none,
+        none,
+        Cell(size(report.restored_bytes)),
+        Cell(SafeText("restored") if report.restored_bytes else SafeText("")),
+        none,
+        none,
+        none,
+        none,
+        Cell(target),
+        Cell(why(report.reason, report.reason_text), "dim"),
+        Cell(target),
+    )
+    return Line(outcome_glyph(report.outcome), "", cells)
+
+
+def forecast_of(report: TargetReport) -> int | None:
+    """Return what was expected: nothing of a target that could not be advised at all."""
+    return 0 if report.planned.blocked is not None else report.planned.forecast_bytes
+
+
+_RANGE_COLUMNS = (
+    Column("OUTCOME", 11),
+    Column("REQUEST", 7, right=True),
+    Column("FORECAST", 8, right=True),
+    Column("ADVISED", 7, right=True),
+    Column("MOVED", 6, right=True),
+    Column("   RSS>AFTER", 13),
+    Column("  SWAP>AFTER", 13, from_width=82),
+    Column("ERRNO", 6),
+    Column("RANGE", 25, from_width=110),
+    Column("NAME", 20),
+)
+
+
+class RangeRows:
+    """The ranges of one result, in the order of the report."""
+
+    columns: Sequence[Column] = _RANGE_COLUMNS
+
+    def __init__(self, result: Result) -> None:
+        self.advice = result.advice
+        self.ranges: Sequence[RangeReport] = result.report.ranges
+
+    def __len__(self) -> int:
+        return len(self.ranges)
+
+    def key(self, index: int) -> Hashable:
+        """Return which range it is."""
+        return index
+
+    def find(self, key: Hashable) -> int | None:
+        """Return the row of a range."""
+        return key if isinstance(key, int) and key < len(self.ranges) else None
+
+    def line(self, index: int) -> Line:
+        """Return a range as it is shown."""
+        item = self.ranges[index]
+        planned = item.planned
+        cells = (
+            outcome_cell(item.outcome),
+            Cell(size(planned.requested_bytes)),
+            Cell(size(planned.verdict.forecast_bytes)),
+            Cell(size(item.advised_bytes)),
+            Cell(_moved(self.advice, item)),
+            Cell(change(item.rss_before_bytes, item.rss_after_bytes, planned.has_pages)),
+            Cell(change(item.swap_before_bytes, item.swap_after_bytes, planned.has_pages)),
+            Cell(safe(item.errno or ""), "bad"),
+            Cell(address_range(planned.range.start, planned.range.end), "dim"),
+            Cell(safe(planned.name)),
+        )
+        return Line(outcome_glyph(item.outcome), "", cells)
+
+
+def time_of_day(time: str) -> SafeText:
+    """Return the hours, minutes and seconds of an RFC 3339 time."""
+    return safe(time[11:19] if len(time) >= 19 else time)
+
+
+def why(reason: Reason | None, reason_text: str | None) -> SafeText:
+    """Return a reason in words; nothing where there is none."""
+    return safe(reason_text or (reason.text if reason else ""))
+
+
+def _moved(advice: Advice, item: RangeReport | TargetReport) -> SafeText:
+    """Return the moved bytes: ``-`` where nothing can have moved, ``?`` where it was not seen."""
+    return size_or_dash(item.moved_bytes, advice.can_have_moved(item.advised_bytes, item.moved_bytes))
