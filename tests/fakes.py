@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from memtui.host import Finding, History, HistoryEntry, MachineState, Wanted
+from memtui.host.target_pool import TargetPool
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.fate import SwapKind, tell
@@ -25,6 +27,8 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 HOSTILE = ("[/x]", "[red]", "\x1b]0;x\x07", "a\nb", "\u202egnp.exe", "[@click=app.quit]x[/]", "\udc80\x9b31m")
 """Names as an enemy would choose them."""
+
+_GENERATIONS = itertools.count(1)
 
 FACTS = MachineFacts(swap_free_bytes=3 * GIB, huge_page_bytes=2 * MIB)
 
@@ -221,11 +225,12 @@ MACHINE = MachineState(
 class FakeTarget:
     """A made-up process that was chosen. ``standing_now`` and ``look_error`` may be set by a test."""
 
-    def __init__(self, who: Process, vmas: list[FakeVma]) -> None:
+    def __init__(self, who: Process, vmas: list[FakeVma], pool: TargetPool[FakeTarget]) -> None:
         self._who = who
+        self._pool = pool
         self.vmas = vmas
         self.closed = 0
-        self.opened = 1
+        self.generation = next(_GENERATIONS)
         self.looks: list[bool] = []
         self.standing_now = Standing.ALIVE
         self.look_error: MemtuiError | None = None
@@ -253,7 +258,13 @@ class FakeTarget:
     def judge(self, row: MappedVma, advice: Advice) -> Verdict:
         return judge(row, advice, FACTS, lambda _: True)
 
-    def close(self) -> None:
+    def acquire(self) -> bool:
+        return self._pool.acquire(self)
+
+    def release(self) -> None:
+        self._pool.release(self)
+
+    def dispose(self) -> None:
         self.closed += 1
 
 
@@ -303,6 +314,7 @@ class FakeHost:
     def __post_init__(self) -> None:
         self.maps.setdefault(4242, practice_map())
         self.maps.setdefault(7000, hostile_map())
+        self._pool: TargetPool[FakeTarget] = TargetPool(self._open_target)
         self._cancelled = threading.Event()
         self._held: dict[ProcessId, list[FakeVma]] = {}
         self._reports: dict[str, TargetReport] = {}
@@ -320,13 +332,16 @@ class FakeHost:
         return list(self.processes_now)
 
     def open(self, pid: int) -> FakeTarget:
+        return self._pool.open(pid)
+
+    def _open_target(self, pid: int) -> FakeTarget:
         who = next((item for item in self.processes_now if item.pid == pid), None)
         if who is None:
             raise NoSuchProcess(Reason.NO_SUCH_PROCESS, f"process {pid}")
         if who.is_kernel_thread or who.state == "Z":
             raise Unusable(Reason.KERNEL_THREAD if who.is_kernel_thread else Reason.ZOMBIE, f"process {pid}")
         vmas = self.maps.setdefault(pid, [vma(0x40_0000, 4 * MIB, name="[heap]", rss=who.rss_bytes or 0)])
-        target = FakeTarget(who, vmas)
+        target = FakeTarget(who, vmas, self._pool)
         self._held[who.id] = vmas
         self.targets.append(target)
         return target

@@ -31,7 +31,8 @@ KEPT_LOOKS_S = (1, 10, int(WATCHED_S))
 class Target(Protocol):
     """A chosen process, held by a pidfd and by its open map, so that it cannot be mistaken for another.
 
-    Close it when it is no longer looked at or marked; the host counts.
+    Who opens it is its first user; a further one acquires it. Each user releases it once, and with the last
+    its files are closed.
     """
 
     @property
@@ -58,8 +59,11 @@ class Target(Protocol):
     def judge(self, row: MappedVma, advice: Advice) -> Verdict:
         """Return what is expected of an advice on one VMA. Does no I/O for kinds without a file."""
 
-    def close(self) -> None:
-        """Let go of it."""
+    def acquire(self) -> bool:
+        """Count one user more; False if its last user has gone before, so that it must be opened again."""
+
+    def release(self) -> None:
+        """Count one user less."""
 
 
 class Wanted(NamedTuple):
@@ -150,7 +154,7 @@ class Host(Protocol):
         """Return all processes that can be seen, by pid."""
 
     def open(self, pid: int) -> Target:
-        """Choose a process.
+        """Choose a process, as a user of its target; the same one twice is one target with two users.
 
         Raises:
             MemtuiError: if it is not there, is a kernel thread or a zombie, or may not be seen.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -38,7 +38,7 @@ from memtui.practice.link import PracticeError, PracticeLink
 if TYPE_CHECKING:
     from memtui.advise.calls import Adviser
     from memtui.host import Finding, History, HistoryEntry, Target, Wanted
-    from memtui.host.opened import Opened
+    from memtui.host.target_pool import TargetPool
     from memtui.model.report import Progress, TargetReport
     from memtui.model.restore import RestorePlan, RestoreReport
 
@@ -48,14 +48,14 @@ class Acting:
 
     def __init__(
         self,
-        opened: Opened,
+        pool: TargetPool[LocalTarget],
         state_dir: Path,
         journal_dir: Path,
         practice: PracticeLink | None,
         cancelled: threading.Event,
         is_released: Callable[[], bool],
     ) -> None:
-        self._opened = opened
+        self._pool = pool
         self._journal_dir = journal_dir
         self._practice = practice
         self._cancelled = cancelled
@@ -63,7 +63,7 @@ class Acting:
         self._ledger = Ledger(state_dir)
         self._lock = threading.Lock()
         self._applying = threading.Lock()
-        self.aftermath = Aftermath(self._ledger, opened.unwatch)
+        self.aftermath = Aftermath(self._ledger)
         self.restores = RestoreService(self._ledger, cancelled, self.aftermath.stop_watch)
         self.guard: Guard | None = None
 
@@ -136,8 +136,8 @@ class Acting:
             yield
 
     def _watch(self, report: TargetReport) -> None:
-        target = self._opened.watch(report.planned.generation)
-        if target is not None:
+        target = self._pool.get(report.planned.generation)
+        if target is not None and report.moved_pages and target.acquire():
             self.aftermath.watch(report, target)
 
     def history(self, last: int | None) -> History:
@@ -150,15 +150,16 @@ class Acting:
 
     def doctor(self, pid: int | None) -> list[Finding]:
         """Say what works here and what does not, and what mends it."""
-        return examine(self._opened, self._ledger.path, self._journal_dir, pid)
+        return examine(self._pool, self._ledger.path, self._journal_dir, pid)
 
-    def close(self) -> None:
-        """Let go of the guard, and of what is watched."""
-        self.aftermath.close()
+    def close(self) -> Collection[LocalTarget]:
+        """Let go of the guard, and of what is watched; return the targets that a look back uses just now."""
+        in_use = self.aftermath.close()
         with self._lock:
             guard, self.guard = self.guard, None
         if guard is not None:
             guard.close()
+        return in_use
 
     def _holder(self) -> Guard:
         """Return the guard, started anew if the last one has ended."""
@@ -217,7 +218,7 @@ class Acting:
         return refused, False
 
     def _subject(self, planned: TargetPlan) -> Subject:
-        target = self._opened.at(planned.generation)
+        target = self._pool.get(planned.generation)
         if target is None:
             raise NoSuchProcess(Reason.EXITED, f"process {planned.process.pid}")
         if target.standing() is not Standing.ALIVE:

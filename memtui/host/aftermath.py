@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -47,11 +47,10 @@ class _Watched:
 
 
 class Aftermath:
-    """Watches what actions moved. ``unwatch`` lets go of a target that was watched."""
+    """Watches what actions moved."""
 
-    def __init__(self, ledger: Ledger, unwatch: Callable[[LocalTarget], None]) -> None:
+    def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._unwatch = unwatch
         self._following = threading.Lock()
         self._new_events = ledger.follow()
         self._restored: set[str] = set()
@@ -61,11 +60,11 @@ class Aftermath:
         self._closed = False
 
     def watch(self, report: TargetReport, target: LocalTarget) -> None:
-        """Begin to watch what an action moved; right after it. Lets go of the target when it ends."""
-        watch = Watch(report, target.handle) if report.moved_pages else None
+        """Begin to watch what an action moved; right after it. Releases the target when it ends."""
+        watch = Watch(report, target.handle)
         with self._lock:
-            if self._closed or watch is None:
-                self._unwatch(target)
+            if self._closed:
+                target.release()
                 return
             self._watched[report.id] = _Watched(watch, target)
             while len(self._watched) > _MOST_WATCHED:
@@ -124,7 +123,7 @@ class Aftermath:
             watched.lookers -= 1
             if watched.has_ended:
                 if not watched.lookers:
-                    self._unwatch(watched.target)
+                    watched.target.release()
                 return False
             if kept is not None and kept.after_s >= WATCHED_S:
                 watched.saw_the_last = True
@@ -132,21 +131,26 @@ class Aftermath:
                     self._let_go(report_id)
             return True
 
-    def close(self) -> None:
-        """Let go of everything, without waiting: of what is being looked at just now the look lets go."""
+    def close(self) -> Collection[LocalTarget]:
+        """Let go of everything, without waiting; return the targets that are being looked at.
+
+        Each of them is released by its look.
+        """
         with self._lock:
             self._closed = True
             if self._timer is not None:
                 self._timer.cancel()
+            in_use = [watched.target for watched in self._watched.values() if watched.lookers]
             for report_id in list(self._watched):
                 self._let_go(report_id)
+        return in_use
 
     def _let_go(self, report_id: str) -> None:
         """End a watch; under the lock."""
         watched = self._watched.pop(report_id)
         watched.has_ended = True
         if not watched.lookers:
-            self._unwatch(watched.target)
+            watched.target.release()
 
     def _set_timer(self) -> None:
         """Have the first watch end in time, if nothing else will."""

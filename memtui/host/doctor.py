@@ -262,7 +262,7 @@ def _process(host: _Opener, pid: int, remedies: Remedies) -> Iterator[Finding]:
     except MemtuiError as error:
         yield Finding("process", False, str(error), "it cannot be advised", "")
     finally:
-        target.close()
+        target.release()
 
 
 def _advice(handle: ProcessHandle, advice: Advice, remedies: Remedies) -> Finding:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memtui.host import MachineState
-from memtui.host.opened import Opened
+from memtui.host.target import LocalTarget
+from memtui.host.target_pool import TargetPool
 from memtui.linux import machine
 from memtui.linux.namespaces import ProcView, proc_view
 from memtui.linux.processes import ProcessList
@@ -25,12 +26,11 @@ if TYPE_CHECKING:
     from memtui.freeze.replay import Replayed
     from memtui.host import Finding, History, HistoryEntry, Target, Wanted
     from memtui.host.acting import Acting
-    from memtui.host.target import LocalTarget
     from memtui.model.advice import Advice
     from memtui.model.holds import FreezeChoice, Thawed
     from memtui.model.methods import Freeze
     from memtui.model.plan import Plan
-    from memtui.model.process import Process
+    from memtui.model.process import Process, ProcessId
     from memtui.model.report import Back, Progress, TargetReport
     from memtui.model.restore import Mappers, RestorePlan, RestoreReport
     from memtui.model.verdict import MachineFacts
@@ -92,7 +92,7 @@ class LocalHost:
         """What the last :meth:`thaw` or :meth:`left_held` found of journals that could not be read."""
         self._practice = practice
         self._processes = ProcessList()
-        self._opened = Opened(self.state_dir, self.facts)
+        self._pool: TargetPool[LocalTarget] = TargetPool(self._open_target)
         self._lock = threading.Lock()
         self._acting: Acting | None = None
         self._cancelled = threading.Event()
@@ -112,7 +112,7 @@ class LocalHost:
                 from memtui.host.acting import Acting
 
                 self._acting = Acting(
-                    self._opened,
+                    self._pool,
                     self.state_dir,
                     self.journal_dir,
                     self._practice,
@@ -152,7 +152,15 @@ class LocalHost:
         Raises:
             MemtuiError: if it is not there, is a kernel thread or a zombie, or may not be seen.
         """
-        return self._opened.open(pid)
+        return self._pool.open(pid)
+
+    def _open_target(self, pid: int) -> LocalTarget:
+        return LocalTarget(pid, self._pool, self.facts, self._labels_of)
+
+    def _labels_of(self, process: ProcessId) -> Mapping[int, str]:
+        from memtui.practice.labels import labels_of
+
+        return labels_of(self.state_dir, process.pid, process.start_time)
 
     def plan(
         self,
@@ -309,9 +317,7 @@ class LocalHost:
         self._cancelled.set()
         with self._lock:
             acting = self._acting
-        if acting is not None:
-            acting.close()
-        self._opened.close()
+        self._pool.close(in_use=() if acting is None else acting.close())
 
 
 def _may_hold_files(folder: Path) -> bool:

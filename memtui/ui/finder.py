@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from memtui.model.select import Filter
     from memtui.model.verdict import MachineFacts
     from memtui.ui.arranger import Arranger
-    from memtui.ui.marks import Shelf
 
 _ORDER, _MATCHES, _RULE, _FRAME = "order", "matches", "rule", "frame"
 
@@ -24,9 +23,8 @@ _ORDER, _MATCHES, _RULE, _FRAME = "order", "matches", "rule", "frame"
 class Finder:
     """Used by the UI thread; the answers are messages."""
 
-    def __init__(self, arranger: Arranger, shelf: Shelf, post: Post) -> None:
+    def __init__(self, arranger: Arranger, post: Post) -> None:
         self._arranger = arranger
-        self._shelf = shelf
         self._post = post
         self._last: tuple[MapView, str, list[int]] | None = None
 
@@ -104,11 +102,11 @@ class Finder:
     def _ask(self, subject: str, target: Target, question: Callable[[Stale], None]) -> None:
         def guarded(stale: Stale) -> None:
             # A verdict asks the process itself, which may be let go of meanwhile.
-            if not self._shelf.take(target):
+            if not target.acquire():
                 return
             try:
                 question(stale)
             finally:
-                self._shelf.give_back(target)
+                target.release()
 
         self._arranger.ask(subject, guarded)

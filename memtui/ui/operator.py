@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from memtui.host import Host, Target
     from memtui.model.report import Progress, TargetReport
     from memtui.model.restore import RestorePlan, RestoreReport
-    from memtui.ui.marks import Shelf
     from memtui.ui.watcher import Watcher
 
 
@@ -48,10 +47,9 @@ class Operator(threading.Thread):
     All but wait_idle return at once. ``watcher`` is told what to look back at, at the moment when it is done.
     """
 
-    def __init__(self, host: Host, shelf: Shelf, post: Post, watcher: Watcher | None = None) -> None:
+    def __init__(self, host: Host, post: Post, watcher: Watcher | None = None) -> None:
         super().__init__(name="memtui-operator", daemon=True)
         self._host = host
-        self._shelf = shelf
         self._post = post
         self.watcher = watcher
         self._jobs: queue.Queue[Job | None] = queue.Queue()
@@ -66,7 +64,7 @@ class Operator(threading.Thread):
             return self._idle.wait_for(lambda: self._running is None, timeout_s)
 
     def submit(self, plan: Plan, targets: tuple[Target, ...]) -> None:
-        """Put a plan in the queue. The handles are given back when it is done with."""
+        """Put a plan in the queue. The targets are released when it is done with."""
         self._jobs.put(Job(plan, targets))
 
     def submit_restore(self, plans: tuple[RestorePlan, ...]) -> None:
@@ -93,7 +91,7 @@ class Operator(threading.Thread):
             if job is None:
                 self._jobs.put(None)
                 break
-            self._give_back(job)
+            self._release(job)
             thrown += 1
         self.cancel()
         return thrown
@@ -120,11 +118,11 @@ class Operator(threading.Thread):
                 if not self._closed:
                     self._running = job
             if self._running is None:
-                self._give_back(job)
+                self._release(job)
                 continue
             self._post(RunStarted(job.word))
             words = self._do(job)
-            self._give_back(job)
+            self._release(job)
             with self._idle:
                 self._running = None
                 self._idle.notify_all()
@@ -169,9 +167,9 @@ class Operator(threading.Thread):
         if self.watcher is not None:
             self.watcher.forget(report_id)
 
-    def _give_back(self, job: Job) -> None:
+    def _release(self, job: Job) -> None:
         for target in job.targets:
-            self._shelf.give_back(target)
+            target.release()
 
 
 class Clerk(threading.Thread):

@@ -18,7 +18,7 @@ from memtui.ui.arranger import Arranger
 from memtui.ui.dialogs import import_dialogs
 from memtui.ui.finder import Finder
 from memtui.ui.marking import eligible
-from memtui.ui.marks import MarkBook, Shelf
+from memtui.ui.marks import MarkBook
 from memtui.ui.messages import (
     Judged,
     LedgerRead,
@@ -62,20 +62,19 @@ class Session:
         self.host = host
         self.options = options
         self.post = post
-        self.shelf = Shelf()
-        self.marks = MarkBook(self.shelf)
+        self.marks = MarkBook()
         self.freeze: Freeze | None = options.freeze
         self.facts = MachineFacts(swap_free_bytes=None, huge_page_bytes=None)
         self.machine: MachineState | None = None
         self.is_quitting = False
         """Whether the operator wants to quit, and a plan is awaited."""
-        self.sampler = Sampler(host, self.shelf, post, options.interval_s) if sampling else None
+        self.sampler = Sampler(host, post, options.interval_s) if sampling else None
         self.watcher = Watcher(host, post) if sampling and not options.read_only else None
-        self.operator = None if options.read_only else Operator(host, self.shelf, post, self.watcher)
+        self.operator = None if options.read_only else Operator(host, post, self.watcher)
         self.clerk = Clerk(post)
         self.searcher = Clerk(post, "memtui-searcher")
         self.arranger = Arranger(post)
-        self.finder = Finder(self.arranger, self.shelf, post)
+        self.finder = Finder(self.arranger, post)
 
     def start(self) -> None:
         """Start the threads; with a process that was named, the sampler begins with that.
@@ -127,20 +126,20 @@ class Session:
         at = FREEZE_CHOICES.index(self.freeze) if self.freeze in FREEZE_CHOICES else -1
         self.freeze = FREEZE_CHOICES[(at + 1) % len(FREEZE_CHOICES)]
 
-    def take(self, wanted: Sequence[Wanted]) -> tuple[Target, ...] | None:
+    def acquire_all(self, wanted: Sequence[Wanted]) -> tuple[Target, ...] | None:
         """Become a user of the handles of a plan to be; None if one of them is closed already."""
         taken: list[Target] = []
         for item in wanted:
-            if not self.shelf.take(item.target):
-                self.give_back(taken)
+            if not item.target.acquire():
+                self.release_all(taken)
                 return None
             taken.append(item.target)
         return tuple(taken)
 
-    def give_back(self, targets: Sequence[Target]) -> None:
+    def release_all(self, targets: Sequence[Target]) -> None:
         """Stop using handles."""
         for target in targets:
-            self.shelf.give_back(target)
+            target.release()
 
     def ask_plan(
         self,
@@ -212,7 +211,7 @@ class Session:
             except Exception as error:  # The screen waits for an answer, and shows this one.
                 self.post(MappersFound(turn, None, words_of(error)))
             finally:
-                self.shelf.give_back(target)
+                target.release()
 
         def search() -> None:
             try:
@@ -221,9 +220,9 @@ class Session:
             except Exception as error:  # The screen waits for an answer, and shows this one.
                 self.post(MappersFound(turn, None, words_of(error)))
             finally:
-                self.shelf.give_back(target)
+                target.release()
 
-        search_too = others and self.shelf.take(target)
+        search_too = others and target.acquire()
         self.clerk.ask(judge)
         if search_too:
             self.searcher.ask(search)
@@ -252,7 +251,6 @@ class Session:
         except MemtuiError as error:
             self.post(Said(words_of(error), bad=True))
             return
-        self.shelf.put(target)
         try:
             if target.process != process:
                 self.post(Said(f"process {process.pid} has exited; its pid is another's now", bad=True))
@@ -260,12 +258,12 @@ class Session:
             space = target.look(details=True)
             chosen, left_out = eligible(space, range(len(space)), self.host.facts())
             marks = tuple(Mark(vma.range, vma.identity) for vma in chosen)
-            self.shelf.take(target)
+            target.acquire()
             self.post(MarksFound(target, marks, left_out))
         except MemtuiError as error:
             self.post(Said(words_of(error), bad=True))
         finally:
-            self.shelf.give_back(target)
+            target.release()
 
     def submit(self, plan: Plan, targets: tuple[Target, ...]) -> None:
         """Have a plan carried out.
@@ -274,7 +272,7 @@ class Session:
             PermissionError: in a session that only reads.
         """
         if self.operator is None:
-            self.give_back(targets)
+            self.release_all(targets)
             raise PermissionError("this session only reads")
         self.operator.submit(plan, targets)
 

@@ -86,7 +86,7 @@ def page_out(host: LocalHost, child: Child, *parts: tuple[int, int]) -> TargetRe
     target = host.open(child.pid)
     marks = tuple(Mark(Range(start, start + size), None) for start, size in parts)
     (report,) = host.apply(host.plan(Advice.PAGEOUT, [Wanted(target, marks)], Freeze.OFF))
-    target.close()
+    target.release()
     return report
 
 

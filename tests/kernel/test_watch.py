@@ -42,7 +42,7 @@ def advise(host: LocalHost, child: Child, start: int, advice: Advice = Advice.PA
     target = host.open(child.pid)
     marks = (Mark(Range(start, start + SIZE), None),)
     (report,) = host.apply(host.plan(advice, [Wanted(target, marks)], Freeze.OFF))
-    target.close()
+    target.release()
     return report
 
 

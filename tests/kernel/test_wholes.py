@@ -44,7 +44,7 @@ def give(
         (report,) = host.apply(plan, on_progress)
         return report
     finally:
-        target.close()
+        target.release()
 
 
 def test_what_a_cancelled_plan_left_alone_counts_as_resident(host: LocalHost, child: Child) -> None:
@@ -89,7 +89,7 @@ def test_what_a_short_plan_did_not_come_to_is_no_part_of_what_it_says(
     monkeypatch.setattr(syscalls, "process_madvise", process_madvise)
     monkeypatch.setattr(cutting, "CALL_ELEMENTS", 2)
     (report,) = host.apply(plan)
-    target.close()
+    target.release()
     assert report.outcome is Outcome.CANCELLED
     done = [item for item in report.ranges if item.advised_bytes]
     rest = [item for item in report.ranges if not item.advised_bytes]

@@ -14,7 +14,6 @@ from memtui.model.report import Back
 from memtui.ui.app import MemtuiApp
 from memtui.ui.lists.map import MapRows
 from memtui.ui.lists.results import Result
-from memtui.ui.marks import Shelf
 from memtui.ui.messages import LookedBack, MachineRead, MapRead, MapView, PidFound, ProcessesRead
 from memtui.ui.watcher import KEPT_S
 from tests.fakes import FACTS, FakeHost, FakeTarget, process_id
@@ -69,8 +68,6 @@ async def arranged(app: MemtuiApp, pilot: Pilot[Any]) -> None:
 async def open_map(app: MemtuiApp, pilot: Pilot[Any], pid: int) -> FakeTarget:
     """Choose a process and push a first look at its map."""
     target = host_of(app).open(pid)
-    shelf: Shelf = app.session.shelf
-    shelf.put(target)
     app.main.post_message(PidFound(pid, process_id(pid), target.name, ""))
     await pilot.pause()
     await read_map(app, pilot, target)

@@ -302,7 +302,7 @@ async def test_a_vma_is_explained_at_once_and_its_mappers_are_looked_for_then(ma
         assert "PSS         16M" in screen_text(app)
         await pilot.press("escape")
         assert app.screen is app.main
-        app.session.shelf.give_back(target)
+        target.release()
         assert target.closed == 1, "the explanation gave its handle back"
 
 

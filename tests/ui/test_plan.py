@@ -53,7 +53,7 @@ async def test_the_dialog_opens_on_cancel_and_enter_does_nothing(make_app: MakeA
         assert app.screen is app.main
         assert host_of(app).applied == []
         app.session.marks.clear()
-        app.session.shelf.give_back(target)
+        target.release()
         assert target.closed == 1
 
 
@@ -348,7 +348,7 @@ async def test_thaw_in_the_middle_cancels_and_empties_the_queue(make_app: MakeAp
         await until(lambda: not app.main.bottom.running, pilot)
         assert len(host.applied) == 1
         app.session.marks.clear()
-        app.session.shelf.give_back(target)
+        target.release()
         await until(lambda: target.closed == 1, pilot)
 
 

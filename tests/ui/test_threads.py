@@ -15,7 +15,6 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess
 from memtui.model.process import Process
 from memtui.model.reasons import Reason
-from memtui.ui.marks import Shelf
 from memtui.ui.messages import (
     LookedBack,
     MachineRead,
@@ -63,18 +62,13 @@ def inbox() -> Inbox:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
-
-
-@pytest.fixture
 def host() -> FakeHost:
     return FakeHost()
 
 
 @pytest.fixture
-def sampler(host: FakeHost, shelf: Shelf, inbox: Inbox) -> Iterator[Sampler]:
-    made = Sampler(host, shelf, inbox.post, 0.05)
+def sampler(host: FakeHost, inbox: Inbox) -> Iterator[Sampler]:
+    made = Sampler(host, inbox.post, 0.05)
     made.start()
     yield made
     made.stop()
@@ -108,15 +102,15 @@ def test_another_choice_closes_the_handle_of_the_first(
 
 
 def test_a_handle_with_marks_outlives_the_choice(
-    sampler: Sampler, inbox: Inbox, host: FakeHost, shelf: Shelf
+    sampler: Sampler, inbox: Inbox, host: FakeHost
 ) -> None:
     sampler.choose(process_id(4242))
     inbox.wait(lambda: inbox.of(MapRead))
-    assert shelf.take(host.targets[0])
+    assert host.targets[0].acquire()
     sampler.choose(process_id(903))
     inbox.wait(lambda: any(item.wanted.pid == 903 for item in inbox.of(MapRead)))
     assert host.targets[0].closed == 0
-    shelf.give_back(host.targets[0])
+    host.targets[0].release()
     assert host.targets[0].closed == 1
 
 
@@ -156,12 +150,12 @@ def test_a_pid_of_the_command_line_is_found_or_not(sampler: Sampler, inbox: Inbo
     assert "no such process" in inbox.of(PidFound)[1].words
 
 
-def test_a_reading_that_breaks_does_not_end_the_sampler(inbox: Inbox, shelf: Shelf) -> None:
+def test_a_reading_that_breaks_does_not_end_the_sampler(inbox: Inbox) -> None:
     class Broken(FakeHost):
         def processes(self) -> list[Process]:
             raise ValueError("[/x] unforeseen")
 
-    sampler = Sampler(Broken(), shelf, inbox.post, 0.05)
+    sampler = Sampler(Broken(), inbox.post, 0.05)
     sampler.start()
     try:
         inbox.wait(lambda: len(inbox.of(SamplerTrouble)) >= 2 and len(inbox.of(MachineRead)) >= 2)
@@ -171,13 +165,13 @@ def test_a_reading_that_breaks_does_not_end_the_sampler(inbox: Inbox, shelf: She
         sampler.join(WAIT_S)
 
 
-def test_dear_readings_stretch_the_beat(inbox: Inbox, shelf: Shelf) -> None:
+def test_dear_readings_stretch_the_beat(inbox: Inbox) -> None:
     class Dear(FakeHost):
         def machine(self):  # type: ignore[no-untyped-def]
             time.sleep(0.02)
             return super().machine()
 
-    sampler = Sampler(Dear(), shelf, inbox.post, 0.05)
+    sampler = Sampler(Dear(), inbox.post, 0.05)
     sampler.start()
     try:
         inbox.wait(lambda: len(inbox.of(MachineRead)) >= 3)
@@ -229,8 +223,8 @@ def test_a_layout_that_changed_is_a_new_tuple() -> None:
 
 
 @pytest.fixture
-def operator(host: FakeHost, shelf: Shelf, inbox: Inbox) -> Iterator[Operator]:
-    made = Operator(host, shelf, inbox.post)
+def operator(host: FakeHost, inbox: Inbox) -> Iterator[Operator]:
+    made = Operator(host, inbox.post)
     made.start()
     yield made
     made.stop()
@@ -238,17 +232,16 @@ def operator(host: FakeHost, shelf: Shelf, inbox: Inbox) -> Iterator[Operator]:
     assert not made.is_alive()
 
 
-def planned(host: FakeHost, shelf: Shelf, pid: int = 4242) -> tuple[object, tuple[FakeTarget]]:
+def planned(host: FakeHost, pid: int = 4242) -> tuple[object, tuple[FakeTarget]]:
     target = host.open(pid)
-    shelf.put(target)
     return host.plan(Advice.PAGEOUT, [Wanted(target)]), (target,)
 
 
 def test_plans_run_one_after_another_and_give_their_handles_back(
-    operator: Operator, host: FakeHost, shelf: Shelf, inbox: Inbox
+    operator: Operator, host: FakeHost, inbox: Inbox
 ) -> None:
-    for _ in range(3):
-        operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    for pid in (4242, 811, 903):
+        operator.submit(*planned(host, pid))  # type: ignore[arg-type]
     inbox.wait(lambda: len(inbox.of(RunEnded)) == 3)
     kinds = [type(item).__name__ for item in inbox.messages if type(item).__name__ != "RunProgressed"]
     assert kinds == ["RunStarted", "TargetDone", "RunEnded"] * 3
@@ -256,7 +249,7 @@ def test_plans_run_one_after_another_and_give_their_handles_back(
     assert len(inbox.of(TargetDone)) == 3
 
 
-def test_a_cancel_before_the_host_has_begun_is_not_lost(shelf: Shelf, inbox: Inbox) -> None:
+def test_a_cancel_before_the_host_has_begun_is_not_lost(inbox: Inbox) -> None:
     begun, go = threading.Event(), threading.Event()
 
     class Slow(FakeHost):
@@ -266,10 +259,10 @@ def test_a_cancel_before_the_host_has_begun_is_not_lost(shelf: Shelf, inbox: Inb
             return super().apply(*given, **more)
 
     host = Slow()
-    operator = Operator(host, shelf, inbox.post)
+    operator = Operator(host, inbox.post)
     operator.start()
     try:
-        operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+        operator.submit(*planned(host))  # type: ignore[arg-type]
         assert begun.wait(WAIT_S)
         operator.cancel()
         go.set()
@@ -282,21 +275,21 @@ def test_a_cancel_before_the_host_has_begun_is_not_lost(shelf: Shelf, inbox: Inb
 
 
 def test_an_error_of_the_host_is_told_and_the_handles_are_given_back(
-    operator: Operator, host: FakeHost, shelf: Shelf, inbox: Inbox
+    operator: Operator, host: FakeHost, inbox: Inbox
 ) -> None:
     host.apply_error = MemtuiError(Reason.NO_SYS_NICE, "process 4242")
-    operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    operator.submit(*planned(host))  # type: ignore[arg-type]
     inbox.wait(lambda: inbox.of(RunEnded))
     assert inbox.of(RunEnded)[0].words.startswith("process 4242: advising other processes")
     assert host.targets[0].closed == 1
 
 
-def test_stopping_throws_the_queue_away(host: FakeHost, shelf: Shelf, inbox: Inbox) -> None:
+def test_stopping_throws_the_queue_away(host: FakeHost, inbox: Inbox) -> None:
     host.gate = threading.Event()
-    operator = Operator(host, shelf, inbox.post)
+    operator = Operator(host, inbox.post)
     operator.start()
-    for _ in range(3):
-        operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    for pid in (4242, 811, 903):
+        operator.submit(*planned(host, pid))  # type: ignore[arg-type]
     inbox.wait(lambda: host.calls.count("apply pageout") == 1 and len(inbox.messages) > 1)
     operator.stop()
     host.gate.set()
@@ -322,9 +315,9 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def watcher(host: FakeHost, shelf: Shelf, inbox: Inbox, clock: Clock) -> Watcher:
+def watcher(host: FakeHost, inbox: Inbox, clock: Clock) -> Watcher:
     """A watcher that was not started, with one report ``1-0`` to look back at."""
-    plan, _ = planned(host, shelf)
+    plan, _ = planned(host)
     host.apply(plan)  # type: ignore[arg-type]
     made = Watcher(host, inbox.post, clock)
     made.watch("1-0")
@@ -398,13 +391,13 @@ def test_a_look_that_could_not_be_recorded_is_told(
 
 
 def test_the_clock_of_the_looks_begins_where_the_plan_runs(
-    host: FakeHost, shelf: Shelf, inbox: Inbox, clock: Clock
+    host: FakeHost, inbox: Inbox, clock: Clock
 ) -> None:
     """Not where a message is read: the screen may be busy."""
     watcher = Watcher(host, inbox.post, clock)
-    operator = Operator(host, shelf, inbox.post, watcher)
+    operator = Operator(host, inbox.post, watcher)
     operator.start()
-    operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    operator.submit(*planned(host))  # type: ignore[arg-type]
     inbox.wait(lambda: inbox.of(RunEnded))
     clock.now += 1
     watcher.look_at_due()
@@ -414,12 +407,12 @@ def test_the_clock_of_the_looks_begins_where_the_plan_runs(
 
 
 def test_the_looks_go_on_until_something_was_put_back(
-    host: FakeHost, shelf: Shelf, inbox: Inbox, clock: Clock
+    host: FakeHost, inbox: Inbox, clock: Clock
 ) -> None:
     watcher = Watcher(host, inbox.post, clock)
-    operator = Operator(host, shelf, inbox.post, watcher)
+    operator = Operator(host, inbox.post, watcher)
     operator.start()
-    operator.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    operator.submit(*planned(host))  # type: ignore[arg-type]
     inbox.wait(lambda: len(inbox.of(RunEnded)) == 1)
     (plan,) = host.plan_restore("1-0")
     for number, blocked in enumerate((Reason.NO_ATTACH, None), 2):
@@ -432,8 +425,8 @@ def test_the_looks_go_on_until_something_was_put_back(
     operator.join(WAIT_S)
 
 
-def test_the_watcher_wakes_by_itself_and_ends_at_once(host: FakeHost, shelf: Shelf, inbox: Inbox) -> None:
-    plan, _ = planned(host, shelf)
+def test_the_watcher_wakes_by_itself_and_ends_at_once(host: FakeHost, inbox: Inbox) -> None:
+    plan, _ = planned(host)
     host.apply(plan)  # type: ignore[arg-type]
     watcher = Watcher(host, inbox.post)
     watcher.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -172,11 +173,13 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.ledger = Ledger(folder / "state")
         self.let_go: list[object] = []
-        self.under_test = Aftermath(self.ledger, self.let_go.append)
+        self.under_test = Aftermath(self.ledger)
         self.reports = reports_of(4242, 811)
         for report in self.reports:
             report.moved_pages = (Range(0, 4096),)
         self.targets = [SimpleNamespace(handle=None) for _ in self.reports]
+        for target in self.targets:
+            target.release = partial(self.let_go.append, target)
 
     def watch(self, number: int) -> SlowWatch:
         self.under_test.watch(self.reports[number], cast(LocalTarget, self.targets[number]))

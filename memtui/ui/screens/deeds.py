@@ -110,7 +110,7 @@ class DeedsScreen(ThreePanes):
         if not wanted:
             self.bottom.say("Nothing is marked, and there is no map to take a VMA from", bad=True)
             return
-        targets = self.session.take(wanted)
+        targets = self.session.acquire_all(wanted)
         if targets is None:
             self.bottom.say("The map is being opened anew: try again", bad=True)
             return
@@ -118,7 +118,7 @@ class DeedsScreen(ThreePanes):
         def answered(plan: Plan | None) -> None:
             self.show_standing()
             if plan is None:
-                self.session.give_back(targets)
+                self.session.release_all(targets)
             else:
                 self.session.submit(plan, targets)
                 self.bottom.plan_waits()
@@ -198,7 +198,7 @@ class DeedsScreen(ThreePanes):
         view, row = self.map.view, self.map.cursor_row
         assert view is not None
         assert row is not None
-        if not self.session.shelf.take(view.target):
+        if not view.target.acquire():
             self.bottom.say("The map is being opened anew: try again", bad=True)
             return
         self._turn += 1

@@ -214,7 +214,7 @@ class MainScreen(FindingScreen):
     def on_marks_found(self, message: told.MarksFound) -> None:
         """Mark a whole process."""
         self.session.marks.add(message.target, message.marks)
-        self.session.shelf.give_back(message.target)
+        message.target.release()
         who = f"{message.target.process.pid} {message.target.name}"
         left = f"; {message.left_out} left out, since the kernel refuses them" if message.left_out else ""
         self.say_marked(f"{count(len(message.marks), 'VMA')} of {who} marked{left}")
