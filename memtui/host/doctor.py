@@ -13,7 +13,7 @@ from memtui.freeze.client import Guard
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.ptrace import yama_level
 from memtui.freeze.replay import left_held
-from memtui.host import Finding, Target
+from memtui.host.api import Finding, Target
 from memtui.host.remedies import ON_THE_HOST, Remedies, is_read_only
 from memtui.linux import machine
 from memtui.linux.capability import (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from memtui.model.process import Standing
@@ -87,13 +88,14 @@ class TargetPool(Generic[T]):
         with self._lock:
             return next((target for target in self._users if target.generation == generation), None)
 
-    def close(self, in_use: Collection[T] = ()) -> None:
-        """Dispose of all targets, but of those in use just now, whose users will release them.
+    def close(self, in_use: Iterable[object] = ()) -> None:
+        """Dispose of all targets, but of those in use just now: once for each user who will release it.
 
         A file that is closed while another thread reads it gives its number to the next one that is opened.
         """
+        left = Counter(map(id, in_use))
         with self._lock:
-            gone = [target for target in self._users if target not in in_use]
-            self._users = {target: 1 for target in self._users if target in in_use}
+            gone = [target for target in self._users if not left[id(target)]]
+            self._users = {target: left[id(target)] for target in self._users if left[id(target)]}
         for target in gone:
             target.dispose()

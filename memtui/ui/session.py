@@ -31,7 +31,6 @@ from memtui.ui.messages import (
 )
 from memtui.ui.operator import Clerk, Operator
 from memtui.ui.sampler import Sampler, words_of
-from memtui.ui.watcher import Watcher
 
 if TYPE_CHECKING:
     from memtui.model.process import ProcessId
@@ -69,8 +68,7 @@ class Session:
         self.is_quitting = False
         """Whether the operator wants to quit, and a plan is awaited."""
         self.sampler = Sampler(host, post, options.interval_s) if sampling else None
-        self.watcher = Watcher(host, post) if sampling and not options.read_only else None
-        self.operator = None if options.read_only else Operator(host, post, self.watcher)
+        self.operator = None if options.read_only else Operator(host, post, follows=sampling)
         self.clerk = Clerk(post)
         self.searcher = Clerk(post, "memtui-searcher")
         self.arranger = Arranger(post)
@@ -89,8 +87,8 @@ class Session:
                 start_thread(thread)
 
     @property
-    def _threads(self) -> tuple[Sampler | Operator | Watcher | Clerk | Arranger | None, ...]:
-        return self.sampler, self.operator, self.watcher, self.clerk, self.searcher, self.arranger
+    def _threads(self) -> tuple[Sampler | Operator | Clerk | Arranger | None, ...]:
+        return self.sampler, self.operator, self.clerk, self.searcher, self.arranger
 
     def prepare(self) -> None:
         """Have at hand what acting needs; once the screen stands."""
@@ -102,6 +100,12 @@ class Session:
         for thread in self._threads:
             if thread is not None:
                 thread.stop()
+
+    def release(self) -> None:
+        """Cancel what runs, and have everything released at once. From any thread; takes no lock."""
+        if self.operator is not None:
+            self.operator.cancel()
+        self.host.release()
 
     def close_queue(self) -> bool:
         """Begin nothing any more, and cancel what runs; return whether that is to be waited for."""

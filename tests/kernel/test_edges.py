@@ -373,8 +373,8 @@ def test_a_hold_that_ends_early_is_told(
         if ending == "SIGCONT":
             os.kill(child.pid, signal.SIGCONT)
         elif ending == "guard killed":
-            assert host.acting.guard is not None
-            os.kill(host.acting.guard.pid, signal.SIGKILL)
+            assert host.guards.current is not None
+            os.kill(host.guards.current.pid, signal.SIGKILL)
         # The engine is in its call, and does nothing about it.
         wait_until(lambda: _is_free(child.pid), "it runs on by itself", 4)
 

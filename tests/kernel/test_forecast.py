@@ -91,7 +91,7 @@ def plan(host: LocalHost, advice: Advice, *spots: Spot) -> list[PlannedRange]:
         wanted = []
         for spot in spots:
             target = host.open(spot.pid)
-            stack.callback(target.close)
+            stack.callback(target.release)
             wanted.append(Wanted(target, (Mark(Range(spot.start, spot.start + spot.size), None),)))
         made = host.plan(advice, wanted, Freeze.OFF)
         return [item for target_plan in made.targets for item in target_plan.ranges]

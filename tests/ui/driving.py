@@ -9,13 +9,13 @@ from typing import Any
 
 from textual.pilot import Pilot
 
+from memtui.host import RECORDED_CHECKS_S
 from memtui.model.process import Process
 from memtui.model.report import Back
 from memtui.ui.app import MemtuiApp
 from memtui.ui.lists.map import MapRows
 from memtui.ui.lists.results import Result
 from memtui.ui.messages import LookedBack, MachineRead, MapRead, MapView, PidFound, ProcessesRead
-from memtui.ui.watcher import KEPT_S
 from tests.fakes import FACTS, FakeHost, FakeTarget, process_id
 
 WAIT_S = 10.0
@@ -141,10 +141,10 @@ async def advise(app: MemtuiApp, pilot: Pilot[Any]) -> None:
 
 
 async def look_back(app: MemtuiApp, pilot: Pilot[Any], after_s: float, back_bytes: int | None) -> None:
-    """Push a look back at the newest result, as the watcher would."""
+    """Push a check for refaults of the newest result, as the host's monitor would."""
     result = app.main.results.newest
     assert isinstance(result, Result)
-    kept = after_s in KEPT_S
+    kept = after_s in RECORDED_CHECKS_S
     app.main.post_message(LookedBack(result.id, Back(after_s, back_bytes, 7, 0.4), kept=kept))
     await pilot.pause()
 

@@ -318,7 +318,7 @@ async def test_progress_and_cancel_while_a_plan_runs(make_app: MakeApp) -> None:
         await pilot.press("tab", "j")
         assert app.main.bottom.running
         await pilot.press("escape")
-        assert "cancel" in host.calls
+        assert host.was_cancelled
         gate.set()
         await until(lambda: not app.main.bottom.running, pilot)
         result = app.main.results.newest

@@ -225,7 +225,7 @@ class DeedsScreen(ThreePanes):
         """Hand it to the screen that asked."""
         self._hand_out(message)
 
-    # What the operator thread and the watcher do
+    # What the operator thread and the host's monitor do
 
     def on_run_started(self, message: told.RunStarted) -> None:
         """A plan or a restore began."""
