@@ -130,6 +130,56 @@ class SignalWatch:
         self._act(number)
 
 
+class CommandSignals(SignalWatch):
+    """For a command that acts: SIGINT ends its job at the next edge; SIGTERM and SIGHUP release at once, too.
+
+    Attributes:
+        cancelled: what cancels the command's jobs; set by each of the signals.
+    """
+
+    def __init__(self, release: Callable[[], None]) -> None:
+        super().__init__(self._cancel, fatal=(signal.SIGTERM, signal.SIGHUP))
+        self.cancelled = threading.Event()
+        self._release = release
+
+    def __enter__(self) -> CommandSignals:
+        super().__enter__()
+        return self
+
+    def _cancel(self, number: int) -> None:
+        self.cancelled.set()
+        if number != signal.SIGINT:
+            self._release()
+
+
+class ScreenSignals(SignalWatch):
+    """For the screen: releases without a word to the terminal, then has the app end by ``end(exit code)``.
+
+    Both are done by the thread of the signals, so even while a stalled terminal blocks the event loop; the
+    process ends even if the app cannot. On leaving, everything is released too.
+    """
+
+    def __init__(self, release: Callable[[], None], end: Callable[[int], None], terminal_fd: int = 0) -> None:
+        super().__init__(self._let_end, fatal=ENDING, look=self._look_at_terminal, ignored_too=True)
+        self._release = release
+        self._end = end
+        self._terminal_fd = terminal_fd
+
+    def __exit__(self, *_: object) -> None:
+        self._release()
+        super().__exit__()
+
+    def _let_end(self, number: int) -> None:
+        try:
+            self._release()
+        finally:
+            self._end(128 + number)
+
+    def _look_at_terminal(self) -> int | None:
+        """End when the terminal is gone, with SIGHUP ignored or lost: reading it would spin for ever."""
+        return None if os.isatty(self._terminal_fd) else signal.SIGHUP
+
+
 def end_at_once(code: int) -> None:
     """Have the signals end the process with ``code`` from now on: for what needs no undoing.
 

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
-from memtui.host import Finding, History, HistoryEntry, MachineState, Wanted
+from memtui.advise.ledger import Event, Ledger
+from memtui.host import Finding, History, HistoryEntry, MachineState, Target, Wanted
+from memtui.host.refault_monitor import RefaultMonitor
+from memtui.host.target_pool import TargetPool
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.fate import SwapKind, tell
-from memtui.model.holds import FreezeChoice, Thawed
+from memtui.model.holds import FreezeChoice
 from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId, Standing
-from memtui.model.reasons import Reason
-from memtui.model.report import Back, Effect, Outcome, Progress, RangeReport, TargetReport
+from memtui.model.reasons import Reason, cancelled_words
+from memtui.model.report import (
+    Back,
+    Effect,
+    Outcome,
+    Progress,
+    RangeReport,
+    TargetReport,
+    outcome_of_refusal,
+)
 from memtui.model.restore import Mapper, Mappers, RestorePlan, RestoreReport, Whose
 from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
 from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaDetails, kind_of
@@ -25,6 +39,8 @@ KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 HOSTILE = ("[/x]", "[red]", "\x1b]0;x\x07", "a\nb", "\u202egnp.exe", "[@click=app.quit]x[/]", "\udc80\x9b31m")
 """Names as an enemy would choose them."""
+
+_GENERATIONS = itertools.count(1)
 
 FACTS = MachineFacts(swap_free_bytes=3 * GIB, huge_page_bytes=2 * MIB)
 
@@ -221,11 +237,12 @@ MACHINE = MachineState(
 class FakeTarget:
     """A made-up process that was chosen. ``standing_now`` and ``look_error`` may be set by a test."""
 
-    def __init__(self, who: Process, vmas: list[FakeVma]) -> None:
+    def __init__(self, who: Process, vmas: list[FakeVma], pool: TargetPool[FakeTarget]) -> None:
         self._who = who
+        self._pool = pool
         self.vmas = vmas
         self.closed = 0
-        self.opened = 1
+        self.generation = next(_GENERATIONS)
         self.looks: list[bool] = []
         self.standing_now = Standing.ALIVE
         self.look_error: MemtuiError | None = None
@@ -241,11 +258,13 @@ class FakeTarget:
         return self._who.name
 
     def standing(self) -> Standing:
-        return self.standing_now
+        return Standing.CLOSED if self.closed else self.standing_now
 
     def look(self, *, details: bool = False, only: Sequence[int] | None = None) -> AddressSpace:
         self.looks.append(details)
         self.looked_at.append(only)
+        if self.closed:
+            raise MemtuiError(Reason.CANCELLED, f"process {self.process.pid}", "it is no longer looked at")
         if self.look_error is not None:
             raise self.look_error
         return replace(space_of(self.process, self.vmas), cost_ms=self.cost_ms)
@@ -253,7 +272,13 @@ class FakeTarget:
     def judge(self, row: MappedVma, advice: Advice) -> Verdict:
         return judge(row, advice, FACTS, lambda _: True)
 
-    def close(self) -> None:
+    def acquire(self) -> bool:
+        return self._pool.acquire(self)
+
+    def release(self) -> None:
+        self._pool.release(self)
+
+    def dispose(self) -> None:
         self.closed += 1
 
 
@@ -276,8 +301,8 @@ def space_of(who: ProcessId, vmas: Sequence[FakeVma], *, details: bool = True) -
 class FakeHost:
     """The machine. ``gate`` holds every call of an apply or a restore; ``calls`` is what was asked.
 
-    ``back_now`` is what each look back finds; ``planning`` holds a plan until it is set or cancelled;
-    ``mapping`` holds the search for mappers.
+    ``back_now`` is what each check for refaults finds; ``planning`` holds a plan until it is set or
+    cancelled; ``mapping`` holds the search for mappers.
     """
 
     processes_now: tuple[Process, ...] = PROCESSES
@@ -287,7 +312,6 @@ class FakeHost:
     unrecorded_now: str | None = None
     apply_error: Exception | None = None
     blocked: dict[int, Reason] = field(default_factory=dict)
-    left_held: list[Thawed] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
     targets: list[FakeTarget] = field(default_factory=list)
     applied: list[Plan] = field(default_factory=list)
@@ -298,15 +322,20 @@ class FakeHost:
     restore_blocked: Reason | None = None
     entries: list[HistoryEntry] = field(default_factory=list)
     looks: list[tuple[str, bool]] = field(default_factory=list)
+    clock: Callable[[], float] = time.monotonic
     put_back_elsewhere: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.maps.setdefault(4242, practice_map())
         self.maps.setdefault(7000, hostile_map())
+        self._pool: TargetPool[FakeTarget] = TargetPool(self._open_target)
         self._cancelled = threading.Event()
+        self._is_released = False
+        self._one_job = threading.Lock()
+        self._all_back: set[str] = set()
         self._held: dict[ProcessId, list[FakeVma]] = {}
         self._reports: dict[str, TargetReport] = {}
-        self._put_back: set[str] = set()
+        self.refaults = RefaultMonitor(cast(Ledger, FakeLedger(self)), lambda: self.clock())
 
     # Reading
 
@@ -320,13 +349,16 @@ class FakeHost:
         return list(self.processes_now)
 
     def open(self, pid: int) -> FakeTarget:
+        return self._pool.open(pid)
+
+    def _open_target(self, pid: int) -> FakeTarget:
         who = next((item for item in self.processes_now if item.pid == pid), None)
         if who is None:
             raise NoSuchProcess(Reason.NO_SUCH_PROCESS, f"process {pid}")
         if who.is_kernel_thread or who.state == "Z":
             raise Unusable(Reason.KERNEL_THREAD if who.is_kernel_thread else Reason.ZOMBIE, f"process {pid}")
         vmas = self.maps.setdefault(pid, [vma(0x40_0000, 4 * MIB, name="[heap]", rss=who.rss_bytes or 0)])
-        target = FakeTarget(who, vmas)
+        target = FakeTarget(who, vmas, self._pool)
         self._held[who.id] = vmas
         self.targets.append(target)
         return target
@@ -347,6 +379,8 @@ class FakeHost:
         self.calls.append(f"plan {advice.value} {freeze.value if freeze else 'auto'}")
         if self.plan_error is not None:
             raise self.plan_error
+        if cancelled is not None and cancelled.is_set():
+            raise MemtuiError(Reason.CANCELLED)
         while self.planning is not None and not self.planning.wait(0.005):
             if cancelled is not None and cancelled.is_set():
                 self.calls.append("plan cancelled")
@@ -356,6 +390,7 @@ class FakeHost:
 
     def _plan_target(self, advice: Advice, wanted: Wanted, freeze: Freeze | None) -> TargetPlan:
         target = wanted.target
+        assert isinstance(target, FakeTarget)
         planned = []
         for row in target.look().rows():
             if wanted.marks is not None and not any(
@@ -380,9 +415,10 @@ class FakeHost:
             freeze=freeze or Freeze.PTRACE,
             freeze_is_ours=freeze is None,
             blocked=self.blocked.get(target.process.pid),
+            generation=target.generation,
         )
 
-    def freeze_choices(self, target: FakeTarget) -> list[FreezeChoice]:  # type: ignore[override]
+    def freeze_choices(self, target: Target) -> list[FreezeChoice]:
         return [
             FreezeChoice(Freeze.OFF, True, "stops nobody"),
             FreezeChoice(Freeze.PTRACE, True, "stops its 3 threads; its parent is not told"),
@@ -390,30 +426,64 @@ class FakeHost:
             FreezeChoice(Freeze.CGROUP, False, "not available: no cgroup v2 hierarchy is mounted here"),
         ]
 
-    def thaw(self) -> list[Thawed]:
-        self.calls.append("thaw")
-        released, self.left_held = self.left_held, []
-        return released
-
     def apply(
         self,
         plan: Plan,
         on_progress: Callable[[Progress], None] | None = None,
         on_target: Callable[[TargetReport], None] | None = None,
+        *,
+        cancelled: threading.Event | None = None,
     ) -> tuple[TargetReport, ...]:
-        self._cancelled.clear()
+        with self._one_job:
+            return self._apply(plan, on_progress, on_target, cancelled)
+
+    def _apply(
+        self,
+        plan: Plan,
+        on_progress: Callable[[Progress], None] | None,
+        on_target: Callable[[TargetReport], None] | None,
+        cancelled: threading.Event | None,
+    ) -> tuple[TargetReport, ...]:
+        self._begin(cancelled)
         self.applied.append(plan)
         self.calls.append(f"apply {plan.advice.value}")
         if self.apply_error is not None:
             raise self.apply_error
         reports = []
         for number, target in enumerate(plan.targets):
-            reports.append(self._apply_target(plan, target, f"{len(self.applied)}-{number}", on_progress))
+            name, reason = f"{len(self.applied)}-{number}", self._why_not(target)
+            reports.append(
+                _refused(target, name, reason)
+                if reason is not None
+                else self._apply_target(plan, target, name, on_progress)
+            )
             self._reports[reports[-1].id] = reports[-1]
             self.entries.append(_entry(plan.advice, reports[-1]))
+            opened = self._pool.get(target.generation)
+            if reports[-1].pages_seen and opened is not None and opened.acquire():
+                self.refaults.keep(reports[-1].id, FakeCounter(self, reports[-1].id), opened)
             if on_target is not None:
                 on_target(reports[-1])
         return tuple(reports)
+
+    def _why_not(self, target: TargetPlan) -> Reason | None:
+        """Return why nothing can be tried on a target."""
+        if target.blocked is not None or self._cancelled.is_set():
+            return target.blocked or Reason.CANCELLED
+        opened = self._pool.get(target.generation)
+        if opened is None or opened.standing_now is not Standing.ALIVE:
+            return Reason.EXECED if opened and opened.standing_now is Standing.EXECED else Reason.EXITED
+        return None
+
+    def _begin(self, cancelled: threading.Event | None) -> None:
+        self._cancelled = cancelled or threading.Event()
+        if self._is_released:
+            self._cancelled.set()
+
+    @property
+    def was_cancelled(self) -> bool:
+        """Whether the job that runs, or ran last, was cancelled."""
+        return self._cancelled.is_set()
 
     def _apply_target(
         self, plan: Plan, target: TargetPlan, name: str, on_progress: Callable[[Progress], None] | None
@@ -480,31 +550,17 @@ class FakeHost:
             reason=None if outcome is Outcome.DONE else item.verdict.main_reason,
         )
 
-    def cancel(self) -> None:
-        self.calls.append("cancel")
-        self._cancelled.set()
-
     def thaw_now(self) -> None:
         self.calls.append("thaw_now")
-        self.cancel()
 
     def prepare(self) -> None:
         """There is nothing to get ready."""
 
     def release(self) -> None:
         self.calls.append("release")
+        self._is_released = True
 
     # Afterwards
-
-    def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
-        self.looks.append((report_id, record))
-        if report_id not in self._reports or report_id in self._put_back:
-            return None
-        warning = self.unrecorded_now if record else None
-        return Back(float(len(self.looks)), self.back_now, 3, 0.4, warning)
-
-    def was_restored(self, report_id: str) -> bool:
-        return report_id in self.put_back_elsewhere
 
     def plan_restore(
         self,
@@ -524,6 +580,8 @@ class FakeHost:
         if report is None:
             raise MemtuiError(Reason.NO_SUCH_ACTION, f"action {action}")
         blocked = self.restore_blocked or (None if report.moved_bytes else Reason.NOTHING_MOVED)
+        if report.id in self._all_back:
+            blocked = Reason.ALL_BACK
         planned = report.planned
         return (
             RestorePlan(
@@ -543,20 +601,25 @@ class FakeHost:
         plans: Sequence[RestorePlan],
         on_progress: Callable[[Progress], None] | None = None,
         on_target: Callable[[RestoreReport], None] | None = None,
+        *,
+        cancelled: threading.Event | None = None,
     ) -> tuple[RestoreReport, ...]:
-        self._cancelled.clear()
-        self.calls.append("restore " + " ".join(plan.id for plan in plans))
         reports = []
-        for plan in plans:
-            reports.append(self._restore_target(plan, on_progress))
-            if on_target is not None:
-                on_target(reports[-1])
+        with self._one_job:
+            self._begin(cancelled)
+            self.calls.append("restore " + " ".join(plan.id for plan in plans))
+            for plan in plans:
+                reports.append(self._restore_target(plan, on_progress))
+                if on_target is not None:
+                    on_target(reports[-1])
         return tuple(reports)
 
     def _restore_target(
         self, plan: RestorePlan, on_progress: Callable[[Progress], None] | None
     ) -> RestoreReport:
-        if plan.blocked is not None:
+        if plan.blocked is not None or self._cancelled.is_set():
+            reason = plan.blocked or Reason.CANCELLED
+            nothing_to_do = reason in (Reason.ALL_BACK, Reason.NOTHING_MOVED)
             return RestoreReport(
                 planned=plan,
                 time="2026-01-02T03:05:06Z",
@@ -564,10 +627,12 @@ class FakeHost:
                 restored_bytes=0,
                 also_back_bytes=0,
                 still_out_bytes=plan.wanted_bytes,
-                outcome=Outcome.REFUSED,
-                reason=plan.blocked,
+                outcome=Outcome.NO_EFFECT if nothing_to_do else outcome_of_refusal(reason),
+                reason=reason,
+                reason_text=reason.text,
+                told=(reason.text,),
             )
-        self._put_back.add(plan.id)
+        self.refaults.end(plan.id)
         wanted, done = plan.wanted_bytes or 0, 0
         for step in range(4):
             if on_progress is not None:
@@ -577,6 +642,10 @@ class FakeHost:
             if self._cancelled.is_set():
                 break
             done += wanted // 4
+        if done:
+            self.refaults.unfollow(plan.id)
+        if done == wanted:
+            self._all_back.add(plan.id)
         for page, moved in zip(self._held[plan.process], self._reports[plan.id].ranges, strict=False):
             if done == wanted and page.vma.range == moved.planned.range:
                 page.rss_bytes, page.swap_bytes = moved.rss_before_bytes, moved.swap_before_bytes
@@ -596,10 +665,10 @@ class FakeHost:
             warning=self.unrecorded_now,
         )
 
-    def mappers(  # type: ignore[override]
-        self, target: FakeTarget, row: MappedVma, *, cancelled: threading.Event | None = None
-    ) -> Mappers:
+    def mappers(self, target: Target, row: MappedVma, *, cancelled: threading.Event | None = None) -> Mappers:
         self.calls.append("mappers")
+        if cancelled is not None and cancelled.is_set():
+            raise MemtuiError(Reason.CANCELLED)
         while self.mapping is not None and not self.mapping.wait(0.005):
             if cancelled is not None and cancelled.is_set():
                 self.calls.append("mappers cancelled")
@@ -616,6 +685,62 @@ class FakeHost:
 
     def close(self) -> None:
         self.calls.append("close")
+        self.refaults.close(self._pool.close)
+
+
+class FakeCounter:
+    """Counts the refaults of a made-up report: they are what the host says."""
+
+    def __init__(self, host: FakeHost, report_id: str) -> None:
+        self._host = host
+        self._report_id = report_id
+        self._began = host.clock()
+
+    @property
+    def age_s(self) -> float:
+        return self._host.clock() - self._began
+
+    def count(self) -> Back:
+        self._host.looks.append((self._report_id, False))
+        return Back(self.age_s, self._host.back_now, 3, 0.4)
+
+
+class FakeLedger:
+    """What a RefaultMonitor needs of a ledger."""
+
+    def __init__(self, host: FakeHost) -> None:
+        self._host = host
+        self.pages = self
+
+    def is_held_for_restore(self, _report_id: str) -> bool:
+        return False
+
+    def follow(self) -> Callable[[], list[Event]]:
+        return lambda: [Event("restored", {"id": name}) for name in self._host.put_back_elsewhere]
+
+    def write(self, _kind: str, fields: Mapping[str, object]) -> None:
+        self._host.looks[-1] = (str(fields["id"]), True)
+        if self._host.unrecorded_now is not None:
+            raise MemtuiError(Reason.LEDGER_UNWRITABLE, "", self._host.unrecorded_now)
+
+
+def _refused(target: TargetPlan, name: str, reason: Reason) -> TargetReport:
+    """Report a target on which nothing was tried."""
+    outcome = outcome_of_refusal(reason)
+    words = cancelled_words(has_begun=False) if reason is Reason.CANCELLED else reason.text
+    return TargetReport(
+        id=name,
+        action_id=name,
+        time="2026-01-02T03:04:05Z",
+        planned=target,
+        freeze=Freeze.OFF,
+        ranges=[
+            RangeReport(item, outcome=outcome, reason=reason, reason_text=words) for item in target.ranges
+        ],
+        outcome=outcome,
+        reason=reason,
+        reason_text=target.blocked_text or words,
+    )
 
 
 def _effect(advice: Advice, moved: int | None, swapped: int) -> Effect:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from memtui.cli import exitcode, targets
 from memtui.cli.output import complain, print_json, print_table, reader_may_leave, short_name, shortlist
-from memtui.cli.signals import Signals
 from memtui.cli.starting import before_acting
 from memtui.cli.watching import Watching
 from memtui.host.local import LocalHost
@@ -16,6 +15,7 @@ from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
+from memtui.shutdown import CommandSignals
 from memtui.text import address_range, change, duration, safe, size, size_or_dash
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     advice = Advice(arguments.advice)
     if arguments.thorough and advice is not Advice.PAGEOUT:
         return complain("--thorough goes with pageout only", exitcode.USAGE)
-    with LocalHost(arguments.state_dir) as host, Signals(host) as signals:
+    with LocalHost(arguments.state_dir) as host, CommandSignals(host.release) as signals:
         for line in before_acting(host):
             complain(line)
         wanted, codes = targets.wanted_of(host, arguments)
@@ -40,12 +40,12 @@ def run(arguments: argparse.Namespace) -> int:
         if plan is None:
             return complain("cancelled: nothing was advised", exitcode.CANCELLED)
         watching = Watching(host, arguments.watch, [item.target for item in wanted])
-        reports = host.apply(plan, signals.cancel_again, watching.begin)
+        reports = host.apply(plan, on_target=watching.begin, cancelled=signals.cancelled)
         if arguments.watch is not None:
             with reader_may_leave():
                 if not arguments.json:
                     _print(reports, advice, as_json=False)
-                watching.run(advice, reports, signals, quiet=arguments.json)
+                watching.run(advice, reports, signals.cancelled, quiet=arguments.json)
     if arguments.watch is None or arguments.json:
         # JSON has what came back in it.
         with reader_may_leave():
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _plan(
-    host: LocalHost, arguments: argparse.Namespace, wanted: Sequence[Wanted], signals: Signals
+    host: LocalHost, arguments: argparse.Namespace, wanted: Sequence[Wanted], signals: CommandSignals
 ) -> Plan | None:
     """Return what is to be done; None where a signal came meanwhile."""
     try:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from memtui.cli import exitcode
 from memtui.cli.output import complain, has_terminal, print_json, reader_may_leave
-from memtui.cli.signals import Signals
 from memtui.cli.starting import before_acting, before_looking
 from memtui.host.local import LocalHost
 from memtui.model import wire
@@ -16,6 +15,7 @@ from memtui.model.errors import MemtuiError, with_step
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
 from memtui.model.restore import INTERRUPTED, Whose
+from memtui.shutdown import CommandSignals
 from memtui.text import safe, size
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not is_named and not has_terminal():
         return complain(_WHICH, exitcode.USAGE)
     whose = Whose.ANYBODY if is_named else Whose.OPERATOR
-    with LocalHost(arguments.state_dir) as host, Signals(host) as signals:
+    with LocalHost(arguments.state_dir) as host, CommandSignals(host.release) as signals:
         for line in before_looking(host) if arguments.dry_run else before_acting(host):
             complain(line)
         try:
@@ -52,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
             # Before anything is done: whose it is, and on whom.
             with reader_may_leave():
                 print(_which(plans[0]))
-        reports = host.restore(plans, signals.cancel_again)
+        reports = host.restore(plans, cancelled=signals.cancelled)
     _print_all(reports, as_json=arguments.json)
     return _code_of(reports)
 

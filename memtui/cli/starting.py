@@ -35,12 +35,12 @@ def state_dir_to_read(arguments: argparse.Namespace) -> Path:
 
 def before_acting(host: LocalHost) -> list[str]:
     """Release what a crash left held; return a line for each process, raw. Raises nothing."""
-    return _lines(host, host.thaw)
+    return _lines(host, host.left_held.thaw)
 
 
 def before_looking(host: LocalHost) -> list[str]:
     """Return a line for each process that a crash left held, raw; touch none. Raises nothing."""
-    return _lines(host, host.left_held)
+    return _lines(host, host.left_held.look)
 
 
 def tell_left_held(host: LocalHost) -> None:
@@ -54,6 +54,6 @@ def _lines(host: LocalHost, look: Callable[[], list[Thawed]]) -> list[str]:
         # What the command is asked for fails by that, and says so.
         return []
     try:
-        return [*map(str, look()), *host.thaw_remarks]
+        return [*map(str, look()), *host.left_held.remarks]
     except MemtuiError as error:
         return [str(error)]

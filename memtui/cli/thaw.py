@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from memtui.cli.exitcode import ALL, PART, PERMISSION, USAGE
 from memtui.cli.output import complain, print_json, reader_may_leave
-from memtui.host.local import ROOTS_JOURNAL_DIR, LocalHost
+from memtui.host.left_held import ROOTS_JOURNAL_DIR
+from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.errors import MemtuiError
 from memtui.model.holds import ThawOutcome
@@ -28,12 +29,12 @@ def run(arguments: argparse.Namespace) -> int:
     if user is not None and os.geteuid():
         return complain("what another user's memtui left held is released by root: use sudo", PERMISSION)
     with LocalHost(arguments.state_dir) as host:
-        thawed = host.thaw()
-        problems = list(host.thaw_remarks)
+        thawed = host.left_held.thaw()
+        problems = list(host.left_held.remarks)
         if user is not None:
             try:
-                thawed += host.thaw_user(user)
-                problems += host.thaw_remarks
+                thawed += host.left_held.thaw_of(user)
+                problems += host.left_held.remarks
             except MemtuiError as error:
                 problems.append(str(error))
     released = [item for item in thawed if item.outcome is ThawOutcome.RELEASED]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain
-from memtui.host import KEPT_LOOKS_S, Target
-from memtui.linux.own_threads import start_thread
+from memtui.host import RECORDED_CHECKS_S, RefaultEvent
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, with_step
 from memtui.model.process import Standing
@@ -19,8 +17,7 @@ from memtui.model.report import Back, TargetReport, stayed
 from memtui.text import count, safe, size
 
 if TYPE_CHECKING:
-    from memtui.cli.signals import Signals
-    from memtui.host.local import LocalHost
+    from memtui.host import Host, Target
 
 _SIGNAL_S = 0.1
 """How long a signal may go unseen between two looks."""
@@ -33,45 +30,42 @@ _GONE_WORDS = {
 
 
 class Watching:
-    """Looks after each report at 1, 10 and 60 s, those that lie within ``for_s``, and at ``for_s``.
+    """Has each report checked at 1, 10 and 60 s, those that lie within ``for_s``, and at ``for_s``.
 
-    A thread of its own looks, while the plan goes on with its other targets. What it saw is told, in the
-    order of the looks, by :meth:`run`. A look that comes so late that the next is due counts for both.
+    The host's monitor checks, while the plan goes on with its other targets. What it saw is told, in the
+    order of the checks, by :meth:`run`.
     """
 
-    def __init__(self, host: LocalHost, for_s: float | None, targets: Sequence[Target]) -> None:
+    def __init__(self, host: Host, for_s: float | None, targets: Sequence[Target]) -> None:
         self._host = host
-        self._times = [] if for_s is None else sorted({*(at for at in KEPT_LOOKS_S if at < for_s), for_s})
+        times = () if for_s is None else (*(at for at in RECORDED_CHECKS_S if at < for_s), for_s)
+        self._checks = dict.fromkeys(times, True)
         self._targets = {target.process: target for target in targets}
-        self._wake = threading.Condition()
-        self._due: list[tuple[float, int, TargetReport]] = []
-        self._begun = 0
-        self._plan_is_done = self._is_over = False
-        self._seen: SimpleQueue[tuple[TargetReport, Back | None] | Exception | None] = SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._followed: dict[str, TargetReport] = {}
+        self._events: SimpleQueue[RefaultEvent] = SimpleQueue()
         self._trouble = ""
 
     def begin(self, report: TargetReport) -> None:
-        """Begin to look back at a report; right after it was made."""
-        if not self._times or not report.pages_seen:
+        """Begin to watch a report; right after it was made."""
+        if not self._checks or not report.pages_seen:
             return
-        began = time.monotonic()
-        with self._wake:
-            self._begun += 1
-            self._due = sorted([*self._due, *((began + at, self._begun, report) for at in self._times)])
-            self._wake.notify()
-        if self._thread is None:
-            thread = threading.Thread(target=self._look_on, name="memtui-watching", daemon=True)
-            try:
-                start_thread(thread)
-            except MemtuiError as error:
-                # The plan goes on, and is reported: only the looks back are missing.
-                self._trouble = str(error)
-            else:
-                self._thread = thread
+        self._followed[report.id] = report
+        try:
+            self._host.refaults.follow(report.id, self._checks, self._take)
+        except MemtuiError as error:
+            # The plan goes on, and is reported: only the checks are missing.
+            del self._followed[report.id]
+            self._trouble = str(error)
 
-    def run(self, advice: Advice, reports: Sequence[TargetReport], signals: Signals, *, quiet: bool) -> None:
-        """Tell what was seen and is still to be seen, if not ``quiet``. A signal ends it.
+    def _take(self, event: RefaultEvent) -> None:
+        if event.sample is not None:
+            self._followed[event.report_id].back.append(event.sample)
+        self._events.put(event)
+
+    def run(
+        self, advice: Advice, reports: Sequence[TargetReport], cancelled: threading.Event, *, quiet: bool
+    ) -> None:
+        """Tell what was seen and is still to be seen, if not ``quiet``, until ``cancelled`` is set.
 
         What was seen is in the reports too.
         """
@@ -82,76 +76,49 @@ class Watching:
         for report in unseen:
             words = with_step(Reason.PAGES_UNSEEN.text, Reason.PAGES_UNSEEN)
             complain(f"--watch: process {report.planned.process.pid}: {words}")
-        if self._thread is None:
+        if not self._followed:
             if self._trouble:
                 complain(f"--watch: what comes back is not looked at: {self._trouble}")
             elif not unseen:
                 complain("--watch: nothing left RAM, so nothing can come back")
             return
         try:
-            self._tell(signals, quiet)
+            self._tell(cancelled, quiet)
         finally:
             self._end()
         for warning in dict.fromkeys(back.warning for item in reports for back in item.back if back.warning):
             complain(warning)
 
-    def _tell(self, signals: Signals, quiet: bool) -> None:
-        with self._wake:
-            self._plan_is_done = True
-            self._wake.notify()
+    def _tell(self, cancelled: threading.Event, quiet: bool) -> None:
+        waiting = set(self._followed)
         has_ended = False
-        while True:
-            if signals.came and not has_ended:
-                # A look that is under way ends first, as it would have without the thread.
+        while waiting or not self._events.empty():
+            if cancelled.is_set() and not has_ended:
+                # A check that is under way ends first.
                 has_ended = True
-                self._end()
+                waiting = self._end()
+                continue
             try:
-                seen = self._seen.get(timeout=_SIGNAL_S)
+                event = self._events.get(timeout=_SIGNAL_S)
             except Empty:
                 continue
-            if seen is None:
-                break
-            if isinstance(seen, Exception):
-                raise seen
-            self._say(*seen, quiet)
+            if event.error is not None:
+                raise event.error
+            self._say(self._followed[event.report_id], event, quiet)
+            if event.is_last:
+                waiting.discard(event.report_id)
         if has_ended:
             complain("--watch was ended early")
 
-    def _end(self) -> None:
-        with self._wake:
-            self._is_over = True
-            self._wake.notify()
+    def _end(self) -> set[str]:
+        """End the checks; return the reports of which one is under way."""
+        return {report_id for report_id in self._followed if self._host.refaults.unfollow(report_id)}
 
-    def _look_on(self) -> None:
-        """Look when a look is due, until there is none to come."""
-        try:
-            while (report := self._next()) is not None:
-                back = self._host.look_back(report.id, record=True)
-                if back is not None:
-                    report.back.append(back)
-                self._seen.put((report, back))
-        except Exception as error:  # It is raised again where it can be told.
-            self._seen.put(error)
-        self._seen.put(None)
-
-    def _next(self) -> TargetReport | None:
-        """Wait for the next look that is due, and take it and what of the same report is due too."""
-        with self._wake:
-            while not self._is_over:
-                left_s = self._due[0][0] - time.monotonic() if self._due else None
-                if left_s is None and self._plan_is_done:
-                    return None
-                if left_s is not None and left_s <= 0:
-                    report, now = self._due[0][2], time.monotonic()
-                    self._due = [item for item in self._due if item[2] is not report or item[0] > now]
-                    return report
-                self._wake.wait(left_s)
-        return None
-
-    def _say(self, report: TargetReport, back: Back | None, quiet: bool) -> None:
+    def _say(self, report: TargetReport, event: RefaultEvent, quiet: bool) -> None:
+        back = event.sample
         if back is None:
             words = "is watched no more"
-            if self._host.was_restored(report.id):
+            if event.was_restored:
                 words = "was restored meanwhile: what is resident again was put back"
             complain(f"--watch: {report.id} {words}")
         elif not quiet:

@@ -13,7 +13,7 @@ from memtui.freeze.client import Guard
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.ptrace import yama_level
 from memtui.freeze.replay import left_held
-from memtui.host import Finding, Target
+from memtui.host.api import Finding, Target
 from memtui.host.remedies import ON_THE_HOST, Remedies, is_read_only
 from memtui.linux import machine
 from memtui.linux.capability import (
@@ -262,7 +262,7 @@ def _process(host: _Opener, pid: int, remedies: Remedies) -> Iterator[Finding]:
     except MemtuiError as error:
         yield Finding("process", False, str(error), "it cannot be advised", "")
     finally:
-        target.close()
+        target.release()
 
 
 def _advice(handle: ProcessHandle, advice: Advice, remedies: Remedies) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memtui.advise.ledger import Action, Event, Ledger, actions
-from memtui.host import History, HistoryEntry
+from memtui.host.api import History, HistoryEntry
 
 
 def history_of(ledger: Ledger, last: int | None) -> History:

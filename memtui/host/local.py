@@ -2,43 +2,51 @@
 
 from __future__ import annotations
 
+import errno
+import importlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memtui.host import MachineState
-from memtui.host.opened import Opened
+from memtui.host.api import MachineState
+from memtui.host.guard_owner import GuardOwner
+from memtui.host.left_held import LeftHeld, default_journal_dir
+from memtui.host.target import LocalTarget
+from memtui.host.target_pool import TargetPool
 from memtui.linux import machine
-from memtui.linux.namespaces import ProcView, proc_view
 from memtui.linux.processes import ProcessList
-from memtui.model.errors import MemtuiError
+from memtui.model.errors import MemtuiError, NoSuchProcess
 from memtui.model.methods import DEFAULT_HOLD_MS
+from memtui.model.plan import Plan
+from memtui.model.process import Standing
 from memtui.model.reasons import Reason
 from memtui.model.restore import Whose
 
 if TYPE_CHECKING:
-    from pwd import struct_passwd
-
-    from memtui.freeze.client import Guard
-    from memtui.freeze.replay import Replayed
-    from memtui.host import Finding, History, HistoryEntry, Target, Wanted
-    from memtui.host.acting import Acting
-    from memtui.host.target import LocalTarget
+    from memtui.advise.calls import Adviser
+    from memtui.advise.engine import Subject
+    from memtui.host.api import Finding, History, HistoryEntry, SelfAdviser, Target, Wanted
+    from memtui.host.record import Record
+    from memtui.host.refault_monitor import RefaultMonitor
     from memtui.model.advice import Advice
-    from memtui.model.holds import FreezeChoice, Thawed
+    from memtui.model.holds import FreezeChoice
     from memtui.model.methods import Freeze
-    from memtui.model.plan import Plan
-    from memtui.model.process import Process
-    from memtui.model.report import Back, Progress, TargetReport
+    from memtui.model.plan import TargetPlan
+    from memtui.model.process import Process, ProcessId
+    from memtui.model.report import Progress, TargetReport
     from memtui.model.restore import Mappers, RestorePlan, RestoreReport
     from memtui.model.verdict import MachineFacts
     from memtui.model.vma import MappedVma
-    from memtui.practice.link import PracticeLink
 
-
-ROOTS_JOURNAL_DIR = Path("/run/memtui")
+_ACTING = (
+    "memtui.advise.engine",
+    "memtui.freeze.client",
+    "memtui.host.doctor",
+    "memtui.host.history",
+    "memtui.host.planning",
+)
 
 
 def default_state_dir() -> Path:
@@ -61,42 +69,39 @@ def default_state_dir() -> Path:
     return found
 
 
-def default_journal_dir(state_dir: Path) -> Path:
-    """Return where the guards' journals lie: /run/memtui for root, else in the state directory."""
-    return ROOTS_JOURNAL_DIR if os.geteuid() == 0 else state_dir / "holds"
-
-
-def journal_dir_of(user: struct_passwd, state_dir: Path | None) -> Path:
-    """Return where the journals of another user's guards lie, XDG_STATE_HOME apart, which only they know."""
-    return (state_dir or Path(user.pw_dir) / ".local/state/memtui") / "holds"
-
-
 class LocalHost:
-    """This machine. ``practice`` is a process that can advise itself where we may not advise it.
+    """This machine: see Host for what each method does.
 
-    ``journal_dir`` is where the guards' journals lie: see ``freeze.journal``. What acts is imported with
-    the first call that needs it, or by :meth:`prepare`.
+    What acts is imported with the first call that needs it, or by :meth:`prepare`: the screen stands before
+    anybody can act.
+
+    Args:
+        state_dir: where the ledger lies; None for the default.
+        self_adviser: a process that advises itself where we may not advise it.
+        journal_dir: where the guards' journals lie: see ``freeze.journal``.
+
+    Attributes:
+        left_held: what a crash left held here, and its release.
+        guards: the guard process.
     """
 
     def __init__(
         self,
         state_dir: Path | None = None,
-        practice: PracticeLink | None = None,
+        self_adviser: SelfAdviser | None = None,
         journal_dir: Path | None = None,
     ) -> None:
         machine.raise_file_limit()
         self.state_dir = state_dir or default_state_dir()
-        self._is_given = state_dir is not None
         self.journal_dir = journal_dir or default_journal_dir(self.state_dir)
-        self.thaw_remarks: tuple[str, ...] = ()
-        """What the last :meth:`thaw` or :meth:`left_held` found of journals that could not be read."""
-        self._practice = practice
+        self.left_held = LeftHeld(self.journal_dir, state_dir)
+        self.guards = GuardOwner(self.journal_dir)
+        self._self_adviser = self_adviser
         self._processes = ProcessList()
-        self._opened = Opened(self.state_dir, self.facts)
+        self._pool: TargetPool[LocalTarget] = TargetPool(self._open_target)
         self._lock = threading.Lock()
-        self._acting: Acting | None = None
-        self._cancelled = threading.Event()
-        self._released = False
+        self._opened_record: Record | None = None
+        self._turn = threading.Lock()
 
     def __enter__(self) -> LocalHost:
         return self
@@ -105,25 +110,26 @@ class LocalHost:
         self.close()
 
     @property
-    def acting(self) -> Acting:
-        """What acts."""
+    def _record(self) -> Record:
         with self._lock:
-            if self._acting is None:
-                from memtui.host.acting import Acting
+            if self._opened_record is None:
+                from memtui.host.record import Record
 
-                self._acting = Acting(
-                    self._opened,
-                    self.state_dir,
-                    self.journal_dir,
-                    self._practice,
-                    self._cancelled,
-                    lambda: self._released,
-                )
-            return self._acting
+                self._opened_record = Record.in_folder(self.state_dir)
+            return self._opened_record
+
+    @property
+    def refaults(self) -> RefaultMonitor:
+        """What is checked again after an action."""
+        return self._record.refaults
 
     def prepare(self) -> None:
-        """Have all that acting needs at hand, before memory is so short that it would be slow to come."""
-        _ = self.acting
+        """Import all that acting needs, before memory is so short that it would be slow to come."""
+        for name in _ACTING:
+            importlib.import_module(name)
+        _ = self._record
+
+    # Reading
 
     def machine(self) -> MachineState:
         """Return the numbers of the system line."""
@@ -147,12 +153,25 @@ class LocalHost:
         return self._processes.read()
 
     def open(self, pid: int) -> LocalTarget:
-        """Choose a process; the same one twice is one target with two users.
+        """Choose a process, as a user of its target."""
+        return self._pool.open(pid)
 
-        Raises:
-            MemtuiError: if it is not there, is a kernel thread or a zombie, or may not be seen.
-        """
-        return self._opened.open(pid)
+    def mappers(self, target: Target, row: MappedVma, *, cancelled: threading.Event | None = None) -> Mappers:
+        """Find the other processes that map the file or shared memory behind a VMA."""
+        from memtui.linux.mappers import mappers_of
+
+        return mappers_of(row.vma, target.process.pid, cancelled)
+
+    def _open_target(self, pid: int) -> LocalTarget:
+        return LocalTarget(pid, self._pool, self.facts, self._labels_of)
+
+    def _labels_of(self, process: ProcessId) -> Mapping[int, str]:
+        """Return the words of a practice process for its addresses; of any other it has none."""
+        from memtui.practice.labels import labels_of
+
+        return labels_of(self.state_dir, process.pid, process.start_time)
+
+    # Advising
 
     def plan(
         self,
@@ -166,28 +185,83 @@ class LocalHost:
         cancelled: threading.Event | None = None,
     ) -> Plan:
         """Say what would be done. Touches nothing."""
-        return self.acting.plan(advice, wanted, freeze, hold_ms, override_lockout, thorough, cancelled)
+        from memtui.host.planning import Planner
+
+        planner = Planner(advice, freeze, self._self_adviser, cancelled, override_lockout=override_lockout)
+        targets = tuple(planner.plan(_ours(item.target), item.marks, item.select) for item in wanted)
+        return Plan(advice, targets, hold_ms, thorough)
 
     def freeze_choices(self, target: Target) -> list[FreezeChoice]:
         """Say what each freeze method would do to a target. Touches nothing."""
-        return self.acting.freeze_choices(target)
+        from memtui.host.planning import freeze_choices
+
+        return freeze_choices(_ours(target), self._self_adviser)
 
     def apply(
         self,
         plan: Plan,
         on_progress: Callable[[Progress], None] | None = None,
         on_target: Callable[[TargetReport], None] | None = None,
+        *,
+        cancelled: threading.Event | None = None,
     ) -> tuple[TargetReport, ...]:
-        """Do it, and report. Two plans never overlap: the second waits for the first."""
-        return self.acting.apply(plan, on_progress, on_target)
+        """Apply a plan, and report. Two plans never overlap: the second waits for the first."""
+        from memtui.advise.engine import Engine
 
-    def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
-        """Look how much of what a report moved has come back; None where it is no longer watched."""
-        return self.acting.aftermath.look_back(report_id, record=record)
+        record = self._record
 
-    def was_restored(self, report_id: str) -> bool:
-        """Whether somebody has put back what a report moved, as the ledger tells."""
-        return self.acting.aftermath.was_restored(report_id)
+        def done(report: TargetReport) -> None:
+            target = self._pool.get(report.planned.generation)
+            if target is not None and report.moved_pages:
+                record.refaults.begin(report, target)
+            if report.pages_seen or report.moved_bytes:
+                record.restores.add_own(report.action_id)
+            # They are on record and monitored: who keeps reports need not keep them.
+            report.moved_pages = ()
+            if on_target is not None:
+                on_target(report)
+
+        with self._turn:
+            engine = Engine(record.ledger, self.guards.get, self._begun(cancelled))
+            return engine.apply(plan, self._subject, on_progress, done)
+
+    def _begun(self, cancelled: threading.Event | None) -> threading.Event:
+        """Return what cancels a job that begins now: set already where a signal came before it began."""
+        cancelled = cancelled or threading.Event()
+        if self.guards.is_dropped:
+            cancelled.set()
+        return cancelled
+
+    def _subject(self, planned: TargetPlan) -> Subject:
+        """Return what a target plan is applied to.
+
+        Raises:
+            MemtuiError: if it is gone, has exec'ed, or is in another pid namespace's /proc.
+        """
+        from memtui.advise.engine import Subject
+
+        target = self._pool.get(planned.generation)
+        if target is None:
+            raise NoSuchProcess(Reason.EXITED, f"process {planned.process.pid}")
+        if target.standing() is not Standing.ALIVE:
+            raise target.handle.lost_error()
+        if target.handle.is_foreign:
+            raise MemtuiError(Reason.FOREIGN_PROC)
+        adviser = None
+        if planned.self_advised:
+            assert self._self_adviser is not None
+            adviser = _adviser_of(self._self_adviser)
+        return Subject(target.handle, target.smaps_is_cheap, adviser)
+
+    def thaw_now(self) -> None:
+        """Have the guard release whatever it holds, at once. From any thread."""
+        self.guards.panic()
+
+    def release(self) -> None:
+        """Close the guard's sockets, so that it releases everything, and hold nothing any more."""
+        self.guards.drop()
+
+    # Putting back
 
     def plan_restore(
         self,
@@ -198,92 +272,33 @@ class LocalHost:
         cancelled: threading.Event | None = None,
     ) -> tuple[RestorePlan, ...]:
         """Say what could be put back. Touches nothing."""
-        return self.acting.restores.plan(action, whose, pid, cancelled)
+        restores = self._record.restores
+        plans = []
+        for item in restores.find(action, whose, pid):
+            if cancelled is not None and cancelled.is_set():
+                raise MemtuiError(Reason.CANCELLED)
+            plans.append(restores.plan(item))
+        return tuple(plans)
 
     def restore(
         self,
         plans: Sequence[RestorePlan],
         on_progress: Callable[[Progress], None] | None = None,
         on_target: Callable[[RestoreReport], None] | None = None,
+        *,
+        cancelled: threading.Event | None = None,
     ) -> tuple[RestoreReport, ...]:
-        """Put it back, and report."""
-        return self.acting.restore(plans, on_progress, on_target)
+        """Put it back, and report. Neither a plan nor another restore runs meanwhile."""
+        reports = []
+        with self._turn:
+            cancelled = self._begun(cancelled)
+            for planned in plans:
+                reports.append(self._record.restores.restore(planned, cancelled, on_progress))
+                if on_target is not None:
+                    on_target(reports[-1])
+        return tuple(reports)
 
-    def mappers(self, target: Target, row: MappedVma, *, cancelled: threading.Event | None = None) -> Mappers:
-        """Find the other processes that map the file or shared memory behind a VMA."""
-        from memtui.linux.mappers import mappers_of
-
-        return mappers_of(row.vma, target.process.pid, cancelled)
-
-    def cancel(self) -> None:
-        """End the running plan at the next call's edge. From any thread; returns at once."""
-        self._cancelled.set()
-
-    def thaw_now(self) -> None:
-        """Cancel, and have the guard release whatever it holds, at once. From any thread."""
-        self._cancelled.set()
-        guard = self._guard
-        if guard is not None:
-            guard.panic()
-
-    def thaw(self) -> list[Thawed]:
-        """Release what a crash left held, and say whom.
-
-        Raises:
-            MemtuiError: FREEZE_NO_JOURNAL.
-        """
-        if not self._may_be_held():
-            return []
-        from memtui.freeze.replay import replay
-
-        return self._keep_remarks(replay(self.journal_dir))
-
-    def thaw_user(self, user: struct_passwd) -> list[Thawed]:
-        """Release what a crash of another user's memtui left held, with that user's rights. Needs root.
-
-        Raises:
-            MemtuiError: FREEZE_NO_JOURNAL; FAILED where the user's rights cannot be taken on.
-        """
-        from memtui.freeze.as_user import replay_as
-
-        state_dir = self.state_dir if self._is_given else None
-        return self._keep_remarks(replay_as(user, journal_dir_of(user, state_dir)))
-
-    def left_held(self) -> list[Thawed]:
-        """Say what a crash left held, and touch nothing.
-
-        Raises:
-            MemtuiError: FREEZE_NO_JOURNAL.
-        """
-        if not self._may_be_held():
-            return []
-        from memtui.freeze.replay import left_held
-
-        return self._keep_remarks(left_held(self.journal_dir))
-
-    def _may_be_held(self) -> bool:
-        """Whether there is anything to be read, so that most starts do without the code that reads it."""
-        self.thaw_remarks = ()
-        return _may_hold_files(self.journal_dir) or proc_view() is ProcView.MISSING
-
-    def _keep_remarks(self, replayed: Replayed) -> list[Thawed]:
-        self.thaw_remarks = replayed.remarks
-        return list(replayed.thawed)
-
-    def release(self) -> None:
-        """Close the guard's sockets, so that it releases everything. For signal handlers."""
-        # The guard first, and no lock before it: a signal may have interrupted whoever holds that.
-        self._released = True
-        guard = self._guard
-        if guard is not None:
-            guard.drop()
-        self._cancelled.set()
-
-    @property
-    def _guard(self) -> Guard | None:
-        """The guard, if there is one; without a lock, which a signal might have interrupted."""
-        acting = self._acting
-        return None if acting is None else acting.guard
+    # What was done, and what can be
 
     def history(self, last: int | None = None) -> History:
         """Return the ledger, or its last entries.
@@ -291,36 +306,49 @@ class LocalHost:
         Raises:
             MemtuiError: if it is there and cannot be read.
         """
-        return self.acting.history(last)
+        from memtui.host.history import history_of
+
+        return history_of(self._record.ledger, last)
 
     def stream_history(self, tell_torn: Callable[[int], None]) -> Iterator[HistoryEntry]:
         """Yield the whole ledger, oldest first, without keeping it in memory. See :meth:`history`.
 
         ``tell_torn`` is called at the end with how many lines could not be read.
         """
-        return self.acting.stream_history(tell_torn)
+        from memtui.host.history import entry_of
+
+        return map(entry_of, self._record.ledger.stream(tell_torn))
 
     def doctor(self, pid: int | None = None) -> list[Finding]:
         """Say what works here and what does not, and what mends it."""
-        return self.acting.doctor(pid)
+        from memtui.host.doctor import examine
+
+        return examine(self._pool, self._record.ledger.path, self.journal_dir, pid)
 
     def close(self) -> None:
         """Let go of everything."""
-        self._cancelled.set()
         with self._lock:
-            acting = self._acting
-        if acting is not None:
-            acting.close()
-        self._opened.close()
+            record = self._opened_record
+        self.guards.close()
+        if record is None:
+            self._pool.close()
+        else:
+            record.refaults.close(self._pool.close)
 
 
-def _may_hold_files(folder: Path) -> bool:
-    """Whether there is anything in a folder, as far as we may know."""
-    try:
-        with os.scandir(folder) as found:
-            return any(found)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        # Who reads it says what is wrong with it.
-        return True
+def _adviser_of(process: SelfAdviser) -> Adviser:
+    """Return how a process advises itself, with the errors of process_madvise."""
+
+    def advise(elements: Sequence[tuple[int, int]], advice: int) -> int:
+        try:
+            return process.advise(elements, advice)
+        except RuntimeError as error:
+            raise OSError(errno.ESRCH, str(error), "madvise") from error
+
+    return advise
+
+
+def _ours(target: Target) -> LocalTarget:
+    if not isinstance(target, LocalTarget):
+        raise TypeError("a target of another host")
+    return target

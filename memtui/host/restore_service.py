@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from memtui.advise.ledger import Action, Ledger, actions, is_same_operator, now, operator
@@ -23,6 +23,7 @@ from memtui.model.restore import RestorePlan, RestoreReport, Whose, outcome_of, 
 
 if TYPE_CHECKING:
     from memtui.advise.pages_format import MovedPages
+    from memtui.host.refault_monitor import RefaultMonitor
     from memtui.model.report import Progress
 
 _LOOK_FOR_LAST = 2000
@@ -35,12 +36,11 @@ _NONE_OF = {
 
 
 class RestoreService:
-    """Puts back what actions moved. ``forget`` is told of what is put back: it is watched no more."""
+    """Puts back what actions moved, and records that. One restore at a time: the caller sees to that."""
 
-    def __init__(self, ledger: Ledger, cancelled: threading.Event, forget: Callable[[str], None]) -> None:
+    def __init__(self, ledger: Ledger, refaults: RefaultMonitor) -> None:
         self._ledger = ledger
-        self._cancelled = cancelled
-        self._forget = forget
+        self._refaults = refaults
         self._own: list[str] = []
 
     def add_own(self, action_id: str) -> None:
@@ -48,17 +48,11 @@ class RestoreService:
         if action_id not in self._own[-1:]:
             self._own.append(action_id)
 
-    def plan(
-        self,
-        action: str | None = None,
-        whose: Whose = Whose.SESSION,
-        pid: int | None = None,
-        cancelled: threading.Event | None = None,
-    ) -> tuple[RestorePlan, ...]:
-        """Say what could be put back: see Host.plan_restore(). Touches nothing.
+    def find(self, action: str | None, whose: Whose, pid: int | None) -> list[Action]:
+        """Return the targets of an action, or one of them; without ``action`` those of the last that moved.
 
         Raises:
-            MemtuiError: NO_SUCH_ACTION; LEDGER_UNWRITABLE; CANCELLED.
+            MemtuiError: NO_SUCH_ACTION; LEDGER_UNWRITABLE where the ledger cannot be read.
         """
         if action is not None:
             found = self._ledger.find(action)
@@ -68,12 +62,7 @@ class RestoreService:
             found = self._last_that_moved(whose, pid)
         if not found:
             raise MemtuiError(Reason.NO_SUCH_ACTION, action or "", _why_none(action, whose, pid))
-        plans = []
-        for item in found:
-            if cancelled is not None and cancelled.is_set():
-                raise MemtuiError(Reason.CANCELLED)
-            plans.append(self._plan_one(item))
-        return tuple(plans)
+        return found
 
     def _last_that_moved(self, whose: Whose, pid: int | None) -> list[Action]:
         """Return the targets of the last action that moved something out of RAM, or the one with a pid."""
@@ -115,7 +104,8 @@ class RestoreService:
         # One that was begun, and ended before the first page had left, moved nothing.
         return moved is not None and bool(moved.pages or moved.is_complete)
 
-    def _plan_one(self, action: Action) -> RestorePlan:
+    def plan(self, action: Action) -> RestorePlan:
+        """Say what could be put back of one target. Touches nothing."""
         start, done = action.start, action.done
         target = start.mapping("target")
         pid, start_time = target.get("pid"), target.get("start_time")
@@ -158,37 +148,29 @@ class RestoreService:
 
     def restore(
         self,
-        plans: Sequence[RestorePlan],
+        planned: RestorePlan,
+        cancelled: threading.Event,
         on_progress: Callable[[Progress], None] | None = None,
-        on_target: Callable[[RestoreReport], None] | None = None,
-    ) -> tuple[RestoreReport, ...]:
-        """Put it back, and report."""
-        reports = []
-        for planned in plans:
-            report = self._restore_one(planned, on_progress)
-            reports.append(report)
-            if on_target is not None:
-                on_target(report)
-        return tuple(reports)
-
-    def _restore_one(
-        self, planned: RestorePlan, on_progress: Callable[[Progress], None] | None
     ) -> RestoreReport:
+        """Put one target back, and report. Ends early, at a step's edge, once ``cancelled`` is set."""
         if planned.blocked is not None:
             return _refused(planned, planned.blocked, planned.blocked_text)
-        if self._cancelled.is_set():
+        if cancelled.is_set():
             return _refused(planned, Reason.CANCELLED, None)
         # What we bring back now says nothing of whether the advice was right.
-        self._forget(planned.id)
+        self._refaults.end(planned.id)
         try:
             # Until it is on record, lest a look of another memtui takes it for what the target brought back.
             with self._ledger.pages.held_for_restore(planned.id):
-                return self._bring_back(planned, on_progress)
+                return self._bring_back(planned, cancelled, on_progress)
         except MemtuiError as error:
             return _refused(planned, error.reason, error.words)
 
     def _bring_back(
-        self, planned: RestorePlan, on_progress: Callable[[Progress], None] | None
+        self,
+        planned: RestorePlan,
+        cancelled: threading.Event,
+        on_progress: Callable[[Progress], None] | None,
     ) -> RestoreReport:
         """Bring it back, and put that on record.
 
@@ -199,7 +181,10 @@ class RestoreService:
         if moved is None:
             raise MemtuiError(Reason.PAGES_UNKNOWN)
         with _open(moved) as handle:
-            seen = Restorer(handle, moved).run(planned.name, self._cancelled, on_progress)
+            seen = Restorer(handle, moved).run(planned.name, cancelled, on_progress)
+        if seen.restored_bytes != 0:
+            # Before it is on record, lest it is taken for another memtui's.
+            self._refaults.unfollow(planned.id)
         outcome, reason = outcome_of(seen)
         text = reason.text if reason else None
         if reason is Reason.CANCELLED and seen.restored_bytes:

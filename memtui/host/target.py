@@ -7,10 +7,9 @@ import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memtui.host import CHEAP_SMAPS_MS
+from memtui.host.api import CHEAP_SMAPS_MS
 from memtui.linux import machine
 from memtui.linux.capability import FileRights
 from memtui.linux.handle import ProcessHandle
@@ -26,6 +25,7 @@ from memtui.model.verdict import MachineFacts, Verdict, judge
 from memtui.model.vma import AddressSpace, MappedVma, VmaDetails
 
 if TYPE_CHECKING:
+    from memtui.host.target_pool import TargetPool
     from memtui.linux.live import LiveResidency
     from memtui.model.advice import Advice
     from memtui.model.ranges import Range
@@ -41,9 +41,7 @@ def _packed(details: Mapping[int, VmaDetails]) -> Mapping[int, VmaDetails]:
 
 
 class LocalTarget:
-    """A process of this machine. ``users`` counts who has it open; the host closes it at none.
-
-    ``watches`` counts those of them that watch what came back.
+    """A process of this machine. ``pool`` counts its users; ``labels_of`` has words for its addresses.
 
     Raises:
         MemtuiError: if it is not there, has no memory of its own, or may not be seen.
@@ -52,17 +50,15 @@ class LocalTarget:
     def __init__(
         self,
         pid: int,
-        state_dir: Path,
+        pool: TargetPool[LocalTarget],
         facts: Callable[[], MachineFacts],
-        forget: Callable[[LocalTarget], None],
+        labels_of: Callable[[ProcessId], Mapping[int, str]],
     ) -> None:
         self.handle = ProcessHandle(pid)
-        self.users = 1
-        self.watches = 0
         self.generation = next(_GENERATIONS)
+        self._pool = pool
         self._facts = facts
         self._known_facts: tuple[float, MachineFacts] | None = None
-        self._forget = forget
         self._lock = threading.Lock()
         self._reader = PageReader(self.handle)
         self._rights = FileRights(pid)
@@ -72,10 +68,7 @@ class LocalTarget:
         self._check = SmapsCheck()
         self._details: Mapping[int, VmaDetails] = {}
         self._details_ms: float | None = None
-        from memtui.practice.labels import labels_of
-
-        process = self.handle.process
-        self._labels = labels_of(state_dir, process.pid, process.start_time)
+        self._labels = labels_of(self.handle.process)
 
     @property
     def process(self) -> ProcessId:
@@ -151,9 +144,17 @@ class LocalTarget:
                 return rss, swap
             return rss, self._reader.without_markers(runs)
 
-    def close(self) -> None:
-        """Let go of it."""
-        self._forget(self)
+    def acquire(self) -> bool:
+        """Count one user more; False if its last user has gone before."""
+        return self._pool.acquire(self)
+
+    def release(self) -> None:
+        """Count one user less; with the last one its files are closed."""
+        self._pool.release(self)
+
+    def dispose(self) -> None:
+        """Close its files: for the pool."""
+        self.handle.close()
 
     def _read_layout(self) -> None:
         text = self.handle.read_maps(self._maps_text)

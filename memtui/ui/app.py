@@ -21,11 +21,10 @@ from textual.screen import Screen
 
 from memtui.linux.own_threads import require_threads
 from memtui.model.errors import MemtuiError
-from memtui.shutdown import drop_dead_streams
+from memtui.shutdown import ScreenSignals, drop_dead_streams
 from memtui.text import safe
 from memtui.ui.ascii import AsciiFilter
 from memtui.ui.bindings import APP_BINDINGS, is_acting
-from memtui.ui.lifeline import Lifeline
 from memtui.ui.messages import ProcessesRead
 from memtui.ui.ordered_input import OrderedInputApp, has_taken
 from memtui.ui.screens.main import MainScreen
@@ -49,7 +48,7 @@ QUIT_WAITS_S = 10.0
 _END_WAITS_S = 1.0
 """How long it is waited for what runs where the app has ended without asking."""
 _THREADS = 9
-"""How many threads a screen takes: the session's six, Textual's two, and the one of the signals."""
+"""How many a screen takes: the session's five, Textual's two, and one each for refaults and signals."""
 _BREAKPOINTS = [(0, "-narrow"), (90, "-medium"), (110, "-wide")]
 _HEIGHTS = [(0, "-low"), (34, "-high")]
 
@@ -140,7 +139,7 @@ class MemtuiApp(OrderedInputApp):
 
     def on_unmount(self) -> None:
         """Have everything released, and the threads end."""
-        self.session.host.release()
+        self.session.release()
         self.session.stop()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -244,7 +243,7 @@ def run(host: Host, options: UiOptions) -> int:
         with suppress(RuntimeError):  # closed: it has ended by itself
             loop.call_soon_threadsafe(app.exit, None, with_code)
 
-    with Lifeline(host.release, end):
+    with ScreenSignals(app.session.release, end):
         app.run(mouse=options.mouse)
         # What runs was cancelled: what came of it goes on record.
         app.session.wait_idle(_END_WAITS_S)

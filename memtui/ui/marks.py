@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,36 +17,6 @@ if TYPE_CHECKING:
 
 WHOLE, PART, OTHER = "*", "~", "!"
 """A VMA is marked; a part of it is; a mark lies here whose VMA is no longer this one."""
-
-
-class Shelf:
-    """Handles of processes that several parts of the TUI use. The last one closes them. Thread-safe."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users: dict[int, int] = {}
-
-    def put(self, target: Target) -> None:
-        """Take a handle that was just opened, with its first user."""
-        with self._lock:
-            self._users[id(target)] = self._users.get(id(target), 0) + 1
-
-    def take(self, target: Target) -> bool:
-        """Become one more user; False if the handle is closed already."""
-        with self._lock:
-            if id(target) not in self._users:
-                return False
-            self._users[id(target)] += 1
-            return True
-
-    def give_back(self, target: Target) -> None:
-        """Stop using a handle."""
-        with self._lock:
-            users = self._users.pop(id(target), 0) - 1
-            if users > 0:
-                self._users[id(target)] = users
-        if users == 0:
-            target.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +97,9 @@ class _Marked:
 
 
 class MarkBook:
-    """All marks. Used by the UI thread alone."""
+    """All marks, each process's with a share in its target. Used by the UI thread alone."""
 
-    def __init__(self, shelf: Shelf) -> None:
-        self._shelf = shelf
+    def __init__(self) -> None:
         self._by_process: dict[ProcessId, _Marked] = {}
         self.version = 0
         """Grows with every change."""
@@ -163,14 +131,14 @@ class MarkBook:
             return True
         marked = self._by_process.get(target.process)
         if marked is None:
-            if not self._shelf.take(target):
+            if not target.acquire():
                 return False
             marked = self._by_process[target.process] = _Marked(target, MarkSet())
         elif marked.target is not target:
             # Opened anew: the older handle may be of a program that ran before an exec.
-            if not self._shelf.take(target):
+            if not target.acquire():
                 return False
-            self._shelf.give_back(marked.target)
+            marked.target.release()
             marked.target = target
         marked.marks = marked.marks.with_marks(new)
         self.version += 1
@@ -191,7 +159,7 @@ class MarkBook:
         if marked is None:
             return 0
         self.version += 1
-        self._shelf.give_back(marked.target)
+        marked.target.release()
         return len(marked.marks.marks)
 
     def clear(self) -> None:

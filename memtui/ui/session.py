@@ -15,13 +15,12 @@ from memtui.model.methods import Freeze
 from memtui.model.plan import Mark, Plan
 from memtui.model.verdict import MachineFacts, Verdict
 from memtui.ui.marking import eligible
-from memtui.ui.marks import MarkBook, Shelf
+from memtui.ui.marks import MarkBook
 from memtui.ui.messages import Post, Said
 from memtui.ui.workers.map_queries import MapQueries
 from memtui.ui.workers.plan_executor import PlanExecutor
 from memtui.ui.workers.query_worker import QueryWorker
 from memtui.ui.workers.sampler import Sampler, words_of
-from memtui.ui.workers.watcher import Watcher
 
 if TYPE_CHECKING:
     from textual.message import Message
@@ -68,22 +67,20 @@ class Session:
         self.host = host
         self.options = options
         self._post = post
-        self.shelf = Shelf()
-        self.marks = MarkBook(self.shelf)
+        self.marks = MarkBook()
         self.freeze: Freeze | None = options.freeze
         self.facts = MachineFacts(swap_free_bytes=None, huge_page_bytes=None)
         self.machine: MachineState | None = None
         self.is_quitting = False
         """Whether the operator wants to quit, and a plan is awaited."""
         post = self.post
-        self.sampler = Sampler(host, self.shelf, post, options.interval_s) if sampling else None
-        self.watcher = Watcher(host, post) if sampling and not options.read_only else None
-        self.executor = None if options.read_only else PlanExecutor(host, self.shelf, post, self.watcher)
-        self.queries = QueryWorker("memtui-queries", self.shelf, post)
+        self.sampler = Sampler(host, post, options.interval_s) if sampling else None
+        self.executor = None if options.read_only else PlanExecutor(host, post, follows=sampling)
+        self.queries = QueryWorker("memtui-queries", post)
         """Asks the host what is answered soon."""
-        self.searches = QueryWorker("memtui-searches", self.shelf, post)
+        self.searches = QueryWorker("memtui-searches", post)
         """Asks the host what may take long, and holds up no plan."""
-        self.map_worker = QueryWorker("memtui-map", self.shelf, post)
+        self.map_worker = QueryWorker("memtui-map", post)
         """Sorts, filters and searches a map that is too long for the UI thread."""
         self.map_queries = MapQueries(self.map_worker)
 
@@ -108,8 +105,8 @@ class Session:
                 start_thread(thread)
 
     @property
-    def _threads(self) -> tuple[Sampler | PlanExecutor | Watcher | QueryWorker | None, ...]:
-        return self.sampler, self.executor, self.watcher, self.queries, self.searches, self.map_worker
+    def _threads(self) -> tuple[Sampler | PlanExecutor | QueryWorker | None, ...]:
+        return self.sampler, self.executor, self.queries, self.searches, self.map_worker
 
     def prepare(self) -> None:
         """Have at hand what acting needs; once the screen stands."""
@@ -121,6 +118,12 @@ class Session:
         for thread in self._threads:
             if thread is not None:
                 thread.stop()
+
+    def release(self) -> None:
+        """Cancel what runs, and have everything released at once. From any thread; takes no lock."""
+        if self.executor is not None:
+            self.executor.cancel()
+        self.host.release()
 
     def close_queue(self) -> bool:
         """Begin nothing any more, and cancel what runs; return whether that is to be waited for."""
@@ -145,20 +148,20 @@ class Session:
         at = FREEZE_CHOICES.index(self.freeze) if self.freeze in FREEZE_CHOICES else -1
         self.freeze = FREEZE_CHOICES[(at + 1) % len(FREEZE_CHOICES)]
 
-    def take(self, wanted: Sequence[Wanted]) -> tuple[Target, ...] | None:
+    def acquire_all(self, wanted: Sequence[Wanted]) -> tuple[Target, ...] | None:
         """Become a user of the handles of a plan to be; None if one of them is closed already."""
         taken: list[Target] = []
         for item in wanted:
-            if not self.shelf.take(item.target):
-                self.give_back(taken)
+            if not item.target.acquire():
+                self.release_all(taken)
                 return None
             taken.append(item.target)
         return tuple(taken)
 
-    def give_back(self, targets: Sequence[Target]) -> None:
+    def release_all(self, targets: Sequence[Target]) -> None:
         """Stop using handles."""
         for target in targets:
-            self.shelf.give_back(target)
+            target.release()
 
     # What the host is asked. Answers come on the UI thread, while the screen that asks is open.
 
@@ -255,7 +258,6 @@ class Session:
 
     def _find_marks(self, process: ProcessId) -> FoundMarks | None:
         target = self.host.open(process.pid)
-        self.shelf.put(target)
         try:
             if target.process != process:
                 self.post(Said(f"process {process.pid} has exited; its pid is another's now", bad=True))
@@ -263,10 +265,10 @@ class Session:
             space = target.look(details=True)
             chosen, left_out = eligible(space, range(len(space)), self.host.facts())
             marks = tuple(Mark(vma.range, vma.identity) for vma in chosen)
-            self.shelf.take(target)
+            target.acquire()
             return FoundMarks(target, marks, left_out)
         finally:
-            self.shelf.give_back(target)
+            target.release()
 
     def submit(self, plan: Plan, targets: tuple[Target, ...]) -> None:
         """Have a plan carried out.
@@ -275,7 +277,7 @@ class Session:
             PermissionError: in a session that only reads.
         """
         if self.executor is None:
-            self.give_back(targets)
+            self.release_all(targets)
             raise PermissionError("this session only reads")
         self.executor.submit(plan, targets)
 

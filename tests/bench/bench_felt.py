@@ -114,7 +114,7 @@ def measure(host: LocalHost, advice: Advice, size: int, method: Freeze, times: i
             target.ask()
             (report,) = host.apply(plan)
             gap_ms = target.ask() / 1e6
-            opened.close()
+            opened.release()
         finally:
             target.close()
         _require(report)

@@ -74,4 +74,4 @@ def _cost(host: LocalHost) -> None:
                     f"plan {advice.value} of {size(wanted)}, all resident: {statistics.median(took):.0f} ms"
                 )
         finally:
-            target.close()
+            target.release()

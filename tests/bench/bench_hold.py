@@ -147,7 +147,7 @@ def cost_of_a_hold(host: LocalHost, method: Freeze, ranges: int, busy: bool) -> 
                 report = held(host, plan)
             calls.append(sum(clock.calls_ms))
             beside.append(report.held_ms - calls[-1])
-        target.close()
+        target.release()
     middle, worst = statistics.median(beside), statistics.quantiles(beside, n=20)[-1]
     told = "" if busy else ("ok" if middle <= _GOAL_MS else "MISSED")
     print(
@@ -172,7 +172,7 @@ def longest_hold(host: LocalHost, method: Freeze, hold_ms: int) -> None:
             )
             with Clock() as clock:
                 (report,) = host.apply(plan)
-            target.close()
+            target.release()
         longest, call = report.longest_held_ms, max(clock.calls_ms)
         moved = (report.moved_bytes or 0) >> 20
         told = "ok" if longest <= hold_ms + call else "MISSED"

@@ -95,7 +95,7 @@ def advise(
         reports = host.apply(host.plan(advice, wanted, method))
     finally:
         for item in wanted:
-            item.target.close()
+            item.target.release()
     row.actions += len(reports)
     for report in reports:
         if report.outcome in _WRONG:

@@ -20,7 +20,7 @@ import pytest
 
 from memtui.freeze.guard import STOPPING_POINTS
 from memtui.freeze.replay import replay
-from memtui.host.local import default_journal_dir
+from memtui.host.left_held import default_journal_dir
 from memtui.linux.cgroups import group_at, path_of
 from memtui.linux.procfs import read_stat
 from memtui.model.errors import NoSuchProcess

@@ -23,7 +23,7 @@ from memtui.cli import thaw
 from memtui.freeze import as_user
 from memtui.freeze.journal import Entry, Journal, prepare_folder
 from memtui.freeze.replay import left_held, replay
-from memtui.host.local import ROOTS_JOURNAL_DIR
+from memtui.host.left_held import ROOTS_JOURNAL_DIR
 from memtui.linux import machine
 from memtui.model.holds import ThawOutcome
 from memtui.model.methods import Freeze

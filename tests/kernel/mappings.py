@@ -490,7 +490,7 @@ def page_out(host: LocalHost, spot: Spot) -> list[Result]:
         host.apply(plan)
         after = _rss(spot.pid, [item.range for item in ranges])
     finally:
-        target.close()
+        target.release()
     return [
         Result(item.name, item.requested_bytes, item.verdict.forecast_bytes, was - now)
         for item, was, now in zip(ranges, before, after, strict=True)

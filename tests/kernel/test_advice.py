@@ -40,7 +40,7 @@ def give(
         (report,) = host.apply(plan)
         return report
     finally:
-        target.close()
+        target.release()
 
 
 def file_of(folder: Path, size: int) -> Path:
@@ -363,7 +363,7 @@ def test_between_two_holds_the_target_runs_as_long_as_it_was_held(host: LocalHos
     began = time.monotonic()
     (report,) = host.apply(plan)
     elapsed_ms = (time.monotonic() - began) * 1000
-    target.close()
+    target.release()
     assert report.holds > 1
     assert elapsed_ms >= 2 * report.held_ms - report.longest_held_ms
     assert report.longest_held_ms < 2000

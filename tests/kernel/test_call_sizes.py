@@ -58,7 +58,7 @@ def give(
         (report,) = host.apply(plan)
         return report
     finally:
-        target.close()
+        target.release()
 
 
 def test_collapse_takes_few_huge_pages_a_call(host: LocalHost, child: Child, slow_kernel: SlowKernel) -> None:

@@ -60,7 +60,7 @@ def give(
         (report,) = host.apply(plan, None if on_call is None else lambda _progress: on_call())
         return report
     finally:
-        target.close()
+        target.release()
 
 
 def ends(report: TargetReport) -> list[tuple[Outcome, Reason | None]]:
@@ -314,7 +314,7 @@ def test_a_target_that_exits_before_the_first_call(
     child.exit()
     (report,) = host.apply(plan)
     assert (report.outcome, report.reason, report.advised_bytes) == (Outcome.GONE, Reason.EXITED, 0)
-    target.close()
+    target.release()
 
 
 def test_a_target_that_exits_right_before_the_call(
@@ -373,8 +373,8 @@ def test_a_hold_that_ends_early_is_told(
         if ending == "SIGCONT":
             os.kill(child.pid, signal.SIGCONT)
         elif ending == "guard killed":
-            assert host.acting.guard is not None
-            os.kill(host.acting.guard.pid, signal.SIGKILL)
+            assert host.guards.current is not None
+            os.kill(host.guards.current.pid, signal.SIGKILL)
         # The engine is in its call, and does nothing about it.
         wait_until(lambda: _is_free(child.pid), "it runs on by itself", 4)
 
@@ -494,7 +494,7 @@ def test_marks_know_what_they_marked(host: LocalHost, child: Child) -> None:
     plan = host.plan(Advice.PAGEOUT, [Wanted(target, marks)], Freeze.OFF)
     (report,) = host.apply(plan)
     assert [outcome for outcome, _ in ends(report)] == [Outcome.GONE, Outcome.CHANGED, Outcome.DONE]
-    target.close()
+    target.release()
 
 
 def test_a_heap_that_grew_is_advised_where_it_was_marked(host: LocalHost, child: Child) -> None:
@@ -506,7 +506,7 @@ def test_a_heap_that_grew_is_advised_where_it_was_marked(host: LocalHost, child:
     assert at(child.pid, heap.start).end > heap.end
     (report,) = host.apply(plan)
     assert report.advised_bytes == heap.size_bytes
-    target.close()
+    target.release()
 
 
 @pytest.mark.parametrize("case", ["zombie", "kernel thread", "leader", "never there", "thread"])
@@ -545,7 +545,7 @@ def test_a_leader_that_ends_after_the_plan(host: LocalHost, child: Child) -> Non
     (report,) = host.apply(plan)
     assert report.advised_bytes == 0
     assert report.outcome in (Outcome.REFUSED, Outcome.GONE)
-    target.close()
+    target.release()
 
 
 def test_one_target_gone_and_one_advised_is_part(child: Child, tmp_path: Path) -> None:

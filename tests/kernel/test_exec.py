@@ -37,6 +37,6 @@ def test_two_users_of_one_target_share_it_until_both_let_go(tmp_path: Path) -> N
     with Child() as child, LocalHost(tmp_path) as host:
         one, other = host.open(child.pid), host.open(child.pid)
         assert one is other
-        one.close()
+        one.release()
         assert other.standing() is Standing.ALIVE
         assert len(other.look()) > 0

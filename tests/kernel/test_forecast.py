@@ -91,7 +91,7 @@ def plan(host: LocalHost, advice: Advice, *spots: Spot) -> list[PlannedRange]:
         wanted = []
         for spot in spots:
             target = host.open(spot.pid)
-            stack.callback(target.close)
+            stack.callback(target.release)
             wanted.append(Wanted(target, (Mark(Range(spot.start, spot.start + spot.size), None),)))
         made = host.plan(advice, wanted, Freeze.OFF)
         return [item for target_plan in made.targets for item in target_plan.ranges]
@@ -356,7 +356,7 @@ def test_collapse_says_by_how_much_rss_will_grow(host: LocalHost, stage: Stage) 
         made = host.plan(Advice.COLLAPSE, [Wanted(target, (Mark(Range(start, start + 4 * HUGE), None),))])
         host.apply(made)
     finally:
-        target.close()
+        target.release()
     after = at(stage.child.pid, start)
     grown = sum(reasons(item).get(Reason.RSS_GROWS, 0) or 0 for item in items)
     assert (grown, after.rss - before.rss, after.huge - before.huge) == (HUGE - PAGE, HUGE - PAGE, 2 * HUGE)
@@ -419,7 +419,7 @@ def test_shared_memory_that_no_mount_shows(
     try:
         (row,) = (row for row in target.look(details=True).rows() if row.vma.start == spot.start)
     finally:
-        target.close()
+        target.release()
     assert (row.kind, row.swap_bytes) == (Kind.SHMEM, swap)
     # Without CAP_SYS_ADMIN the pages' flags are hidden: what is in swap, and shared, is no file of a disk.
     done = as_nobody(nobodys_dir, FEW, "maps", spot.pid, freeze=False)
@@ -491,7 +491,7 @@ def applied(host: LocalHost, advice: Advice, spot: Spot) -> TargetReport:
         marks = (Mark(Range(spot.start, spot.start + spot.size), None),)
         (report,) = host.apply(host.plan(advice, [Wanted(target, marks)], Freeze.OFF))
     finally:
-        target.close()
+        target.release()
     return report
 
 
@@ -606,7 +606,7 @@ def test_what_collapse_will_make_huge(host: LocalHost, stage: Stage, name: str) 
         marks = (Mark(Range(spot.start, spot.start + spot.size), None),)
         (report,) = host.apply(host.plan(Advice.COLLAPSE, [Wanted(target, marks)], Freeze.OFF))
     finally:
-        target.close()
+        target.release()
     effect = huge_of(spot) - was
     if item.verdict.forecast_bytes is None:
         assert name.startswith("file")
@@ -694,7 +694,6 @@ def explained(host: LocalHost, spot: Spot) -> dict[Advice, Verdict]:
     verdicts: queue.Queue[tuple[tuple[Advice, Verdict], ...]] = queue.Queue()
     session = Session(host, UiOptions(read_only=True), answers.put, sampling=False)
     target = host.open(spot.pid)
-    session.shelf.put(target)
     (row,) = (row for row in target.look().rows() if row.vma.start == spot.start)
     session.start()
     try:
@@ -717,7 +716,7 @@ def test_a_plan_is_cancelled_soon(host: LocalHost, stage: Stage) -> None:
                 host.plan(advice, [Wanted(target)], Freeze.OFF, cancelled=cancelled)
             assert caught.value.reason is Reason.CANCELLED
     finally:
-        target.close()
+        target.release()
 
 
 def test_4_gib_are_looked_at_in_well_under_a_second(host: LocalHost) -> None:

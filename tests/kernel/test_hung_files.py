@@ -70,7 +70,7 @@ def vma_of(host: LocalHost, pid: int, path: Path) -> Vma:
     try:
         return next(row.vma for row in target.look().rows() if row.vma.name == str(path))
     finally:
-        target.close()
+        target.release()
 
 
 def test_a_server_that_is_gone_hangs_no_plan(fuse: FuseMount, host: LocalHost) -> None:
@@ -89,7 +89,7 @@ def test_a_server_that_is_gone_hangs_no_plan(fuse: FuseMount, host: LocalHost) -
             for advice in Advice:
                 host.plan(advice, [Marked(target)])
             assert time.monotonic() - began < ANSWERS_WITHIN_S + 4, "its device is left alone for a while"
-        target.close()
+        target.release()
 
 
 @pytest.mark.parametrize("advice", ["pageout", "willneed"])

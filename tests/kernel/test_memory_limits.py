@@ -36,7 +36,7 @@ def give(
         (report,) = host.apply(plan)
         return report
     finally:
-        target.close()
+        target.release()
 
 
 def kills(group: Path) -> int:

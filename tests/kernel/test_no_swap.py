@@ -63,7 +63,7 @@ def report_of(tmp_path: Path, child: Child, start: int, size: int = SIZE) -> Tar
         target = host.open(child.pid)
         wanted = [Wanted(target, (Mark(Range(start, start + size), None),))]
         (report,) = host.apply(host.plan(Advice.PAGEOUT, wanted, Freeze.OFF, thorough=True))
-        target.close()
+        target.release()
         return report
 
 

@@ -179,7 +179,7 @@ def test_a_kernel_without_the_two_ioctls_is_read_all_the_same(
     (report,) = host.apply(host.plan(Advice.COLD, wanted, Freeze.OFF))
     assert report.advised_bytes == MIB
     assert {finding.check for finding in host.doctor(child.pid)}
-    target.close()
+    target.release()
 
 
 def test_details_are_those_of_smaps(child: Child) -> None:
@@ -295,7 +295,7 @@ def test_without_pagemap_the_numbers_stay_live(
         assert rss(details=True) == 0
         child.do("write", address=start, size=MIB, seed=1)
         assert rss(details=False) == at(child.pid, start).rss == MIB
-        target.close()
+        target.release()
 
 
 def test_details_are_kept_only_while_the_same_vma_stands(child: Child, tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_details_are_kept_only_while_the_same_vma_stands(child: Child, tmp_path:
         child.do("unmap", address=start, size=MIB)
         child.map(MIB // 2, at=start)
         assert start not in target.look().details
-        target.close()
+        target.release()
 
 
 def test_the_process_list_follows_an_exec(child: Child) -> None:
@@ -480,7 +480,7 @@ def test_what_a_guard_region_covers_is_no_ones_to_read_in(child: Child, host: Lo
     (pageout,) = host.plan(Advice.PAGEOUT, wanted, Freeze.OFF).targets
     assert willneed.forecast_bytes == 0
     assert Reason.ALREADY_OUT not in {why.reason for why in pageout.reasons}
-    target.close()
+    target.release()
 
 
 @pytest.mark.usefixtures("swap_file")

@@ -69,13 +69,15 @@ def test_cancel_ends_at_a_calls_edge(host: LocalHost, child: Child, freeze: Free
     size = 4 * CALL
     start = child.map(size, align=HUGE, fill=1)
     told: list[Progress] = []
+    cancelled = threading.Event()
 
     def cancel(progress: Progress) -> None:
         told.append(progress)
         if progress.calls:
-            host.cancel()
+            cancelled.set()
 
-    (report,) = host.apply(plan_of(host, (child, start, size), freeze=freeze), cancel)
+    plan = plan_of(host, (child, start, size), freeze=freeze)
+    (report,) = host.apply(plan, cancel, cancelled=cancelled)
     assert report.outcome is Outcome.CANCELLED
     assert report.reason is Reason.CANCELLED
     assert report.calls == told[-1].calls
@@ -92,16 +94,21 @@ def test_cancel_takes_the_targets_to_come_with_it(host: LocalHost, child: Child)
     with Child() as other:
         start, beside = child.map(2 * CALL, align=HUGE, fill=1), other.map(MIB, fill=1)
         plan = plan_of(host, (child, start, 2 * CALL), (other, beside, MIB))
-        first, second = host.apply(plan, lambda _progress: host.cancel())
+        cancelled = threading.Event()
+        first, second = host.apply(plan, lambda _progress: cancelled.set(), cancelled=cancelled)
         assert [first.outcome, second.outcome] == [Outcome.CANCELLED] * 2
         assert (second.calls, second.advised_bytes) == (0, 0)
         assert at(other.pid, beside).referenced == MIB
 
 
-def test_cancel_is_for_the_running_plan_only(host: LocalHost, child: Child) -> None:
+def test_cancel_is_for_the_plan_that_it_was_given_to(host: LocalHost, child: Child) -> None:
     start = child.map(MIB, fill=1)
-    host.cancel()
-    (report,) = host.apply(plan_of(host, (child, start, MIB)))
+    cancelled = threading.Event()
+    cancelled.set()
+    plan = plan_of(host, (child, start, MIB))
+    (report,) = host.apply(plan, cancelled=cancelled)
+    assert (report.outcome, report.calls) == (Outcome.CANCELLED, 0)
+    (report,) = host.apply(plan, cancelled=threading.Event())
     assert report.outcome is Outcome.DONE
 
 
@@ -291,7 +298,10 @@ def test_a_plan_cancelled_in_its_middle_says_so(host: LocalHost, child: Child) -
             [Wanted(host.open(child.pid), marks), Wanted(host.open(other.pid), beside)],
             Freeze.OFF,
         )
-        first, second = host.apply(plan, lambda progress: progress.calls and host.cancel())
+        cancelled = threading.Event()
+        first, second = host.apply(
+            plan, lambda progress: progress.calls and cancelled.set(), cancelled=cancelled
+        )
     assert first.moved_bytes
     assert at(child.pid, start).swap >= first.moved_bytes > 0
     assert (first.outcome, first.reason) == (Outcome.CANCELLED, Reason.CANCELLED)

@@ -86,7 +86,7 @@ def page_out(host: LocalHost, child: Child, *parts: tuple[int, int]) -> TargetRe
     target = host.open(child.pid)
     marks = tuple(Mark(Range(start, start + size), None) for start, size in parts)
     (report,) = host.apply(host.plan(Advice.PAGEOUT, [Wanted(target, marks)], Freeze.OFF))
-    target.close()
+    target.release()
     return report
 
 
@@ -461,13 +461,14 @@ def test_cancel_ends_it_at_a_steps_edge(host: LocalHost, child: Child) -> None:
     start = child.map(SIZE, fill=3)
     page_out(host, child, (start, SIZE))
     seen: list[int] = []
+    cancelled = threading.Event()
 
     def cancel(progress: Progress) -> None:
         if progress.done_bytes:
             seen.append(at(child.pid, start).rss)
-            host.cancel()
+            cancelled.set()
 
-    (restored,) = host.restore(host.plan_restore(), cancel)
+    (restored,) = host.restore(host.plan_restore(), cancel, cancelled=cancelled)
     assert restored.outcome is Outcome.CANCELLED
     assert len(seen) == 1
     assert restored.restored_bytes == restoring.STEP_BYTES
@@ -735,21 +736,15 @@ def test_an_interrupt_before_the_first_page_is_not_forgotten(
     part = ("--range", span(start, SIZE), "--freeze", "off")
     memtui("advise", "pageout", child.pid, *part, state_dir=tmp_path)
     rss = at(child.pid, start).rss
-    cancelled = threading.Event()
-    original, cancel = getattr(LocalHost, when), LocalHost.cancel
+    original = getattr(LocalHost, when)
 
-    def interrupt(host: LocalHost, *arguments: object, **named: object) -> object:
-        found = original(host, *arguments, **named) if when == "plan_restore" else None
+    def interrupt(host: LocalHost, *arguments: object, cancelled: threading.Event, **named: object) -> object:
+        planned = original(host, *arguments, cancelled=cancelled, **named) if when == "plan_restore" else None
         os.kill(os.getpid(), signal.SIGINT)
         assert cancelled.wait(20), "the signal was heard"
-        return found or original(host, *arguments, **named)
-
-    def heard(host: LocalHost) -> None:
-        cancel(host)
-        cancelled.set()
+        return planned or original(host, *arguments, cancelled=cancelled, **named)
 
     monkeypatch.setattr(LocalHost, when, interrupt)
-    monkeypatch.setattr(LocalHost, "cancel", heard)
     asked = argparse.Namespace(id=None, last=True, of_pid=None, dry_run=False, json=False, state_dir=tmp_path)
     code = restore_command.run(asked)
     assert code == 5

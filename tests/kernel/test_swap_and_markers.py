@@ -103,7 +103,7 @@ def test_markers_are_not_in_swap(child: Child, host: LocalHost, marked: int, sou
     again = row_of(target, marked, details=False)
     assert (again.rss_bytes, again.swap_bytes) == (TOUCHED, 0)
     assert target.look().source == source.value
-    target.close()
+    target.release()
 
 
 def test_markers_that_come_later_are_not_in_swap(child: Child, host: LocalHost) -> None:
@@ -115,7 +115,7 @@ def test_markers_that_come_later_are_not_in_swap(child: Child, host: LocalHost) 
     assert at(child.pid, start).swap == 0
     assert row_of(target, start, details=False).swap_bytes is None
     assert row_of(target, start).swap_bytes == 0
-    target.close()
+    target.release()
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -136,7 +136,7 @@ def test_what_is_in_swap_beside_markers_is_told(child: Child, host: LocalHost) -
     assert part.forecast_bytes == told.swap
     (pageout,) = plan(host, target, Advice.PAGEOUT, start, SIZE // 2).targets
     assert {why.reason: why.count_bytes for why in pageout.reasons}[Reason.ALREADY_OUT] == told.swap
-    target.close()
+    target.release()
 
 
 def test_markers_are_neither_forecast_nor_reported_as_swap(
@@ -158,7 +158,7 @@ def test_markers_are_neither_forecast_nor_reported_as_swap(
     assert item.swap_before_bytes in (0, None)
     (report,) = host.apply(plan(host, target, Advice.WILLNEED, marked, SIZE))
     assert report.ranges[0].swap_before_bytes == at(child.pid, marked).swap == 0
-    target.close()
+    target.release()
 
 
 @pytest.mark.usefixtures("hidden")
@@ -168,7 +168,7 @@ def test_who_sees_no_types_is_told_what_smaps_tells(child: Child, host: LocalHos
     assert {why.reason for why in whole.reasons} == {Reason.UNTOUCHED}
     (part,) = plan(host, target, Advice.PAGEOUT, marked, SIZE // 2).targets
     assert {why.reason for why in part.reasons} == {Reason.UNTOUCHED}, "smaps says that none of it is in swap"
-    target.close()
+    target.release()
 
 
 @pytest.mark.usefixtures("hidden", "swap_file")
@@ -185,7 +185,7 @@ def test_who_sees_no_types_is_not_told_what_cannot_be_known(child: Child, host: 
     (pageout,) = plan(host, target, Advice.PAGEOUT, start, SIZE // 2).targets
     assert Reason.OUT_OR_MARKED in {why.reason for why in pageout.reasons}
     assert Reason.ALREADY_OUT not in {why.reason for why in pageout.reasons}
-    target.close()
+    target.release()
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -200,7 +200,7 @@ def test_a_marker_left_of_shared_memory_is_not_swap(child: Child, host: LocalHos
     assert item.moved_bytes == TOUCHED - told.rss > 0
     assert item.swapped_bytes == 0, "unmapped, as far as the page table tells"
     assert item.swap_after_bytes == told.swap
-    target.close()
+    target.release()
 
 
 def droppable(child: Child) -> int:
@@ -232,7 +232,7 @@ def test_droppable_memory_is_dropped_and_told_so(child: Child, host: LocalHost) 
     assert "in swap" not in words.replace("read in from swap", "")
     assert "MADV_FREE" not in words
     assert report.ranges[0].told == "4M left RSS: dropped (MAP_DROPPABLE)"
-    target.close()
+    target.release()
 
 
 def test_droppable_memory_needs_no_swap(child: Child, host: LocalHost, no_swap: None) -> None:
@@ -242,7 +242,7 @@ def test_droppable_memory_needs_no_swap(child: Child, host: LocalHost, no_swap: 
     assert made.forecast_bytes == TOUCHED
     host.apply(made)
     assert at(child.pid, start).rss == 0
-    target.close()
+    target.release()
 
 
 @pytest.fixture
@@ -282,7 +282,7 @@ def test_hugetlb_memory_is_told_by_one_rule(
         assert (row.kind, row.rss_bytes, row.swap_bytes) == (Kind.HUGETLB, 0, 0)
         assert row.details is not None
         assert row.details.hugetlb_bytes == held
-    target.close()
+    target.release()
     (listed,) = (process for process in host.processes() if process.pid == child.pid)
     assert listed.hugetlb_bytes == HUGE
     if source is Source.SCAN:
@@ -301,5 +301,5 @@ def test_every_vma_has_the_swap_that_smaps_says(child: Child, host: LocalHost, m
     space = target.look(details=True)
     told = {entry.start: entry.swap for entry in smaps(child.pid).values()}
     assert {row.vma.start: row.swap_bytes for row in space.rows()} == told
-    target.close()
+    target.release()
     assert marked in told

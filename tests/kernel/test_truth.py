@@ -78,7 +78,7 @@ def give(
         (report,) = host.apply(host.plan(advice, wanted, freeze, thorough=thorough))
         return report
     finally:
-        target.close()
+        target.release()
 
 
 @dataclass(frozen=True)

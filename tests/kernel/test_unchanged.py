@@ -93,7 +93,7 @@ def act(host: LocalHost, subject: Subject, seed: random.Random) -> tuple[Advice,
         (report,) = host.apply(plan)
         return plan.advice, report
     finally:
-        target.close()
+        target.release()
 
 
 def test_thousands_of_random_actions_change_no_byte(subject: Subject, host: LocalHost) -> None:

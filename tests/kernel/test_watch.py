@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from memtui.cli.watching import Watching
-from memtui.host import Wanted, aftermath
+from memtui.host import RefaultEvent, Wanted, refault_monitor
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.methods import Freeze
@@ -42,7 +42,7 @@ def advise(host: LocalHost, child: Child, start: int, advice: Advice = Advice.PA
     target = host.open(child.pid)
     marks = (Mark(Range(start, start + SIZE), None),)
     (report,) = host.apply(host.plan(advice, [Wanted(target, marks)], Freeze.OFF))
-    target.close()
+    target.release()
     return report
 
 
@@ -52,7 +52,7 @@ def major_faults(pid: int) -> int:
 
 
 def age_of(host: LocalHost, report: TargetReport) -> float:
-    back = host.look_back(report.id)
+    back = host.refaults.check(report.id)
     assert back is not None
     return back.after_s
 
@@ -73,15 +73,15 @@ def test_half_that_is_touched_is_half_that_came_back(host: LocalHost, child: Chi
     assert report.pages_seen
     assert report.moved_pages == (), "whoever keeps the report does not keep them"
     faults = major_faults(child.pid)
-    first = host.look_back(report.id)
+    first = host.refaults.check(report.id)
     assert first is not None
     assert first.back_bytes == 0
     assert stayed(report.moved_bytes, first) is Stayed.SO_FAR
     for number in range(0, SIZE // PAGE, 16):
         child.do("touch", address=start + number * PAGE, size=8 * PAGE)
-    seen = [host.look_back(report.id, record=True)]
+    seen = [host.refaults.check(report.id, record=True)]
     wait_until(lambda: age_of(host, report) >= 1, "a second")
-    seen.append(host.look_back(report.id, record=True))
+    seen.append(host.refaults.check(report.id, record=True))
     for back in seen:
         assert back is not None
         assert back.back_bytes == pytest.approx(SIZE / 2, rel=0.05)
@@ -98,7 +98,7 @@ def test_other_memory_at_the_same_place_has_not_come_back(host: LocalHost, child
     report = advise(host, child, start)
     child.map(SIZE // 2, at=start, shared=True, fill=1)
     assert at(child.pid, start).rss == SIZE // 2
-    back = host.look_back(report.id)
+    back = host.refaults.check(report.id)
     assert back is not None
     assert back.back_bytes == 0
 
@@ -108,7 +108,7 @@ def test_other_memory_at_the_same_place_has_not_come_back(host: LocalHost, child
 def test_of_one_that_is_gone_nothing_is_known(host: LocalHost, child: Child, end: str) -> None:
     report = advise(host, child, child.map(SIZE, fill=3))
     getattr(child, end)()
-    back = host.look_back(report.id)
+    back = host.refaults.check(report.id)
     assert back is not None
     assert (back.back_bytes, back.major_faults) == (None, None)
     assert stayed(report.moved_bytes, back) is None
@@ -116,22 +116,25 @@ def test_of_one_that_is_gone_nothing_is_known(host: LocalHost, child: Child, end
 
 def test_an_advice_that_moves_nothing_out_is_not_watched(host: LocalHost, child: Child) -> None:
     report = advise(host, child, child.map(SIZE, fill=3), Advice.COLD)
-    assert host.look_back(report.id) is None
-    assert host.look_back("no such report") is None
+    assert host.refaults.check(report.id) is None
+    assert host.refaults.check("no such report") is None
 
 
 @pytest.mark.usefixtures("swap_file")
 def test_the_target_is_let_go_when_the_time_is_over(
     host: LocalHost, child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aftermath, "WATCHED_S", 1.0)
-    monkeypatch.setattr(aftermath, "_GRACE_S", 0.0)
+    monkeypatch.setattr(refault_monitor, "WATCHED_S", 1.0)
+    monkeypatch.setattr(refault_monitor, "_GRACE_S", 0.0)
     report = advise(host, child, child.map(SIZE, fill=3))
     maps = f"/proc/{child.pid}/maps"
     assert maps in open_files()
-    assert host.look_back(report.id) is not None
+    assert host.refaults.check(report.id) is not None
+    events: list[RefaultEvent] = []
+    host.refaults.follow(report.id, {0.1: False}, events.append)
     wait_until(lambda: maps not in open_files(), "the target is closed")
-    assert host.look_back(report.id) is None
+    assert host.refaults.check(report.id) is None
+    assert [(event.is_last, event.was_restored) for event in events] == [(True, False)]
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -141,14 +144,14 @@ def test_closing_the_host_ends_the_watch(child: Child, tmp_path: Path) -> None:
         report = advise(host, child, child.map(SIZE, fill=3))
         assert f"/proc/{child.pid}/maps" in open_files()
     assert open_files() == before
-    assert host.look_back(report.id) is None
+    assert host.refaults.check(report.id) is None
 
 
 @pytest.mark.usefixtures("swap_file")
 def test_what_a_restore_brings_is_no_longer_watched(host: LocalHost, child: Child) -> None:
     report = advise(host, child, child.map(SIZE, fill=3))
     host.restore(host.plan_restore(report.id))
-    assert host.look_back(report.id) is None
+    assert host.refaults.check(report.id) is None
 
 
 @pytest.mark.usefixtures("swap_file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -34,17 +35,19 @@ def give(
 ) -> TargetReport:
     """Advise a range, and cancel once so many bytes are dealt with."""
 
+    cancelled = threading.Event()
+
     def on_progress(progress: Progress) -> None:
         if progress.done_bytes >= cancel_after:
-            host.cancel()
+            cancelled.set()
 
     target = host.open(child.pid)
     try:
         plan = host.plan(advice, [Wanted(target, (Mark(wanted, None),))], Freeze.OFF)
-        (report,) = host.apply(plan, on_progress)
+        (report,) = host.apply(plan, on_progress, cancelled=cancelled)
         return report
     finally:
-        target.close()
+        target.release()
 
 
 def test_what_a_cancelled_plan_left_alone_counts_as_resident(host: LocalHost, child: Child) -> None:
@@ -80,16 +83,17 @@ def test_what_a_short_plan_did_not_come_to_is_no_part_of_what_it_says(
     marks = tuple(Mark(Range(start, start + 16 * PAGE), None) for start in sorted(starts))
     plan = host.plan(Advice.PAGEOUT, [Wanted(target, marks)], Freeze.OFF)
     real = syscalls.process_madvise
+    cancelled = threading.Event()
 
     def process_madvise(*arguments: object) -> int:
         if arguments[1]:
-            host.cancel()
+            cancelled.set()
         return real(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(syscalls, "process_madvise", process_madvise)
     monkeypatch.setattr(cutting, "CALL_ELEMENTS", 2)
-    (report,) = host.apply(plan)
-    target.close()
+    (report,) = host.apply(plan, cancelled=cancelled)
+    target.release()
     assert report.outcome is Outcome.CANCELLED
     done = [item for item in report.ranges if item.advised_bytes]
     rest = [item for item in report.ranges if not item.advised_bytes]
@@ -183,13 +187,13 @@ def test_a_restore_by_another_memtui_says_nothing_of_the_advice(
     size = 16 * MIB
     start = child.map(size, fill=3)
     report = give(host, child, Range(start, start + size))
-    assert host.look_back(report.id) is not None
-    assert not host.was_restored(report.id)
+    assert host.refaults.check(report.id) is not None
+    assert not host.refaults.was_restored(report.id)
     done = memtui("restore", report.id, state_dir=host.state_dir)
     assert done.returncode == 0, done.stderr
     assert at(child.pid, start).rss >= size - RESIDUE_BYTES
-    assert host.look_back(report.id) is None
-    assert host.was_restored(report.id)
+    assert host.refaults.check(report.id) is None
+    assert host.refaults.was_restored(report.id)
     assert os.path.exists(f"/proc/{child.pid}")
 
 
@@ -201,10 +205,10 @@ def test_a_restore_by_another_memtui_that_is_not_over_says_nothing_of_the_advice
     report = give(host, child, Range(start, start + size))
     others = PageRecords(host.state_dir / "pages")
     with others.held_for_restore(report.id):
-        assert host.look_back(report.id) is not None, "nothing is back yet"
+        assert host.refaults.check(report.id) is not None, "nothing is back yet"
         child.do("touch", address=start, size=size)
-        assert host.look_back(report.id) is None
-    assert host.look_back(report.id) is None, "the watch is over"
+        assert host.refaults.check(report.id) is None
+    assert host.refaults.check(report.id) is None, "the watch is over"
 
 
 def test_a_restore_is_known_of_while_it_goes_on(host: LocalHost, child: Child) -> None:

@@ -44,7 +44,7 @@ def page_out(host: LocalHost, child: Child) -> TargetReport:
         marks = (Mark(Range(start, start + SIZE), None),)
         (report,) = host.apply(host.plan(Advice.PAGEOUT, [Wanted(target, marks)], Freeze.OFF))
     finally:
-        target.close()
+        target.release()
     assert at(child.pid, start).swap > SIZE // 2
     return report
 

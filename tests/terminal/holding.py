@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memtui.advise.engine import Subject
-from memtui.host import acting
-from memtui.host.acting import Acting
 from memtui.host.local import LocalHost
 from memtui.model.methods import Freeze
 from memtui.model.plan import TargetPlan
@@ -22,8 +20,8 @@ from memtui.ui.options import UiOptions
 LONG_S = 1.8
 
 
-class SlowActing(Acting):
-    """Its calls take as long as a call may, short of the guard's own deadline."""
+class SlowHost(LocalHost):
+    """This machine. Its calls take as long as a call may, short of the guard's own deadline."""
 
     def _subject(self, planned: TargetPlan) -> Subject:
         subject = super()._subject(planned)
@@ -37,6 +35,5 @@ class SlowActing(Acting):
 
 if __name__ == "__main__":
     state_dir = Path(sys.argv[1])
-    acting.Acting = SlowActing  # type: ignore[misc]
-    with LocalHost(state_dir, journal_dir=state_dir / "holds") as host:
+    with SlowHost(state_dir, journal_dir=state_dir / "holds") as host:
         sys.exit(run(host, UiOptions(pid=int(sys.argv[2]), read_only=False, freeze=Freeze(sys.argv[3]))))

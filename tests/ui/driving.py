@@ -10,14 +10,13 @@ from typing import Any
 
 from textual.pilot import Pilot
 
+from memtui.host import RECORDED_CHECKS_S
 from memtui.model.process import Process
 from memtui.model.report import Back
 from memtui.ui.app import MemtuiApp
-from memtui.ui.marks import Shelf
 from memtui.ui.messages import LookedBack, MachineRead, MapRead, MapView, PidFound, ProcessesRead
 from memtui.ui.presentation.map import MapRows
 from memtui.ui.presentation.results import Result
-from memtui.ui.workers.watcher import KEPT_S
 from tests.fakes import FACTS, FakeHost, FakeTarget, process_id
 
 WAIT_S = 10.0
@@ -70,8 +69,6 @@ async def arranged(app: MemtuiApp, pilot: Pilot[Any]) -> None:
 async def open_map(app: MemtuiApp, pilot: Pilot[Any], pid: int) -> FakeTarget:
     """Choose a process and push a first look at its map."""
     target = host_of(app).open(pid)
-    shelf: Shelf = app.session.shelf
-    shelf.put(target)
     app.main.post_message(PidFound(pid, process_id(pid), target.name, ""))
     await pilot.pause()
     await read_map(app, pilot, target)
@@ -145,10 +142,10 @@ async def advise(app: MemtuiApp, pilot: Pilot[Any]) -> None:
 
 
 async def look_back(app: MemtuiApp, pilot: Pilot[Any], after_s: float, back_bytes: int | None) -> None:
-    """Push a look back at the newest result, as the watcher would."""
+    """Push a check for refaults of the newest result, as the host's monitor would."""
     result = app.main.results.newest
     assert isinstance(result, Result)
-    kept = after_s in KEPT_S
+    kept = after_s in RECORDED_CHECKS_S
     app.main.post_message(LookedBack(result.id, Back(after_s, back_bytes, 7, 0.4), kept=kept))
     await pilot.pause()
 

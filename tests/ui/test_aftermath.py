@@ -7,17 +7,18 @@ import threading
 import pytest
 from textual.widgets import Button
 
+from memtui.host import refault_monitor
 from memtui.model.advice import Advice
 from memtui.model.reasons import Reason
 from memtui.model.report import Back, Outcome
 from memtui.text import safe
+from memtui.ui.app import MemtuiApp
 from memtui.ui.messages import LookedBack
 from memtui.ui.presentation.results import RestoreResult, Result
 from memtui.ui.screens.history import HistoryScreen
 from memtui.ui.screens.lines import ExplainScreen
 from memtui.ui.screens.restore import RestoreScreen
 from memtui.ui.screens.result import ResultScreen
-from memtui.ui.workers.watcher import Watcher
 from tests.fakes import HOSTILE, MIB, FakeHost
 from tests.ui.conftest import MakeApp
 from tests.ui.driving import (
@@ -78,18 +79,26 @@ async def test_the_row_counts_what_comes_back_and_says_what_it_means(
         assert "32M after 5 s, 7 major faults" in screen_text(app)
 
 
-async def test_what_is_applied_is_watched_until_it_is_put_back(make_app: MakeApp) -> None:
-    app = make_app()
+def following(app: MemtuiApp, monkeypatch: pytest.MonkeyPatch) -> tuple[FakeHost, list[float]]:
+    """Have refaults checked, by a clock that the test sets and when the test says so."""
     host, now = host_of(app), [0.0]
+    host.clock = lambda: now[0]
+    monkeypatch.setattr(refault_monitor, "start_thread", lambda _thread: None)
+    assert app.session.executor is not None
+    monkeypatch.setattr(app.session.executor, "_follows", True)
+    return host, now
+
+
+async def test_what_is_applied_is_watched_until_it_is_put_back(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_app()
+    host, now = following(app, monkeypatch)
     host.back_now = MIB
-    watcher = Watcher(host, app.post_to_main, lambda: now[0])
     async with app.run_test(size=WIDE) as pilot:
-        app.session.watcher = watcher
-        assert app.session.executor is not None
-        app.session.executor.watcher = watcher
         result = await paged_out(app, pilot)
         now[0] = 1.0
-        watcher.look_at_due()
+        host.refaults.check_due()
         await pilot.pause()
         assert "1M out so far" in line_with(app, "pageout  done")
         await pilot.press("R")
@@ -97,27 +106,26 @@ async def test_what_is_applied_is_watched_until_it_is_put_back(make_app: MakeApp
         await pilot.press("y")
         await until(lambda: isinstance(app.main.results.newest, RestoreResult), pilot)
         now[0] = 2.0
-        watcher.look_at_due()
+        host.refaults.check_due()
         assert host.looks == [(result.id, True)]
 
 
-async def test_what_another_memtui_restores_is_told_also_after_the_minute(make_app: MakeApp) -> None:
+async def test_what_another_memtui_restores_is_told_also_after_the_minute(
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     app = make_app()
-    host, now = host_of(app), [0.0]
+    host, now = following(app, monkeypatch)
     host.back_now = 31 * MIB
-    watcher = Watcher(host, app.post_to_main, lambda: now[0])
     async with app.run_test(size=WIDE) as pilot:
-        assert app.session.executor is not None
-        app.session.executor.watcher = watcher
         result = await paged_out(app, pilot)
         for now[0] in (59.0, 60.5, 66.0):
-            watcher.look_at_due()
+            host.refaults.check_due()
         await pilot.pause()
         assert "31M resident" in line_with(app, "pageout  done")
         assert len(host.looks) == 2, "the minute is over"
         host.put_back_elsewhere.add(result.id)
         now[0] = 72.0
-        watcher.look_at_due()
+        host.refaults.check_due()
         await until(lambda: "31M restored" in line_with(app, "pageout  done"), pilot)
         assert "restored since" in screen_text(app)
         await pilot.press("enter")
@@ -206,7 +214,7 @@ async def test_a_restore_is_cancelled_with_esc_and_thaw(make_app: MakeApp, key: 
         await pilot.press("y")
         await until(lambda: "RESTORE " in screen_text(app) and "of 32M" in screen_text(app), pilot)
         await pilot.press(key)
-        await until(lambda: "cancel" in host.calls, pilot)
+        await until(lambda: host.was_cancelled, pilot)
         host.gate.set()
         await until(lambda: not app.main.status_bar.running, pilot)
         newest = app.main.results.newest
@@ -302,7 +310,7 @@ async def test_a_vma_is_explained_at_once_and_its_mappers_are_looked_for_then(ma
         assert "PSS         16M" in screen_text(app)
         await pilot.press("escape")
         assert app.screen is app.main
-        app.session.shelf.give_back(target)
+        target.release()
         assert target.closed == 1, "the explanation gave its handle back"
 
 

@@ -250,7 +250,7 @@ async def test_marks_stay_with_their_process(make_app: MakeApp) -> None:
         target = await start(app, pilot)
         await mark_regions(app, pilot, "cold region")
         await open_map(app, pilot, 903)
-        app.session.shelf.give_back(target)  # as the sampler does when it goes to another map
+        target.release()  # as the sampler does when it goes to another map
         assert target.closed == 0
         line = next(line for line in screen_text(app).split("\n") if " 4242 " in line)
         assert line.lstrip().startswith("*")
@@ -298,16 +298,16 @@ async def test_star_marks_all_shown(make_app: MakeApp) -> None:
 async def test_space_on_a_process_marks_all_its_eligible_vmas(make_app: MakeApp) -> None:
     app = make_app()
     async with app.run_test(size=WIDE) as pilot:
-        await start(app, pilot)
+        target = await start(app, pilot)
         await pilot.press("escape", "space")
         await settled(app, pilot)
         assert app.session.marks.counts == {process_id(4242): 18}
         assert "18 VMAs of 4242 python3 marked; 3 skipped (locked, device, hugetlb)" in screen_text(app)
-        opened = host_of(app).targets[-1]
-        assert opened.closed == 0
+        target.release()  # as the sampler does when it goes to another map
+        assert target.closed == 0
         await pilot.press("space")
         assert app.session.marks.counts == {}
-        assert opened.closed == 1
+        assert target.closed == 1
 
 
 async def test_space_on_a_kernel_thread_says_why_not(make_app: MakeApp) -> None:

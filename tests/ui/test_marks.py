@@ -8,18 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.model.plan import Mark
+from memtui.model.process import Standing
 from memtui.model.ranges import Range
 from memtui.ui.marking import Marking, Shown
-from memtui.ui.marks import OTHER, PART, WHOLE, MarkBook, MarkSet, Shelf
+from memtui.ui.marks import OTHER, PART, WHOLE, MarkBook, MarkSet
 from tests.fakes import FACTS, FakeHost, FakeTarget, FakeVma, grown, practice_map, process_id, space_of, vma
 
 PAGE = 4096
-
-
-def opened(host: FakeHost, shelf: Shelf, pid: int = 4242) -> FakeTarget:
-    target = host.open(pid)
-    shelf.put(target)
-    return target
 
 
 def shown(target: FakeTarget) -> Shown:
@@ -27,27 +22,27 @@ def shown(target: FakeTarget) -> Shown:
 
 
 def test_a_handle_is_closed_by_its_last_user_and_only_once() -> None:
-    shelf, host = Shelf(), FakeHost()
-    target = opened(host, shelf)
-    book = MarkBook(shelf)
+    host = FakeHost()
+    target = host.open(4242)
+    book = MarkBook()
     assert book.add(target, [target.vmas[0].vma])
-    shelf.give_back(target)
+    target.release()
     assert target.closed == 0
     book.clear()
     assert target.closed == 1
-    assert not shelf.take(target)
+    assert not target.acquire()
     assert not book.add(target, [target.vmas[0].vma])
     assert not book.counts
 
 
 def test_unmarking_the_last_range_closes_the_handle() -> None:
-    shelf, host = Shelf(), FakeHost()
-    target = opened(host, shelf)
-    book = MarkBook(shelf)
+    host = FakeHost()
+    target = host.open(4242)
+    book = MarkBook()
     marking = Marking(book)
     first = target.vmas[0].vma
     marking.toggle(shown(target), first)
-    shelf.give_back(target)
+    target.release()
     marking.toggle(shown(target), first)
     assert target.closed == 1
 
@@ -63,9 +58,9 @@ def test_a_heap_that_grew_is_marked_in_part() -> None:
 
 
 def test_stale_marks_are_counted() -> None:
-    shelf, host = Shelf(), FakeHost()
-    target = opened(host, shelf)
-    book = MarkBook(shelf)
+    host = FakeHost()
+    target = host.open(4242)
+    book = MarkBook()
     book.add(target, [item.vma for item in target.vmas[:3]])
     book.note_layout(target.look())
     assert book.stale == 0
@@ -78,9 +73,9 @@ def test_stale_marks_are_counted() -> None:
 
 
 def test_a_split_vma_can_be_unmarked_by_halves() -> None:
-    shelf, host = Shelf(), FakeHost()
-    target = opened(host, shelf)
-    book = MarkBook(shelf)
+    host = FakeHost()
+    target = host.open(4242)
+    book = MarkBook()
     whole = vma(0x5000_0000, 8 * PAGE)
     book.add(target, [whole.vma])
     left, right = vma(0x5000_0000, 4 * PAGE), vma(0x5000_4000, 4 * PAGE)
@@ -89,9 +84,9 @@ def test_a_split_vma_can_be_unmarked_by_halves() -> None:
 
 
 def test_all_shown_leaves_out_what_the_kernel_refuses() -> None:
-    shelf, host = Shelf(), FakeHost()
-    target = opened(host, shelf)
-    book = MarkBook(shelf)
+    host = FakeHost()
+    target = host.open(4242)
+    book = MarkBook()
     words = Marking(book).all_shown(shown(target), FACTS)
     names = {item.vma.name or item.label for item in target.vmas if book.of(target.process).state(item.vma)}
     assert "[vvar]" not in names
@@ -102,9 +97,9 @@ def test_all_shown_leaves_out_what_the_kernel_refuses() -> None:
 
 
 def test_marks_of_two_processes_go_into_one_plan() -> None:
-    shelf, host = Shelf(), FakeHost()
-    first, second = opened(host, shelf), opened(host, shelf, 903)
-    book = MarkBook(shelf)
+    host = FakeHost()
+    first, second = host.open(4242), host.open(903)
+    book = MarkBook()
     book.add(first, [first.vmas[2].vma])
     book.add(second, [second.vmas[0].vma])
     assert [item.target.process.pid for item in book.wanted()] == [4242, 903]
@@ -156,11 +151,14 @@ def test_marking_sixty_thousand_vmas_looks_at_each_but_once() -> None:
 
 
 def test_the_newest_handle_of_a_process_carries_all_its_marks() -> None:
-    shelf, host = Shelf(), FakeHost()
-    old, new = opened(host, shelf), opened(host, shelf)
-    book = MarkBook(shelf)
+    host = FakeHost()
+    old = host.open(4242)
+    old.standing_now = Standing.EXECED
+    new = host.open(4242)
+    assert new is not old
+    book = MarkBook()
     book.add(old, [old.vmas[0].vma])
-    shelf.give_back(old)
+    old.release()
     book.add(new, [new.vmas[1].vma])
     assert old.closed == 1
     (wanted,) = book.wanted()

@@ -53,7 +53,7 @@ async def test_the_dialog_opens_on_cancel_and_enter_does_nothing(make_app: MakeA
         assert app.screen is app.main
         assert host_of(app).applied == []
         app.session.marks.clear()
-        app.session.shelf.give_back(target)
+        target.release()
         assert target.closed == 1
 
 
@@ -318,7 +318,7 @@ async def test_progress_and_cancel_while_a_plan_runs(make_app: MakeApp) -> None:
         await pilot.press("tab", "j")
         assert app.main.status_bar.running
         await pilot.press("escape")
-        assert "cancel" in host.calls
+        assert host.was_cancelled
         gate.set()
         await until(lambda: not app.main.status_bar.running, pilot)
         result = app.main.results.newest
@@ -348,7 +348,7 @@ async def test_thaw_in_the_middle_cancels_and_empties_the_queue(make_app: MakeAp
         await until(lambda: not app.main.status_bar.running, pilot)
         assert len(host.applied) == 1
         app.session.marks.clear()
-        app.session.shelf.give_back(target)
+        target.release()
         await until(lambda: target.closed == 1, pilot)
 
 

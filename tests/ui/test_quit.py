@@ -34,7 +34,7 @@ async def test_quitting_waits_for_the_end_of_the_running_plan(make_app: MakeApp,
     async with app.run_test(size=WIDE) as pilot:
         await run_plan(app, pilot, host)
         await pilot.press(key)
-        await until(lambda: "cancel" in host.calls, pilot)
+        await until(lambda: host.was_cancelled, pilot)
         await until(lambda: "Quitting when the pageout has ended" in screen_text(app), pilot)
         assert app.is_running
         assert "release" not in host.calls, "what is held is held to the edge of a call"

@@ -79,5 +79,5 @@ async def test_the_ledger_and_explanations_can_be_read_but_restore_nothing(make_
             assert "Restore" not in screen_text(app)
             await pilot.press("R", "enter")
             await pilot.pause()
-        assert app.session.watcher is None
+        assert app.session.executor is None
     assert not any("restore" in call for call in host_of(app).calls)

@@ -10,12 +10,11 @@ from typing import TypeVar
 import pytest
 from textual.message import Message
 
-from memtui.host import Wanted
+from memtui.host import Wanted, refault_monitor
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess
 from memtui.model.process import Process
 from memtui.model.reasons import Reason
-from memtui.ui.marks import Shelf
 from memtui.ui.messages import (
     LookedBack,
     MachineRead,
@@ -29,7 +28,6 @@ from memtui.ui.messages import (
 )
 from memtui.ui.workers.plan_executor import PlanExecutor
 from memtui.ui.workers.sampler import Beat, ChosenMap, Sampler
-from memtui.ui.workers.watcher import Watcher
 from tests.fakes import FakeHost, FakeTarget, process_id, vma
 
 M = TypeVar("M", bound=Message)
@@ -62,18 +60,13 @@ def inbox() -> Inbox:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
-
-
-@pytest.fixture
 def host() -> FakeHost:
     return FakeHost()
 
 
 @pytest.fixture
-def sampler(host: FakeHost, shelf: Shelf, inbox: Inbox) -> Iterator[Sampler]:
-    made = Sampler(host, shelf, inbox.post, 0.05)
+def sampler(host: FakeHost, inbox: Inbox) -> Iterator[Sampler]:
+    made = Sampler(host, inbox.post, 0.05)
     made.start()
     yield made
     made.stop()
@@ -106,16 +99,14 @@ def test_another_choice_closes_the_handle_of_the_first(
     assert host.targets[1].closed == 1
 
 
-def test_a_handle_with_marks_outlives_the_choice(
-    sampler: Sampler, inbox: Inbox, host: FakeHost, shelf: Shelf
-) -> None:
+def test_a_handle_with_marks_outlives_the_choice(sampler: Sampler, inbox: Inbox, host: FakeHost) -> None:
     sampler.choose(process_id(4242))
     inbox.wait(lambda: inbox.of(MapRead))
-    assert shelf.take(host.targets[0])
+    assert host.targets[0].acquire()
     sampler.choose(process_id(903))
     inbox.wait(lambda: any(item.wanted.pid == 903 for item in inbox.of(MapRead)))
     assert host.targets[0].closed == 0
-    shelf.give_back(host.targets[0])
+    host.targets[0].release()
     assert host.targets[0].closed == 1
 
 
@@ -155,12 +146,12 @@ def test_a_pid_of_the_command_line_is_found_or_not(sampler: Sampler, inbox: Inbo
     assert "no such process" in inbox.of(PidFound)[1].words
 
 
-def test_a_reading_that_breaks_does_not_end_the_sampler(inbox: Inbox, shelf: Shelf) -> None:
+def test_a_reading_that_breaks_does_not_end_the_sampler(inbox: Inbox) -> None:
     class Broken(FakeHost):
         def processes(self) -> list[Process]:
             raise ValueError("[/x] unforeseen")
 
-    sampler = Sampler(Broken(), shelf, inbox.post, 0.05)
+    sampler = Sampler(Broken(), inbox.post, 0.05)
     sampler.start()
     try:
         inbox.wait(lambda: len(inbox.of(Said)) >= 2 and len(inbox.of(MachineRead)) >= 2)
@@ -170,13 +161,13 @@ def test_a_reading_that_breaks_does_not_end_the_sampler(inbox: Inbox, shelf: She
         sampler.join(WAIT_S)
 
 
-def test_dear_readings_stretch_the_beat(inbox: Inbox, shelf: Shelf) -> None:
+def test_dear_readings_stretch_the_beat(inbox: Inbox) -> None:
     class Dear(FakeHost):
         def machine(self):  # type: ignore[no-untyped-def]
             time.sleep(0.02)
             return super().machine()
 
-    sampler = Sampler(Dear(), shelf, inbox.post, 0.05)
+    sampler = Sampler(Dear(), inbox.post, 0.05)
     sampler.start()
     try:
         inbox.wait(lambda: len(inbox.of(MachineRead)) >= 3)
@@ -228,8 +219,8 @@ def test_a_layout_that_changed_is_a_new_tuple() -> None:
 
 
 @pytest.fixture
-def executor(host: FakeHost, shelf: Shelf, inbox: Inbox) -> Iterator[PlanExecutor]:
-    made = PlanExecutor(host, shelf, inbox.post)
+def executor(host: FakeHost, inbox: Inbox) -> Iterator[PlanExecutor]:
+    made = PlanExecutor(host, inbox.post)
     made.start()
     yield made
     made.stop()
@@ -237,25 +228,26 @@ def executor(host: FakeHost, shelf: Shelf, inbox: Inbox) -> Iterator[PlanExecuto
     assert not made.is_alive()
 
 
-def planned(host: FakeHost, shelf: Shelf, pid: int = 4242) -> tuple[object, tuple[FakeTarget]]:
+def planned(host: FakeHost, pid: int = 4242) -> tuple[object, tuple[FakeTarget]]:
     target = host.open(pid)
-    shelf.put(target)
     return host.plan(Advice.PAGEOUT, [Wanted(target)]), (target,)
 
 
 def test_plans_run_one_after_another_and_give_their_handles_back(
-    executor: PlanExecutor, host: FakeHost, shelf: Shelf, inbox: Inbox
+    executor: PlanExecutor, host: FakeHost, inbox: Inbox
 ) -> None:
-    for _ in range(3):
-        executor.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    for pid in (4242, 811, 903):
+        executor.submit(*planned(host, pid))  # type: ignore[arg-type]
     inbox.wait(lambda: len(inbox.of(RunEnded)) == 3)
     kinds = [type(item).__name__ for item in inbox.messages if type(item).__name__ != "RunProgressed"]
     assert kinds == ["RunStarted", "TargetDone", "RunEnded"] * 3
+    assert [target.closed for target in host.targets] == [0, 0, 0], "what was moved is monitored"
+    host.close()
     assert [target.closed for target in host.targets] == [1, 1, 1]
     assert len(inbox.of(TargetDone)) == 3
 
 
-def test_a_cancel_before_the_host_has_begun_is_not_lost(shelf: Shelf, inbox: Inbox) -> None:
+def test_a_cancel_before_the_host_has_begun_is_not_lost(inbox: Inbox) -> None:
     begun, go = threading.Event(), threading.Event()
 
     class Slow(FakeHost):
@@ -265,10 +257,10 @@ def test_a_cancel_before_the_host_has_begun_is_not_lost(shelf: Shelf, inbox: Inb
             return super().apply(*given, **more)
 
     host = Slow()
-    executor = PlanExecutor(host, shelf, inbox.post)
+    executor = PlanExecutor(host, inbox.post)
     executor.start()
     try:
-        executor.submit(*planned(host, shelf))  # type: ignore[arg-type]
+        executor.submit(*planned(host))  # type: ignore[arg-type]
         assert begun.wait(WAIT_S)
         executor.cancel()
         go.set()
@@ -281,21 +273,21 @@ def test_a_cancel_before_the_host_has_begun_is_not_lost(shelf: Shelf, inbox: Inb
 
 
 def test_an_error_of_the_host_is_told_and_the_handles_are_given_back(
-    executor: PlanExecutor, host: FakeHost, shelf: Shelf, inbox: Inbox
+    executor: PlanExecutor, host: FakeHost, inbox: Inbox
 ) -> None:
     host.apply_error = MemtuiError(Reason.NO_SYS_NICE, "process 4242")
-    executor.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    executor.submit(*planned(host))  # type: ignore[arg-type]
     inbox.wait(lambda: inbox.of(RunEnded))
     assert inbox.of(RunEnded)[0].words.startswith("process 4242: advising other processes")
     assert host.targets[0].closed == 1
 
 
-def test_stopping_throws_the_queue_away(host: FakeHost, shelf: Shelf, inbox: Inbox) -> None:
+def test_stopping_throws_the_queue_away(host: FakeHost, inbox: Inbox) -> None:
     host.gate = threading.Event()
-    executor = PlanExecutor(host, shelf, inbox.post)
+    executor = PlanExecutor(host, inbox.post)
     executor.start()
-    for _ in range(3):
-        executor.submit(*planned(host, shelf))  # type: ignore[arg-type]
+    for pid in (4242, 811, 903):
+        executor.submit(*planned(host, pid))  # type: ignore[arg-type]
     inbox.wait(lambda: host.calls.count("apply pageout") == 1 and len(inbox.messages) > 1)
     executor.stop()
     host.gate.set()
@@ -316,28 +308,40 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def watcher(host: FakeHost, shelf: Shelf, inbox: Inbox, clock: Clock) -> Watcher:
-    """A watcher that was not started, with one report ``1-0`` to look back at."""
-    plan, _ = planned(host, shelf)
-    host.apply(plan)  # type: ignore[arg-type]
-    made = Watcher(host, inbox.post, clock)
-    made.watch("1-0")
+def clock(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The clock of the host's monitor, whose checks the test makes."""
+    monkeypatch.setattr(refault_monitor, "start_thread", lambda _thread: None)
+    made = Clock()
+    host.clock = made
     return made
 
 
-def test_the_watcher_looks_each_second_then_every_five_and_keeps_three(
-    watcher: Watcher, host: FakeHost, clock: Clock, inbox: Inbox
+def follow(executor: PlanExecutor, host: FakeHost, inbox: Inbox) -> None:
+    """Apply a plan, whose report is ``1-0``."""
+    executor.start()
+    executor.submit(*planned(host))  # type: ignore[arg-type]
+    inbox.wait(lambda: inbox.of(RunEnded))
+
+
+@pytest.fixture
+def following(host: FakeHost, inbox: Inbox, clock: Clock) -> Iterator[PlanExecutor]:
+    """An executor that has applied a plan, and follows what it moved."""
+    made = PlanExecutor(host, inbox.post, follows=True)
+    follow(made, host, inbox)
+    yield made
+    made.stop()
+    made.join(WAIT_S)
+
+
+@pytest.mark.usefixtures("following")
+def test_the_screen_has_it_checked_each_second_then_every_five_and_keeps_three(
+    host: FakeHost, clock: Clock, inbox: Inbox
 ) -> None:
     looked, kept = [], []
     for tenth in range(700):
         clock.now = 100.0 + tenth / 10
         before = len(host.looks)
-        watcher.look_at_due()
+        host.refaults.check_due()
         if len(host.looks) > before:
             looked.append(tenth / 10)
             kept += [tenth / 10] if host.looks[-1][1] else []
@@ -346,119 +350,67 @@ def test_the_watcher_looks_each_second_then_every_five_and_keeps_three(
     assert [item.kept for item in inbox.of(LookedBack)].count(True) == 3
 
 
-def test_a_look_that_was_missed_is_not_made_up_for_but_the_record_is(
-    watcher: Watcher, host: FakeHost, clock: Clock
-) -> None:
+@pytest.mark.usefixtures("following")
+def test_a_check_that_was_missed_is_not_made_up_for_but_the_record_is(host: FakeHost, clock: Clock) -> None:
     clock.now += 30
-    watcher.look_at_due()
+    host.refaults.check_due()
     clock.now += 5
-    watcher.look_at_due()
+    host.refaults.check_due()
     assert host.looks == [("1-0", True), ("1-0", False)]
 
 
-def test_what_is_no_longer_watched_or_was_put_back_is_looked_at_no_more(
-    watcher: Watcher, host: FakeHost, clock: Clock
-) -> None:
-    watcher.watch("other")
-    clock.now += 1
-    watcher.look_at_due()
-    clock.now += 1
-    watcher.look_at_due()
-    assert [name for name, _ in host.looks] == ["1-0", "other", "1-0"], "the host does not know the other"
-    watcher.forget("1-0")
-    clock.now += 1
-    watcher.look_at_due()
-    assert len(host.looks) == 3
-
-
-def test_a_look_that_breaks_is_told_once_and_does_not_end_the_watcher(
-    watcher: Watcher, host: FakeHost, clock: Clock, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.usefixtures("following")
+def test_a_check_that_breaks_is_told_once_and_does_not_end_the_monitor(
+    host: FakeHost, clock: Clock, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(_id: str, **_more: object) -> None:
         raise OSError(5, "[/x]")
 
-    monkeypatch.setattr(host, "look_back", broken)
+    monkeypatch.setattr(host.refaults, "check", broken)
     for _ in range(3):
         clock.now += 1
-        watcher.look_at_due()
+        host.refaults.check_due()
     assert len(inbox.of(Said)) == 1
     assert inbox.of(Said)[0].bad
 
 
-def test_a_look_that_could_not_be_recorded_is_told(
-    watcher: Watcher, host: FakeHost, clock: Clock, inbox: Inbox
-) -> None:
+@pytest.mark.usefixtures("following")
+def test_a_check_that_could_not_be_recorded_is_told(host: FakeHost, clock: Clock, inbox: Inbox) -> None:
     host.unrecorded_now = "the ledger cannot be written: No space left on device"
     for _ in range(3):
         clock.now += 1
-        watcher.look_at_due()
-    said = [item.words for item in inbox.of(Said)]
-    assert said == [f"looking what came back: {host.unrecorded_now}"], "only the first was to be recorded"
+        host.refaults.check_due()
+    (said,) = (item.words for item in inbox.of(Said))
+    assert said.startswith(f"looking what came back: {host.unrecorded_now}"), "only one was to be recorded"
 
 
-def test_the_clock_of_the_looks_begins_where_the_plan_runs(
-    host: FakeHost, shelf: Shelf, inbox: Inbox, clock: Clock
+def test_the_clock_of_the_checks_begins_where_the_plan_runs(
+    following: PlanExecutor, host: FakeHost, clock: Clock
 ) -> None:
     """Not where a message is read: the screen may be busy."""
-    watcher = Watcher(host, inbox.post, clock)
-    executor = PlanExecutor(host, shelf, inbox.post, watcher)
-    executor.start()
-    executor.submit(*planned(host, shelf))  # type: ignore[arg-type]
-    inbox.wait(lambda: inbox.of(RunEnded))
+    assert following.is_alive()
     clock.now += 1
-    watcher.look_at_due()
+    host.refaults.check_due()
     assert host.looks == [("1-0", True)]
-    executor.stop()
-    executor.join(WAIT_S)
 
 
-def test_the_looks_go_on_until_something_was_put_back(
-    host: FakeHost, shelf: Shelf, inbox: Inbox, clock: Clock
+def test_it_is_followed_until_something_was_put_back(
+    following: PlanExecutor, host: FakeHost, inbox: Inbox, clock: Clock
 ) -> None:
-    watcher = Watcher(host, inbox.post, clock)
-    executor = PlanExecutor(host, shelf, inbox.post, watcher)
-    executor.start()
-    executor.submit(*planned(host, shelf))  # type: ignore[arg-type]
-    inbox.wait(lambda: len(inbox.of(RunEnded)) == 1)
     (plan,) = host.plan_restore("1-0")
     for number, blocked in enumerate((Reason.NO_ATTACH, None), 2):
-        executor.submit_restore((plan._replace(blocked=blocked),))
+        following.submit_restore((plan._replace(blocked=blocked),))
         inbox.wait(lambda count=number: len(inbox.of(RunEnded)) == count)
         clock.now += 1
-        watcher.look_at_due()
+        host.refaults.check_due()
         assert len(host.looks) == 1, "where nothing could be put back, it is looked on"
-    executor.stop()
-    executor.join(WAIT_S)
 
 
-def test_the_watcher_wakes_by_itself_and_ends_at_once(host: FakeHost, shelf: Shelf, inbox: Inbox) -> None:
-    plan, _ = planned(host, shelf)
-    host.apply(plan)  # type: ignore[arg-type]
-    watcher = Watcher(host, inbox.post)
-    watcher.start()
-    watcher.watch("1-0")
+def test_checks_are_made_without_being_asked_for(host: FakeHost, inbox: Inbox) -> None:
+    executor = PlanExecutor(host, inbox.post, follows=True)
+    follow(executor, host, inbox)
     inbox.wait(lambda: inbox.of(LookedBack))
     assert host.looks == [("1-0", True)]
-    watcher.stop()
-    watcher.join(0.5)
-    assert not watcher.is_alive()
-
-
-def test_a_look_that_is_stuck_keeps_nothing_alive(host: FakeHost, inbox: Inbox) -> None:
-    stuck, in_it = threading.Event(), threading.Event()
-
-    def hang(_id: str, **_more: object) -> None:
-        in_it.set()
-        stuck.wait(WAIT_S)
-
-    host.look_back = hang  # type: ignore[method-assign]
-    watcher = Watcher(host, inbox.post)
-    watcher.start()
-    watcher.watch("1-0")
-    assert in_it.wait(WAIT_S)
-    before = time.monotonic()
-    watcher.stop()
-    assert time.monotonic() - before < 0.5
-    assert watcher.daemon
-    stuck.set()
-    watcher.join(WAIT_S)
+    host.close()
+    executor.stop()
+    executor.join(WAIT_S)

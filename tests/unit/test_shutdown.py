@@ -21,8 +21,7 @@ GRACE_S = 2.0
 
 _BEGIN = """
 import ctypes, os, signal, sys, threading, time
-from memtui.ui.lifeline import Lifeline
-from memtui.cli.signals import Signals
+from memtui.shutdown import CommandSignals, ScreenSignals
 lock = threading.Lock()
 libc = ctypes.CDLL(None)
 def say(word):
@@ -32,13 +31,9 @@ def hang_in_c():
     mutex = ctypes.create_string_buffer(64)
     libc.pthread_mutex_lock(mutex)
     libc.pthread_mutex_lock(mutex)
-class Host:
-    def cancel(self):
-        with lock:
-            say("cancel")
-    def release(self):
-        with lock:
-            say("release")
+def release():
+    with lock:
+        say("release")
 """
 
 
@@ -64,7 +59,7 @@ def run_script(body: str) -> tuple[int, list[str], float]:
 def test_a_signal_under_a_lock_that_releasing_needs_is_no_deadlock() -> None:
     code, said, _ = run_script(
         """
-        with Lifeline(Host().release, os._exit):
+        with ScreenSignals(release, os._exit):
             with lock:
                 say("begin")
                 signal.raise_signal(signal.SIGTERM)
@@ -79,7 +74,7 @@ def test_a_signal_under_a_lock_that_releasing_needs_is_no_deadlock() -> None:
 def test_a_screen_ends_in_time_though_a_lock_is_never_given_back(number: signal.Signals) -> None:
     code, said, took_s = run_script(
         f"""
-        with Lifeline(lambda: say("release"), lambda code: say(str(code))):
+        with ScreenSignals(lambda: say("release"), lambda code: say(str(code))):
             lock.acquire()
             say("begin")
             os.kill(os.getpid(), {number:d})
@@ -94,7 +89,7 @@ def test_the_kernel_ends_it_where_releasing_itself_hangs() -> None:
     code, said, _ = run_script(
         """
         lock.acquire()
-        with Lifeline(Host().release, os._exit):
+        with ScreenSignals(release, os._exit):
             say("begin")
             os.kill(os.getpid(), signal.SIGTERM)
             hang_in_c()
@@ -109,7 +104,7 @@ def test_what_the_screen_lets_go_of_afterwards_is_bounded_too() -> None:
         import memtui.shutdown
         memtui.shutdown.CLOSING_S = 0.5
         over = threading.Event()
-        with Lifeline(lambda: None, lambda code: over.set()):
+        with ScreenSignals(lambda: None, lambda code: over.set()):
             say("begin")
             os.kill(os.getpid(), signal.SIGTERM)
             over.wait()
@@ -124,35 +119,36 @@ def test_what_the_screen_lets_go_of_afterwards_is_bounded_too() -> None:
 def test_a_command_releases_while_its_main_thread_is_in_a_system_call() -> None:
     code, said, _ = run_script(
         """
-        with Signals(Host()):
+        with CommandSignals(lambda: say(f"release, cancelled: {signals.cancelled.is_set()}")) as signals:
             say("begin")
             os.kill(os.getpid(), signal.SIGTERM)
             hang_in_c()
         """
     )
-    assert (code, said) == (128 + signal.SIGTERM, ["cancel", "release"])
+    assert (code, " ".join(said)) == (128 + signal.SIGTERM, "release, cancelled: True")
 
 
 def test_a_commands_handler_waits_for_no_lock() -> None:
     code, said, _ = run_script(
         """
-        with Signals(Host()) as signals:
+        with CommandSignals(release) as signals:
             with lock:
                 say("begin")
                 os.kill(os.getpid(), signal.SIGINT)
                 assert signals.came
                 say("came")
             signals.cancelled.wait()
+            say("cancelled")
         """
     )
-    assert (code, said) == (0, ["came", "cancel"])
+    assert (code, said) == (0, ["came", "cancelled"]), "SIGINT releases nothing"
 
 
 def test_a_command_that_is_to_survive_a_hangup_does() -> None:
     code, said, _ = run_script(
         """
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        with Signals(Host()) as signals:
+        with CommandSignals(release) as signals:
             say("begin")
             os.kill(os.getpid(), signal.SIGHUP)
             assert not signals.came
@@ -166,8 +162,8 @@ def test_handlers_and_wakeup_are_as_before() -> None:
         """
         say("begin")
         before = [signal.getsignal(number) for number in (1, 2, 15)]
-        with Lifeline(lambda: None, os._exit):
-            with Signals(Host()):
+        with ScreenSignals(lambda: None, os._exit):
+            with CommandSignals(release):
                 pass
         assert [signal.getsignal(number) for number in (1, 2, 15)] == before
         assert signal.set_wakeup_fd(-1) == -1
@@ -263,15 +259,8 @@ def test_an_error_that_nobody_can_be_told_keeps_its_code(tmp_path: Path) -> None
 
 
 def test_the_threads_of_a_screen_are_counted() -> None:
-    """Beside those of the session: two of Textual's. That of the signals runs by then."""
+    """Beside those of the session: two of Textual's, and one for refaults. The signals' runs by then."""
     threads = Session._threads.fget  # type: ignore[attr-defined]
     assert threads is not None
-    assert threads.__code__.co_names == (
-        "sampler",
-        "executor",
-        "watcher",
-        "queries",
-        "searches",
-        "map_worker",
-    )
-    assert len(threads.__code__.co_names) + 3 == _THREADS
+    assert threads.__code__.co_names == ("sampler", "executor", "queries", "searches", "map_worker")
+    assert len(threads.__code__.co_names) + 4 == _THREADS

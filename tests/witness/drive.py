@@ -151,7 +151,7 @@ def main() -> None:
                 **row_of(report),
             }
             print(json.dumps(row), file=log)
-        target.close()
+        target.release()
 
 
 def _identity(mark: Mark) -> tuple[str, int, int]:

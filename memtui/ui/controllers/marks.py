@@ -99,7 +99,7 @@ class MarkController:
     def mark_found(self, found: FoundMarks) -> None:
         """Mark what can be marked in a whole process, and give its target back."""
         self._session.marks.add(found.target, found.marks)
-        self._session.shelf.give_back(found.target)
+        found.target.release()
         who = f"{found.target.process.pid} {found.target.name}"
         left = f"; {found.left_out} {SKIPPED}" if found.left_out else ""
         self._say(f"{count(len(found.marks), 'VMA')} of {who} marked{left}")

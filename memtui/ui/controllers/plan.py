@@ -56,7 +56,7 @@ class PlanController:
         if not wanted:
             screen.status_bar.say("Nothing is marked, and there is no map to take a VMA from", bad=True)
             return
-        targets = session.take(wanted)
+        targets = session.acquire_all(wanted)
         if targets is None:
             screen.status_bar.say("The map is being opened again: retry", bad=True)
             return
@@ -65,7 +65,7 @@ class PlanController:
         def answered(plan: Plan | None) -> None:
             screen.marks.show_standing()
             if plan is None:
-                session.give_back(targets)
+                session.release_all(targets)
             else:
                 session.submit(plan, targets)
                 screen.status_bar.plan_waits()

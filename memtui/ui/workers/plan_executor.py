@@ -7,28 +7,41 @@ import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from memtui.host import RECORDED_CHECKS_S
+from memtui.model.errors import MemtuiError
 from memtui.model.plan import Plan
 from memtui.ui.messages import (
+    LookedBack,
     Post,
     RestoreDone,
+    RestoredSince,
     RunEnded,
     RunProgressed,
     RunStarted,
+    Said,
     TargetDone,
 )
 from memtui.ui.workers.sampler import words_of
 
 if TYPE_CHECKING:
-    from memtui.host import Host, Target
+    from memtui.host import Host, RefaultEvent, Target
     from memtui.model.report import Progress, TargetReport
     from memtui.model.restore import RestorePlan, RestoreReport
-    from memtui.ui.marks import Shelf
-    from memtui.ui.workers.watcher import Watcher
+
+
+CHECKS_S: dict[float, bool] = {at: at in RECORDED_CHECKS_S for at in (*range(1, 11), *range(15, 61, 5))}
+"""When a report is checked for refaults, in seconds after it, and whether that goes into the ledger.
+
+Often at first, when most comes back.
+"""
 
 
 @dataclass(slots=True)
 class Job:
-    """A plan to run, and the handles that it stands on; or what is to be put back."""
+    """A plan to run, and the targets that it stands on; or what is to be put back.
+
+    Setting ``cancelled`` ends it, and no other.
+    """
 
     work: Plan | tuple[RestorePlan, ...]
     targets: tuple[Target, ...] = ()
@@ -43,15 +56,14 @@ class Job:
 class PlanExecutor(threading.Thread):
     """Runs plans and restores. Public methods may be called from any thread.
 
-    All but wait_idle return at once. ``watcher`` is told what to look back at, at the moment when it is done.
+    All but wait_idle return at once. With ``follows`` what was moved is checked for refaults for a minute.
     """
 
-    def __init__(self, host: Host, shelf: Shelf, post: Post, watcher: Watcher | None = None) -> None:
+    def __init__(self, host: Host, post: Post, *, follows: bool = False) -> None:
         super().__init__(name="memtui-executor", daemon=True)
         self._host = host
-        self._shelf = shelf
         self._post = post
-        self.watcher = watcher
+        self._follows = follows
         self._jobs: queue.Queue[Job | None] = queue.Queue()
         self._running: Job | None = None
         self._lock = threading.Lock()
@@ -64,7 +76,7 @@ class PlanExecutor(threading.Thread):
             return self._idle.wait_for(lambda: self._running is None, timeout_s)
 
     def submit(self, plan: Plan, targets: tuple[Target, ...]) -> None:
-        """Put a plan in the queue. The handles are given back when it is done with."""
+        """Put a plan in the queue. The targets are released when it is done with."""
         self._jobs.put(Job(plan, targets))
 
     def submit_restore(self, plans: tuple[RestorePlan, ...]) -> None:
@@ -73,11 +85,9 @@ class PlanExecutor(threading.Thread):
 
     def cancel(self) -> None:
         """End the running plan at its next call's edge, or the running restore at its next step's."""
-        with self._lock:
-            running = self._running
+        running = self._running
         if running is not None:
             running.cancelled.set()
-            self._host.cancel()
 
     def empty(self) -> int:
         """Throw away what waits, and cancel what runs; return how many plans that ended."""
@@ -91,7 +101,7 @@ class PlanExecutor(threading.Thread):
             if job is None:
                 self._jobs.put(None)
                 break
-            self._give_back(job)
+            self._release(job)
             thrown += 1
         self.cancel()
         return thrown
@@ -118,11 +128,11 @@ class PlanExecutor(threading.Thread):
                 if not self._closed:
                     self._running = job
             if self._running is None:
-                self._give_back(job)
+                self._release(job)
                 continue
             self._post(RunStarted(job.word))
             words = self._do(job)
-            self._give_back(job)
+            self._release(job)
             with self._idle:
                 self._running = None
                 self._idle.notify_all()
@@ -132,41 +142,50 @@ class PlanExecutor(threading.Thread):
         work = job.work
 
         def on_progress(progress: Progress) -> None:
-            if job.cancelled.is_set():
-                # The first cancel may have come before the host had begun, and been lost.
-                self._host.cancel()
             self._post(RunProgressed(progress))
 
         def on_target(report: TargetReport) -> None:
             assert isinstance(work, Plan)
-            if report.pages_seen and self.watcher is not None:
-                # Here, not where the message is read: the screen may be late.
-                self.watcher.watch(report.id)
+            # Here, not where the message is read: the screen may be late.
+            self._follow(report)
             self._post(TargetDone(work.advice, report))
 
         def on_restored(report: RestoreReport) -> None:
-            if report.restored_bytes != 0:
-                # What is back says nothing of the advice any more. Where nothing could be tried, the
-                # looks go on.
-                self._forget(report.planned.id)
             self._post(RestoreDone(report))
 
         if job.cancelled.is_set():
             return "cancelled before it began"
         try:
             if isinstance(work, Plan):
-                self._host.apply(work, on_progress, on_target)
+                self._host.apply(work, on_progress, on_target, cancelled=job.cancelled)
             else:
-                reports = self._host.restore(work, on_progress, on_restored)
+                reports = self._host.restore(work, on_progress, on_restored, cancelled=job.cancelled)
                 return "; ".join(dict.fromkeys(report.warning for report in reports if report.warning))
         except Exception as error:  # The thread must live on; the operator is told.
             return words_of(error)
         return ""
 
-    def _forget(self, report_id: str) -> None:
-        if self.watcher is not None:
-            self.watcher.forget(report_id)
+    def _follow(self, report: TargetReport) -> None:
+        if not self._follows or not report.pages_seen:
+            return
+        try:
+            self._host.refaults.follow(report.id, CHECKS_S, self._tell_refault)
+        except MemtuiError as error:
+            self._post(Said(f"looking what came back: {words_of(error)}", bad=True))
 
-    def _give_back(self, job: Job) -> None:
+    def _tell_refault(self, event: RefaultEvent) -> None:
+        """Post what a check has found; the host's monitor calls it, from a thread of its own."""
+        sample = event.sample
+        if sample is not None:
+            self._post(LookedBack(event.report_id, sample, kept=event.recorded))
+        words = None if sample is None else sample.warning
+        if event.error is not None:
+            words = words_of(event.error)
+        if words is not None:
+            self._post(Said(f"looking what came back: {words}", bad=True))
+        if event.was_restored:
+            self._post(RestoredSince(event.report_id))
+
+    def _release(self, job: Job) -> None:
         for target in job.targets:
-            self._shelf.give_back(target)
+            target.release()

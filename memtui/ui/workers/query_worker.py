@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from memtui.host import Target
-    from memtui.ui.marks import Shelf
 
 T = TypeVar("T")
 
@@ -31,9 +30,8 @@ class _Query(NamedTuple):
 class QueryWorker(threading.Thread):
     """Answers one question at a time, in the order in which they were asked. Used from any thread."""
 
-    def __init__(self, name: str, shelf: Shelf, post: Post) -> None:
+    def __init__(self, name: str, post: Post) -> None:
         super().__init__(name=name, daemon=True)
-        self._shelf = shelf
         self._post = post
         self._wake = threading.Condition()
         self._waiting: dict[Hashable, _Query] = {}
@@ -86,7 +84,7 @@ class QueryWorker(threading.Thread):
                 if then is not None:
                     self._post(Answered(lambda: then(answer) if is_awaited() else None))
 
-        if target is not None and not self._shelf.take(target):
+        if target is not None and not target.acquire():
             cancelled.set()
         else:
             self._put(_Query(work, cancelled, target), subject)
@@ -142,4 +140,4 @@ class QueryWorker(threading.Thread):
 
     def _finish(self, query: _Query) -> None:
         if query.target is not None:
-            self._shelf.give_back(query.target)
+            query.target.release()

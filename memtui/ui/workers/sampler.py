@@ -30,7 +30,6 @@ from memtui.ui.messages import (
 if TYPE_CHECKING:
     from memtui.model.process import ProcessId
     from memtui.model.vma import AddressSpace
-    from memtui.ui.marks import Shelf
 
 DETAILS_EVERY_S = 10.0
 """smaps is read at most this often."""
@@ -116,10 +115,9 @@ class ChosenMap:
 class Sampler(threading.Thread):
     """Reads until it is stopped. All public methods may be called from any thread."""
 
-    def __init__(self, host: Host, shelf: Shelf, post: Post, interval_s: float) -> None:
+    def __init__(self, host: Host, post: Post, interval_s: float) -> None:
         super().__init__(name="memtui-sampler", daemon=True)
         self._host = host
-        self._shelf = shelf
         self._post = post
         interval_s = max(0.05, interval_s)
         self._map_beat = Beat(interval_s)
@@ -225,7 +223,7 @@ class Sampler(threading.Thread):
 
     def _let_go(self) -> None:
         if self._chosen is not None:
-            self._shelf.give_back(self._chosen.target)
+            self._chosen.target.release()
             self._chosen = None
 
     def _find(self, pid: int) -> None:
@@ -235,7 +233,7 @@ class Sampler(threading.Thread):
             self._post(PidFound(pid, None, "", words_of(error)))
             return
         process, name = target.process, target.name
-        target.close()
+        target.release()
         with self._wake:
             if not self._asked_anew:
                 # Nobody has chosen another one meanwhile.
@@ -254,12 +252,11 @@ class Sampler(threading.Thread):
             self._post(MapLost(wanted, words_of(error)))
             return
         if target.process != wanted:
-            target.close()
+            target.release()
             self._post(
                 MapLost(wanted, f"process {wanted.pid}: the process has exited; its pid is another's now")
             )
             return
-        self._shelf.put(target)
         self._chosen = ChosenMap(wanted, target)
 
     def _look(self) -> None:

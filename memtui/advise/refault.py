@@ -1,4 +1,4 @@
-"""What came back: the pages that an action moved, looked at again while their target runs on."""
+"""Refaults: how many of the pages that an action moved are resident again while their target runs on."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from memtui.linux.handle import ProcessHandle
 
 
-class Watch:
-    """The pages of one report. Begins when it is made, right after the action. Not for several threads."""
+class RefaultCounter:
+    """The pages that one report moved. Make it right after the action. Not for several threads."""
 
     def __init__(self, report: TargetReport, handle: ProcessHandle) -> None:
         self._handle = handle
@@ -38,8 +38,8 @@ class Watch:
         """How long ago it began."""
         return time.monotonic() - self._began
 
-    def look(self) -> Back:
-        """Look now. Nothing is known of a target that has exited or runs another program."""
+    def count(self) -> Back:
+        """Count now. Nothing is known of a target that has exited or runs another program."""
         after_s = self.age_s
         back_bytes, faults = self._back_bytes(), self._major_faults()
         if self._handle.standing() is not Standing.ALIVE:

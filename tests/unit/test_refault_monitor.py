@@ -1,10 +1,11 @@
-"""Looks back at what was moved: when they are made, what they hold up, and what is told of them."""
+"""Checks for refaults: when they are made, what they hold up, and what is told of them."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
@@ -13,18 +14,15 @@ import pytest
 
 from memtui.advise.ledger import Ledger
 from memtui.cli import watching as watching_module
-from memtui.cli.signals import Signals
 from memtui.cli.watching import Watching
-from memtui.host import Wanted, aftermath
-from memtui.host.aftermath import Aftermath
-from memtui.host.local import LocalHost
-from memtui.host.target import LocalTarget
+from memtui.host import Host, RefaultEvent, Target, Wanted, refault_monitor
+from memtui.host.refault_monitor import RefaultMonitor
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.report import Back, Stayed, TargetReport, stayed
-from tests.fakes import FakeHost
+from tests.fakes import FakeHost, FakeLedger
 
 WAIT_S = 10.0
 
@@ -35,22 +33,26 @@ def reports_of(*pids: int) -> tuple[TargetReport, ...]:
     return host.apply(host.plan(Advice.PAGEOUT, [Wanted(host.open(pid)) for pid in pids]))
 
 
-class Looking:
-    """A host that only looks back. ``gate`` holds the looks."""
+class Looking(RefaultMonitor):
+    """A monitor whose checks find what the test says. ``gate`` holds them."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(cast(Ledger, FakeLedger(FakeHost())), clock)
         self.looked: list[str] = []
         self.gate: threading.Event | None = None
-        self.error: MemtuiError | None = None
+        self.error: Exception | None = None
         self.warning: str | None = None
         self.restored: set[str] = set()
+        self.unknown: set[str] = set()
         self.came = threading.Condition()
 
-    def look_back(self, report_id: str, *, record: bool = False) -> Back | None:
+    def check(self, report_id: str, *, record: bool = False) -> Back | None:
         assert record
         with self.came:
             self.looked.append(report_id)
             self.came.notify_all()
+        if report_id in self.unknown:
+            return None
         if self.gate is not None:
             assert self.gate.wait(WAIT_S)
         if self.error is not None:
@@ -65,13 +67,15 @@ class Looking:
             assert self.came.wait_for(lambda: len(self.looked) >= count, WAIT_S)
 
 
-def watching(host: Looking, for_s: float) -> Watching:
-    return Watching(cast(LocalHost, host), for_s, [])
+def watching(looking: Looking, for_s: float) -> Watching:
+    return Watching(cast(Host, SimpleNamespace(refaults=looking)), for_s, [])
 
 
 def run(watch: Watching, reports: tuple[TargetReport, ...], *, came: bool = False) -> None:
-    signals = cast(Signals, SimpleNamespace(came=came))
-    watch.run(Advice.PAGEOUT, reports, signals, quiet=False)
+    cancelled = threading.Event()
+    if came:
+        cancelled.set()
+    watch.run(Advice.PAGEOUT, reports, cancelled, quiet=False)
 
 
 def test_the_command_looks_at_the_first_target_while_the_plan_goes_on(
@@ -93,10 +97,10 @@ def test_the_command_looks_at_the_first_target_while_the_plan_goes_on(
 
 
 def test_a_look_that_comes_when_the_next_is_due_counts_for_both(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching_module, "KEPT_LOOKS_S", (0.01, 0.02))
+    monkeypatch.setattr(watching_module, "RECORDED_CHECKS_S", (0.01, 0.02))
     host, (report,) = Looking(), reports_of(4242)
     watch = watching(host, 0.05)
-    with watch._wake:
+    with host._wake:
         watch.begin(report)
         time.sleep(0.06)  # All three are due before the thread comes to look.
     run(watch, (report,))
@@ -112,6 +116,20 @@ def test_a_signal_ends_the_looks_at_once(capsys: pytest.CaptureFixture[str]) -> 
     assert time.monotonic() - before < 0.8
     assert capsys.readouterr().err == "memtui: --watch was ended early\n"
     assert (report.back, host.looked) == ([], [])
+
+
+def test_a_check_under_way_ends_before_a_signal_ends_the_watch(capsys: pytest.CaptureFixture[str]) -> None:
+    host, (report,) = Looking(), reports_of(4242)
+    host.gate = threading.Event()
+    watch = watching(host, 0.01)
+    watch.begin(report)
+    host.wait(1)
+    threading.Timer(0.3, host.gate.set).start()
+    run(watch, (report,), came=True)
+    told = capsys.readouterr()
+    assert "resident again" in told.out
+    assert told.err == "memtui: --watch was ended early\n"
+    assert len(report.back) == 1
 
 
 def test_an_error_of_a_look_and_what_is_not_on_record_are_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -151,42 +169,44 @@ def test_what_moved_unseen_is_not_said_to_have_stayed(capsys: pytest.CaptureFixt
     assert "nothing left RAM" in capsys.readouterr().err
 
 
-class SlowWatch:
-    """A watch whose look takes as long as the test wants."""
+class SlowCounter:
+    """A counter that takes as long as the test wants."""
 
-    def __init__(self, report: TargetReport, _handle: object) -> None:
-        self.report = report
+    def __init__(self) -> None:
         self.age_s = 1.0
         self.in_look = threading.Event()
         self.go_on = threading.Event()
 
-    def look(self) -> Back:
+    def count(self) -> Back:
         self.in_look.set()
         assert self.go_on.wait(WAIT_S)
         return Back(self.age_s, 4096, 0)
 
 
 class Stage:
-    """An Aftermath whose watches are slow, and what it let go of."""
+    """A monitor whose counters are slow, and what it let go of."""
 
     def __init__(self, folder: Path) -> None:
         self.ledger = Ledger(folder / "state")
         self.let_go: list[object] = []
-        self.under_test = Aftermath(self.ledger, self.let_go.append)
+        self.under_test = RefaultMonitor(self.ledger)
         self.reports = reports_of(4242, 811)
         for report in self.reports:
             report.moved_pages = (Range(0, 4096),)
         self.targets = [SimpleNamespace(handle=None) for _ in self.reports]
+        for target in self.targets:
+            target.release = partial(self.let_go.append, target)
 
-    def watch(self, number: int) -> SlowWatch:
-        self.under_test.watch(self.reports[number], cast(LocalTarget, self.targets[number]))
-        return self.under_test._watched[self.reports[number].id].watch  # type: ignore[return-value]
+    def watch(self, number: int) -> SlowCounter:
+        counter = SlowCounter()
+        self.under_test.keep(self.reports[number].id, counter, cast(Target, self.targets[number]))
+        return counter
 
     def begin_look(self, number: int) -> tuple[threading.Thread, list[Back | None]]:
         found: list[Back | None] = []
 
         def look() -> None:
-            found.append(self.under_test.look_back(self.reports[number].id, record=True))
+            found.append(self.under_test.check(self.reports[number].id, record=True))
 
         thread = threading.Thread(target=look, daemon=True)
         thread.start()
@@ -194,8 +214,7 @@ class Stage:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    monkeypatch.setattr(aftermath, "Watch", SlowWatch)
+def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path)
 
 
@@ -208,11 +227,13 @@ def at_once(what: Callable[[], object]) -> None:
 
 
 def test_a_slow_look_holds_up_neither_the_next_target_nor_the_end(stage: Stage) -> None:
+    in_use: list[object] = []
     slow = stage.watch(0)
     thread, found = stage.begin_look(0)
     assert slow.in_look.wait(WAIT_S)
     at_once(lambda: stage.watch(1))
-    at_once(stage.under_test.close)
+    at_once(lambda: stage.under_test.close(in_use.extend))
+    assert in_use == [stage.targets[0]]
     assert stage.let_go == [stage.targets[1]], "the one that is being looked at is in use"
     slow.go_on.set()
     thread.join(WAIT_S)
@@ -225,8 +246,11 @@ def test_a_look_during_which_a_restore_began_says_nothing(stage: Stage) -> None:
     slow = stage.watch(0)
     thread, found = stage.begin_look(0)
     assert slow.in_look.wait(WAIT_S)
-    with stage.under_test._lock:
-        stage.under_test._let_go(stage.reports[0].id)
+    stage.under_test.end(stage.reports[0].id)
+    assert stage.let_go == []
+    in_use: list[object] = []
+    stage.under_test.close(in_use.extend)
+    assert in_use == [stage.targets[0]]
     slow.go_on.set()
     thread.join(WAIT_S)
     assert found == [None]
@@ -250,7 +274,7 @@ def test_what_anybody_put_back_is_known_from_the_ledger(
 
 def test_each_look_has_its_own_warning(stage: Stage) -> None:
     stage.watch(0).go_on.set()
-    look, of = stage.under_test.look_back, stage.reports[0].id
+    look, of = stage.under_test.check, stage.reports[0].id
     stage.ledger.path.mkdir(parents=True)
     first = look(of, record=True)
     assert look(of) == Back(1.0, 4096, 0), "what was not to be recorded was recorded"
@@ -267,8 +291,8 @@ def test_each_look_has_its_own_warning(stage: Stage) -> None:
 def test_the_watch_ends_after_the_last_look_that_is_kept_or_twice_the_time(stage: Stage) -> None:
     slow = stage.watch(0)
     slow.go_on.set()
-    watched = stage.under_test._watched[stage.reports[0].id]
-    look, of = stage.under_test.look_back, stage.reports[0].id
+    watched = stage.under_test._monitored[stage.reports[0].id]
+    look, of = stage.under_test.check, stage.reports[0].id
     slow.age_s = 60.0
     assert watched.left_s() == 5
     slow.age_s = 70.0
@@ -280,9 +304,9 @@ def test_the_watch_ends_after_the_last_look_that_is_kept_or_twice_the_time(stage
     assert stage.let_go == [stage.targets[0]]
     slow = stage.watch(1)
     slow.age_s = 126.0
-    stage.under_test._end_old()
+    stage.under_test.check_due()
     assert stage.let_go == stage.targets
-    stage.under_test.close()
+    stage.under_test.close(lambda _in_use: None)
 
 
 @pytest.mark.parametrize(
@@ -301,3 +325,72 @@ def test_what_is_out_has_stayed_out_only_when_the_watch_is_over(
 ) -> None:
     assert stayed(100, Back(after_s, back_bytes, 0)) is said
     assert stayed(0, Back(after_s, back_bytes, 0)) is None
+
+
+class Told:
+    """What a monitor told, and a clock of the test's for it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.events: list[RefaultEvent] = []
+        self.monitor = Looking(lambda: self.now)
+
+    def after(self, seconds: float) -> list[RefaultEvent]:
+        """Let time go by; return what is told then."""
+        self.now += seconds
+        before = len(self.events)
+        self.monitor.check_due()
+        return self.events[before:]
+
+    def follow(self, *names: str) -> None:
+        for name in names:
+            self.monitor.follow(name, {1.0: True, 2.0: True, 10.0: True}, self.events.append)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    monkeypatch.setattr(refault_monitor, "start_thread", lambda _thread: None)
+    return Told()
+
+
+def test_what_is_kept_no_more_or_was_put_back_is_checked_no_more(told: Told) -> None:
+    told.monitor.unknown.add("other")
+    told.follow("1-0", "other")
+    first, other = told.after(1)
+    assert (first.sample is not None, first.is_last) == (True, False)
+    assert (other.sample, other.was_restored, other.is_last) == (None, False, True)
+    assert [event.report_id for event in told.after(1)] == ["1-0"]
+    assert told.monitor.unfollow("1-0") is False
+    assert told.after(20) == []
+
+
+def test_a_restore_by_another_is_told_once_and_also_after_the_last_check(told: Told) -> None:
+    told.follow("1-0")
+    assert [event.is_last for event in told.after(11)] == [True]
+    assert told.after(60) == []
+    told.monitor.restored.add("1-0")
+    assert [event.was_restored for event in told.after(5)] == [True]
+    assert told.after(60) == []
+
+
+def test_an_error_of_the_system_does_not_end_the_checks_and_an_unforeseen_one_does(told: Told) -> None:
+    told.follow("1-0")
+    told.monitor.error = MemtuiError(Reason.FAILED, "process 1")
+    assert [(event.error, event.is_last) for event in told.after(1)] == [(told.monitor.error, False)]
+    told.monitor.error = OSError(5, "[/x]")
+    assert [(event.error, event.is_last) for event in told.after(1)] == [(told.monitor.error, True)]
+    assert told.after(20) == []
+
+
+def test_a_check_that_is_stuck_keeps_nothing_alive() -> None:
+    monitor = Looking()
+    monitor.gate = threading.Event()
+    monitor.follow("1-0", {0.0: True}, lambda _event: None)
+    monitor.wait(1)
+    thread = monitor._thread
+    assert thread is not None
+    assert thread.daemon
+    at_once(lambda: monitor.close(lambda _in_use: None))
+    monitor.gate.set()
+    thread.join(WAIT_S)
+    assert not thread.is_alive()
