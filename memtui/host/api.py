@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from memtui.model.holds import FreezeChoice
     from memtui.model.plan import Mark, Plan
     from memtui.model.process import Process, ProcessId, Standing
-    from memtui.model.report import Back, Progress, TargetReport
+    from memtui.model.report import Progress, RefaultSample, TargetReport
     from memtui.model.restore import Mappers, RestorePlan, RestoreReport
     from memtui.model.select import Filter
     from memtui.model.verdict import MachineFacts, Verdict
@@ -84,8 +84,8 @@ class SelfAdviser(Protocol):
         """
 
 
-class Wanted(NamedTuple):
-    """What is wanted of one target: its marks, or else all VMAs that ``select`` takes, or else all."""
+class Selection(NamedTuple):
+    """What a plan is for in one target: its marks, or else all VMAs that ``select`` takes, or else all."""
 
     target: Target
     marks: tuple[Mark, ...] | None = None
@@ -169,7 +169,7 @@ class RefaultEvent(NamedTuple):
     """
 
     report_id: str
-    sample: Back | None
+    sample: RefaultSample | None
     recorded: bool
     was_restored: bool
     is_last: bool
@@ -221,7 +221,7 @@ class Host(Protocol):
     def plan(
         self,
         advice: Advice,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[Selection],
         freeze: Freeze | None = None,
         hold_ms: int = DEFAULT_HOLD_MS,
         override_lockout: bool = False,

@@ -27,7 +27,7 @@ from memtui.model.restore import Whose
 if TYPE_CHECKING:
     from memtui.advise.calls import Adviser
     from memtui.advise.engine import Subject
-    from memtui.host.api import Finding, History, HistoryEntry, SelfAdviser, Target, Wanted
+    from memtui.host.api import Finding, History, HistoryEntry, Selection, SelfAdviser, Target
     from memtui.host.record import Record
     from memtui.host.refault_monitor import RefaultMonitor
     from memtui.model.advice import Advice
@@ -176,7 +176,7 @@ class LocalHost:
     def plan(
         self,
         advice: Advice,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[Selection],
         freeze: Freeze | None = None,
         hold_ms: int = DEFAULT_HOLD_MS,
         override_lockout: bool = False,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from textual.screen import ModalScreen, Screen
 
-    from memtui.host import Wanted
+    from memtui.host import Selection
     from memtui.model.plan import Plan
     from memtui.model.restore import RestorePlan
     from memtui.model.vma import MappedVma
@@ -43,7 +43,7 @@ def import_dialogs() -> None:
     import_module("memtui.model.select")
 
 
-def plan_screen(session: Session, wanted: Sequence[Wanted], words: SafeText) -> ModalScreen[Plan | None]:
+def plan_screen(session: Session, wanted: Sequence[Selection], words: SafeText) -> ModalScreen[Plan | None]:
     """Return the plan dialog."""
     from memtui.ui.screens.plan import PlanScreen
 

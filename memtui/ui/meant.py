@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.model.plan import Mark
 from memtui.text import SafeText, count, safe, size
 from memtui.ui.lists.sentences import describe_vma
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from memtui.ui.widgets.map_pane import MapPane
 
 
-def what_is_meant(marks: MarkBook, shown: MapPane, process: Process | None) -> tuple[list[Wanted], SafeText]:
+def what_is_meant(
+    marks: MarkBook, shown: MapPane, process: Process | None
+) -> tuple[list[Selection], SafeText]:
     """Return what a plan is for, and the words for it; nothing where there is nothing to take.
 
     All marks, of every process. Without marks, what is under the cursor: the whole of ``process``,
@@ -35,8 +37,8 @@ def what_is_meant(marks: MarkBook, shown: MapPane, process: Process | None) -> t
     if process is not None:
         if process.id != view.target.process:
             return [], SafeText("")
-        return [Wanted(view.target)], safe(f"Nothing is marked, so: all of {who}")
+        return [Selection(view.target)], safe(f"Nothing is marked, so: all of {who}")
     mark = Mark(row.vma.range, row.vma.identity)
-    return [Wanted(view.target, (mark,))], safe(
+    return [Selection(view.target, (mark,))], safe(
         f"Nothing is marked, so of {who} the VMA under the cursor: {describe_vma(row)}"
     )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from memtui.model.holds import FreezeChoice
     from memtui.model.plan import Mark, Plan
     from memtui.model.process import Process, ProcessId
-    from memtui.model.report import Back, Progress, TargetReport
+    from memtui.model.report import Progress, RefaultSample, TargetReport
     from memtui.model.restore import Mappers, RestorePlan, RestoreReport
     from memtui.model.verdict import MachineFacts, Verdict
     from memtui.model.vma import AddressSpace, Vma
@@ -179,7 +179,7 @@ class RunEnded(Message):
 class LookedBack(Message):
     """A look at how much of what a report moved has come back; ``kept`` where it went into the ledger."""
 
-    def __init__(self, report_id: str, back: Back, *, kept: bool) -> None:
+    def __init__(self, report_id: str, back: RefaultSample, *, kept: bool) -> None:
         super().__init__()
         self.report_id = report_id
         self.back = back

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from memtui.host import Host, MachineState, Target, Wanted
+from memtui.host import Host, MachineState, Selection, Target
 from memtui.linux.own_threads import start_thread
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
@@ -130,7 +130,7 @@ class Session:
         at = FREEZE_CHOICES.index(self.freeze) if self.freeze in FREEZE_CHOICES else -1
         self.freeze = FREEZE_CHOICES[(at + 1) % len(FREEZE_CHOICES)]
 
-    def acquire_all(self, wanted: Sequence[Wanted]) -> tuple[Target, ...] | None:
+    def acquire_all(self, wanted: Sequence[Selection]) -> tuple[Target, ...] | None:
         """Become a user of the handles of a plan to be; None if one of them is closed already."""
         taken: list[Target] = []
         for item in wanted:
@@ -149,7 +149,7 @@ class Session:
         self,
         turn: int,
         advice: Advice,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[Selection],
         freeze: Freeze | None,
         *,
         thorough: bool,
@@ -235,7 +235,7 @@ class Session:
         self, target: Target, row: MappedVma, cancelled: threading.Event
     ) -> tuple[tuple[Advice, Verdict], ...]:
         """Return what a plan for this VMA alone would expect of each advice."""
-        wanted = (Wanted(target, (Mark(row.vma.range, row.vma.identity),)),)
+        wanted = (Selection(target, (Mark(row.vma.range, row.vma.identity),)),)
         found = []
         for advice in Advice:
             plan = self.host.plan(advice, wanted, Freeze.OFF, cancelled=cancelled)

@@ -9,13 +9,13 @@ from textual.message import Message
 from memtui.ui.early import Early
 
 
-class Wanted(Message):
+class Selection(Message):
     """The kind that is waited for."""
 
 
 def test_what_was_kept_is_handed_over_in_order_and_then_nothing_is_kept() -> None:
-    early = Early(Wanted)
-    sent = [Message(), Wanted(), Message()]
+    early = Early(Selection)
+    sent = [Message(), Selection(), Message()]
     assert all(early.keep(message) for message in sent)
     early.wait(10)
     found: list[Message] = []
@@ -27,7 +27,7 @@ def test_what_was_kept_is_handed_over_in_order_and_then_nothing_is_kept() -> Non
 
 
 def test_a_message_that_comes_meanwhile_waits_for_those_before_it() -> None:
-    early = Early(Wanted)
+    early = Early(Selection)
     first, second = Message(), Message()
     assert early.keep(first)
     found: list[Message] = []

@@ -37,7 +37,7 @@ from memtui.ui.widgets.status import freeze_word
 from memtui.ui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
-    from memtui.host import Wanted
+    from memtui.host import Selection
     from memtui.model.plan import Plan
     from memtui.ui.widgets.table import VirtualTable
 
@@ -52,7 +52,7 @@ class PlanScreen(ConfirmScreen["Plan | None"]):
 
     BINDINGS: ClassVar[list[BindingType]] = [*PLAN_BINDINGS, *CONFIRM_BINDINGS, *DIALOG_BINDINGS]
 
-    def __init__(self, session: Session, wanted: Sequence[Wanted], what: SafeText) -> None:
+    def __init__(self, session: Session, wanted: Sequence[Selection], what: SafeText) -> None:
         super().__init__(id="plan")
         self._session = session
         self._wanted = tuple(wanted)
