@@ -552,6 +552,7 @@ class FakeHost:
 
     def thaw_now(self) -> None:
         self.calls.append("thaw_now")
+        self._cancelled.set()
 
     def prepare(self) -> None:
         """There is nothing to get ready."""
@@ -559,6 +560,7 @@ class FakeHost:
     def release(self) -> None:
         self.calls.append("release")
         self._is_released = True
+        self._cancelled.set()
 
     # Afterwards
 

@@ -291,15 +291,12 @@ class Host(Protocol):
         """
 
     def thaw_now(self) -> None:
-        """Have the guard release whatever it holds, at once. From any thread.
-
-        Set the ``cancelled`` of what runs first, or it ends as a hold that was lost.
-        """
+        """Cancel what runs, and have the guard release whatever it holds, at once. From any thread."""
 
     def release(self) -> None:
-        """Close the guard's sockets, so that it releases everything, and hold nothing any more.
+        """Close the guard's sockets, so that it releases everything; cancel what runs and what is to come.
 
-        For whoever acts on a signal: takes no lock. Set the ``cancelled`` of what runs first.
+        For whoever acts on a signal: the guard comes first, with no lock before it.
         """
 
     def history(self, last: int | None = None) -> History:
