@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from memtui.advise.ledger import Event, Ledger
-from memtui.host import Finding, History, HistoryEntry, MachineState, Target, Wanted
+from memtui.host import Finding, History, HistoryEntry, MachineState, Selection, Target
 from memtui.host.refault_monitor import RefaultMonitor
 from memtui.host.target_pool import TargetPool
 from memtui.model.advice import Advice
@@ -22,11 +22,11 @@ from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId, Standing
 from memtui.model.reasons import Reason, cancelled_words
 from memtui.model.report import (
-    Back,
     Effect,
     Outcome,
     Progress,
     RangeReport,
+    RefaultSample,
     TargetReport,
     outcome_of_refusal,
 )
@@ -368,7 +368,7 @@ class FakeHost:
     def plan(
         self,
         advice: Advice,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[Selection],
         freeze: Freeze | None = None,
         hold_ms: int = DEFAULT_HOLD_MS,
         override_lockout: bool = False,
@@ -388,7 +388,7 @@ class FakeHost:
         targets = tuple(self._plan_target(advice, item, freeze) for item in wanted)
         return Plan(advice, targets, hold_ms, thorough)
 
-    def _plan_target(self, advice: Advice, wanted: Wanted, freeze: Freeze | None) -> TargetPlan:
+    def _plan_target(self, advice: Advice, wanted: Selection, freeze: Freeze | None) -> TargetPlan:
         target = wanted.target
         assert isinstance(target, FakeTarget)
         planned = []
@@ -552,6 +552,7 @@ class FakeHost:
 
     def thaw_now(self) -> None:
         self.calls.append("thaw_now")
+        self._cancelled.set()
 
     def prepare(self) -> None:
         """There is nothing to get ready."""
@@ -559,6 +560,7 @@ class FakeHost:
     def release(self) -> None:
         self.calls.append("release")
         self._is_released = True
+        self._cancelled.set()
 
     # Afterwards
 
@@ -700,9 +702,9 @@ class FakeCounter:
     def age_s(self) -> float:
         return self._host.clock() - self._began
 
-    def count(self) -> Back:
+    def count(self) -> RefaultSample:
         self._host.looks.append((self._report_id, False))
-        return Back(self.age_s, self._host.back_now, 3, 0.4)
+        return RefaultSample(self.age_s, self._host.back_now, 3, 0.4)
 
 
 class FakeLedger:

@@ -14,7 +14,7 @@ from memtui.model.errors import MemtuiError
 from memtui.model.pages import resident
 from memtui.model.process import Standing
 from memtui.model.ranges import Range, intersect, normalise, total_bytes
-from memtui.model.report import Back, TargetReport
+from memtui.model.report import RefaultSample, TargetReport
 
 if TYPE_CHECKING:
     from memtui.linux.handle import ProcessHandle
@@ -38,14 +38,14 @@ class RefaultCounter:
         """How long ago it began."""
         return time.monotonic() - self._began
 
-    def count(self) -> Back:
+    def count(self) -> RefaultSample:
         """Count now. Nothing is known of a target that has exited or runs another program."""
         after_s = self.age_s
         back_bytes, faults = self._back_bytes(), self._major_faults()
         if self._handle.standing() is not Standing.ALIVE:
             back_bytes = faults = None
         since = None if faults is None or self._faults is None else faults - self._faults
-        return Back(round(after_s, 3), back_bytes, since, machine.pressure_some_avg10())
+        return RefaultSample(round(after_s, 3), back_bytes, since, machine.pressure_some_avg10())
 
     def _major_faults(self) -> int | None:
         try:

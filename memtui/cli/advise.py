@@ -19,7 +19,7 @@ from memtui.shutdown import CommandSignals
 from memtui.text import address_range, change, duration, safe, size, size_or_dash
 
 if TYPE_CHECKING:
-    from memtui.host import Wanted
+    from memtui.host import Selection
     from memtui.model.plan import Plan
     from memtui.model.report import RangeReport, TargetReport
 
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _plan(
-    host: LocalHost, arguments: argparse.Namespace, wanted: Sequence[Wanted], signals: CommandSignals
+    host: LocalHost, arguments: argparse.Namespace, wanted: Sequence[Selection], signals: CommandSignals
 ) -> Plan | None:
     """Return what is to be done; None where a signal came meanwhile."""
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from memtui.cli import exitcode
 from memtui.cli.output import complain
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.model.errors import MemtuiError, with_step
 from memtui.model.plan import Mark, TargetPlan
 from memtui.model.select import parse
@@ -28,7 +28,7 @@ def check(arguments: argparse.Namespace) -> int | None:
     return None
 
 
-def wanted_of(host: LocalHost, arguments: argparse.Namespace) -> tuple[list[Wanted], list[int]]:
+def wanted_of(host: LocalHost, arguments: argparse.Namespace) -> tuple[list[Selection], list[int]]:
     """Open the targets; return what is wanted of them, and the exit codes of those that cannot be."""
     select = None if arguments.select is None else parse(arguments.select)
     marks = tuple(Mark(item, None) for item in arguments.ranges or ())
@@ -39,7 +39,7 @@ def wanted_of(host: LocalHost, arguments: argparse.Namespace) -> tuple[list[Want
         except MemtuiError as error:
             codes.append(complain(str(error), exitcode.of_error(error)))
         else:
-            wanted.append(Wanted(target, marks or None, select))
+            wanted.append(Selection(target, marks or None, select))
     return wanted, codes
 
 

@@ -13,7 +13,7 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, with_step
 from memtui.model.process import Standing
 from memtui.model.reasons import Reason
-from memtui.model.report import Back, TargetReport, stayed
+from memtui.model.report import RefaultSample, TargetReport, refault_verdict
 from memtui.text import count, safe, size
 
 if TYPE_CHECKING:
@@ -127,13 +127,13 @@ class Watching:
                 flush=True,
             )
 
-    def _words(self, report: TargetReport, back: Back) -> str:
+    def _words(self, report: TargetReport, back: RefaultSample) -> str:
         after = f"after {back.after_s:.0f} s:"
         if back.back_bytes is None:
             target = self._targets.get(report.planned.process)
             gone = _GONE_WORDS.get(target.standing()) if target is not None else None
             return f"{after} not known: {gone or 'its pages cannot be looked at'}"
-        said = stayed(report.moved_bytes, back)
+        said = refault_verdict(report.moved_bytes, back)
         parts = [f"{size(back.back_bytes)} of {size(report.moved_bytes)} resident again"]
         if said is not None:
             parts.append(said.value)

@@ -9,9 +9,9 @@ from memtui.host.api import (
     Host,
     MachineState,
     RefaultEvent,
+    Selection,
     SelfAdviser,
     Target,
-    Wanted,
 )
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "Host",
     "MachineState",
     "RefaultEvent",
+    "Selection",
     "SelfAdviser",
     "Target",
-    "Wanted",
 ]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from memtui.model.holds import FreezeChoice
     from memtui.model.plan import Mark, Plan
     from memtui.model.process import Process, ProcessId, Standing
-    from memtui.model.report import Back, Progress, TargetReport
+    from memtui.model.report import Progress, RefaultSample, TargetReport
     from memtui.model.restore import Mappers, RestorePlan, RestoreReport
     from memtui.model.select import Filter
     from memtui.model.verdict import MachineFacts, Verdict
@@ -84,8 +84,8 @@ class SelfAdviser(Protocol):
         """
 
 
-class Wanted(NamedTuple):
-    """What is wanted of one target: its marks, or else all VMAs that ``select`` takes, or else all."""
+class Selection(NamedTuple):
+    """What a plan is for in one target: its marks, or else all VMAs that ``select`` takes, or else all."""
 
     target: Target
     marks: tuple[Mark, ...] | None = None
@@ -169,7 +169,7 @@ class RefaultEvent(NamedTuple):
     """
 
     report_id: str
-    sample: Back | None
+    sample: RefaultSample | None
     recorded: bool
     was_restored: bool
     is_last: bool
@@ -221,7 +221,7 @@ class Host(Protocol):
     def plan(
         self,
         advice: Advice,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[Selection],
         freeze: Freeze | None = None,
         hold_ms: int = DEFAULT_HOLD_MS,
         override_lockout: bool = False,
@@ -291,15 +291,12 @@ class Host(Protocol):
         """
 
     def thaw_now(self) -> None:
-        """Have the guard release whatever it holds, at once. From any thread.
-
-        Set the ``cancelled`` of what runs first, or it ends as a hold that was lost.
-        """
+        """Cancel what runs, and have the guard release whatever it holds, at once. From any thread."""
 
     def release(self) -> None:
-        """Close the guard's sockets, so that it releases everything, and hold nothing any more.
+        """Close the guard's sockets, so that it releases everything; cancel what runs and what is to come.
 
-        For whoever acts on a signal: takes no lock. Set the ``cancelled`` of what runs first.
+        For whoever acts on a signal: the guard comes first, with no lock before it.
         """
 
     def history(self, last: int | None = None) -> History:

@@ -27,7 +27,7 @@ from memtui.model.restore import Whose
 if TYPE_CHECKING:
     from memtui.advise.calls import Adviser
     from memtui.advise.engine import Subject
-    from memtui.host.api import Finding, History, HistoryEntry, SelfAdviser, Target, Wanted
+    from memtui.host.api import Finding, History, HistoryEntry, Selection, SelfAdviser, Target
     from memtui.host.record import Record
     from memtui.host.refault_monitor import RefaultMonitor
     from memtui.model.advice import Advice
@@ -102,6 +102,8 @@ class LocalHost:
         self._lock = threading.Lock()
         self._opened_record: Record | None = None
         self._turn = threading.Lock()
+        self._running = threading.Event()
+        """What cancels the job that runs, or ran last."""
 
     def __enter__(self) -> LocalHost:
         return self
@@ -176,7 +178,7 @@ class LocalHost:
     def plan(
         self,
         advice: Advice,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[Selection],
         freeze: Freeze | None = None,
         hold_ms: int = DEFAULT_HOLD_MS,
         override_lockout: bool = False,
@@ -222,15 +224,15 @@ class LocalHost:
                 on_target(report)
 
         with self._turn:
-            engine = Engine(record.ledger, self.guards.get, self._begun(cancelled))
+            engine = Engine(record.ledger, self.guards.get, self._begin(cancelled))
             return engine.apply(plan, self._subject, on_progress, done)
 
-    def _begun(self, cancelled: threading.Event | None) -> threading.Event:
+    def _begin(self, cancelled: threading.Event | None) -> threading.Event:
         """Return what cancels a job that begins now: set already where a signal came before it began."""
-        cancelled = cancelled or threading.Event()
+        self._running = cancelled or threading.Event()
         if self.guards.is_dropped:
-            cancelled.set()
-        return cancelled
+            self._running.set()
+        return self._running
 
     def _subject(self, planned: TargetPlan) -> Subject:
         """Return what a target plan is applied to.
@@ -254,12 +256,15 @@ class LocalHost:
         return Subject(target.handle, target.smaps_is_cheap, adviser)
 
     def thaw_now(self) -> None:
-        """Have the guard release whatever it holds, at once. From any thread."""
+        """Cancel what runs, and have the guard release whatever it holds, at once. From any thread."""
+        self._running.set()
         self.guards.panic()
 
     def release(self) -> None:
-        """Close the guard's sockets, so that it releases everything, and hold nothing any more."""
+        """Close the guard's sockets, so that it releases everything; cancel what runs and what is to come."""
+        # The guard first, and no lock before it.
         self.guards.drop()
+        self._running.set()
 
     # Putting back
 
@@ -291,7 +296,7 @@ class LocalHost:
         """Put it back, and report. Neither a plan nor another restore runs meanwhile."""
         reports = []
         with self._turn:
-            cancelled = self._begun(cancelled)
+            cancelled = self._begin(cancelled)
             for planned in plans:
                 reports.append(self._record.restores.restore(planned, cancelled, on_progress))
                 if on_target is not None:
@@ -327,6 +332,7 @@ class LocalHost:
 
     def close(self) -> None:
         """Let go of everything."""
+        self._running.set()
         with self._lock:
             record = self._opened_record
         self.guards.close()

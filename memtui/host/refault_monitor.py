@@ -20,7 +20,7 @@ from memtui.model.methods import WATCHED_S
 if TYPE_CHECKING:
     from memtui.host.api import Target
     from memtui.host.target import LocalTarget
-    from memtui.model.report import Back, TargetReport
+    from memtui.model.report import RefaultSample, TargetReport
 
 OnRefault = Callable[[RefaultEvent], None]
 
@@ -38,7 +38,7 @@ class PageCounter(Protocol):
     def age_s(self) -> float:
         """How long ago it began."""
 
-    def count(self) -> Back:
+    def count(self) -> RefaultSample:
         """Count now."""
 
 
@@ -136,7 +136,7 @@ class RefaultMonitor:
             self._followed.pop(report_id, None)
             return self._being_checked == report_id
 
-    def check(self, report_id: str, *, record: bool = False) -> Back | None:
+    def check(self, report_id: str, *, record: bool = False) -> RefaultSample | None:
         """Count what of a report is resident again; None if its pages are kept no more.
 
         With ``record`` the answer goes into the ledger, or has a ``warning``.
@@ -272,7 +272,7 @@ class RefaultMonitor:
         left += [item.left_s() for item in self._monitored.values()]
         return min(left, default=None)
 
-    def _end_check(self, report_id: str, item: _Monitored, kept: Back | None) -> bool:
+    def _end_check(self, report_id: str, item: _Monitored, kept: RefaultSample | None) -> bool:
         """Count a check as over; return False where its pages were dropped meanwhile, by a restore, say."""
         with self._wake:
             self._busy.remove(item)
@@ -296,7 +296,7 @@ class RefaultMonitor:
     def _is_or_was_restored(self, report_id: str) -> bool:
         return self._ledger.pages.is_held_for_restore(report_id) or self.was_restored(report_id)
 
-    def _record(self, report_id: str, back: Back) -> str | None:
+    def _record(self, report_id: str, back: RefaultSample) -> str | None:
         """Put a check on record; return what went wrong, in words."""
         try:
             self._ledger.write("back", {"id": report_id, "time": now(), **wire.back(back)})

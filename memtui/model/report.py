@@ -118,7 +118,7 @@ class Effect(NamedTuple):
     zswapped_delta_bytes: int | None = None
 
 
-class Back(NamedTuple):
+class RefaultSample(NamedTuple):
     """How much of what was moved was resident again ``after_s`` seconds later; None is not known.
 
     That is what stands at its addresses, in a mapping that looks the same: whether the pages came back or
@@ -135,7 +135,7 @@ class Back(NamedTuple):
     warning: str | None = None
 
 
-class Stayed(str, Enum):
+class RefaultVerdict(str, Enum):
     """What a look back says of an action."""
 
     SO_FAR = "out so far"
@@ -144,7 +144,7 @@ class Stayed(str, Enum):
     BACK = "resident again: the advice was wrong, or new memory took its place"
 
 
-def stayed(moved_bytes: int | None, back: Back) -> Stayed | None:
+def refault_verdict(moved_bytes: int | None, back: RefaultSample) -> RefaultVerdict | None:
     """Return what a look back says; None where nothing moved, or nobody knows.
 
     A twentieth is nothing: a process touches a few pages of everything. Half is wrong advice, or another
@@ -153,8 +153,8 @@ def stayed(moved_bytes: int | None, back: Back) -> Stayed | None:
     if not moved_bytes or back.back_bytes is None:
         return None
     if back.back_bytes * 20 <= moved_bytes:
-        return Stayed.OUT if back.after_s >= WATCHED_S else Stayed.SO_FAR
-    return Stayed.BACK if back.back_bytes * 2 >= moved_bytes else Stayed.PARTLY
+        return RefaultVerdict.OUT if back.after_s >= WATCHED_S else RefaultVerdict.SO_FAR
+    return RefaultVerdict.BACK if back.back_bytes * 2 >= moved_bytes else RefaultVerdict.PARTLY
 
 
 @dataclass(slots=True)
@@ -178,7 +178,7 @@ class TargetReport:
     held_ms: float = 0.0
     longest_held_ms: float = 0.0
     effect: Effect = field(default_factory=Effect)
-    back: list[Back] = field(default_factory=list)
+    back: list[RefaultSample] = field(default_factory=list)
     outcome: Outcome = Outcome.CANCELLED
     reason: Reason | None = None
     reason_text: str | None = None

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from memtui.model.report import Back, RangeReport, TargetReport, score_of
+from memtui.model.report import RangeReport, RefaultSample, TargetReport, score_of
 
 if TYPE_CHECKING:
     from memtui.model.advice import Advice
@@ -211,7 +211,7 @@ def report_totals(report: TargetReport, advice: Advice) -> Json:
     }
 
 
-def back(item: Back) -> Json:
+def back(item: RefaultSample) -> Json:
     """Return one look at what came back."""
     return {"after_s": item.after_s, "back_bytes": item.back_bytes, "major_faults": item.major_faults}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from memtui.host import Target, Wanted
+from memtui.host import Selection, Target
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range, subtract
 
@@ -173,6 +173,6 @@ class MarkBook:
         if marked is not None:
             marked.stale = marked.marks.stale(space)
 
-    def wanted(self) -> list[Wanted]:
+    def wanted(self) -> list[Selection]:
         """Return what a plan over all marks is for."""
-        return [Wanted(marked.target, marked.marks.marks) for marked in self._by_process.values()]
+        return [Selection(marked.target, marked.marks.marks) for marked in self._by_process.values()]

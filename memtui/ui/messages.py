@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from memtui.host import MachineState, Target
     from memtui.model.advice import Advice
     from memtui.model.process import Process, ProcessId
-    from memtui.model.report import Back, Progress, TargetReport
+    from memtui.model.report import Progress, RefaultSample, TargetReport
     from memtui.model.restore import RestoreReport
     from memtui.model.verdict import MachineFacts
     from memtui.model.vma import AddressSpace
@@ -153,7 +153,7 @@ class LookedBack(Message):
     """How much of what a report moved is resident again; ``kept`` where that went into the ledger."""
 
     report_id: str
-    back: Back
+    back: RefaultSample
     kept: bool = field(kw_only=True)
 
 

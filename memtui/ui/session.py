@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
-from memtui.host import Host, MachineState, Target, Wanted
+from memtui.host import Host, MachineState, Selection, Target
 from memtui.linux.own_threads import start_thread
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
@@ -148,7 +148,7 @@ class Session:
         at = FREEZE_CHOICES.index(self.freeze) if self.freeze in FREEZE_CHOICES else -1
         self.freeze = FREEZE_CHOICES[(at + 1) % len(FREEZE_CHOICES)]
 
-    def acquire_all(self, wanted: Sequence[Wanted]) -> tuple[Target, ...] | None:
+    def acquire_all(self, wanted: Sequence[Selection]) -> tuple[Target, ...] | None:
         """Become a user of the handles of a plan to be; None if one of them is closed already."""
         taken: list[Target] = []
         for item in wanted:
@@ -169,7 +169,7 @@ class Session:
         self,
         screen: Screen[Plan | None],
         advice: Advice,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[Selection],
         then: Callable[[Plan, tuple[FreezeChoice, ...]], object],
         failed: Failed,
         *,
@@ -218,7 +218,7 @@ class Session:
         """Judge a VMA as a plan for it alone would, for each advice."""
 
         def question(cancelled: threading.Event) -> tuple[tuple[Advice, Verdict], ...]:
-            wanted = (Wanted(target, (Mark(row.vma.range, row.vma.identity),)),)
+            wanted = (Selection(target, (Mark(row.vma.range, row.vma.identity),)),)
             found = []
             for advice in Advice:
                 plan = self.host.plan(advice, wanted, Freeze.OFF, cancelled=cancelled)

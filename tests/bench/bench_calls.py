@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memtui.advise import ledger, survey
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import pagemap, procfs, syscalls
 from memtui.model.advice import CATALOGUE, Advice
@@ -75,7 +75,7 @@ def _least(pid: int, ranges: Sequence[tuple[int, int]], state: Path) -> tuple[fl
                 batched_s = time.perf_counter() - began
                 with Clock() as clock, _NoSmaps() as smaps:
                     began = time.perf_counter()
-                    plan = host.plan(Advice.COLD, [Wanted(target, marks)], Freeze.OFF)
+                    plan = host.plan(Advice.COLD, [Selection(target, marks)], Freeze.OFF)
                     (report,) = host.apply(plan)
                     whole_s = time.perf_counter() - began - smaps.spent_s
                 assert report.advised_bytes == len(ranges) * PAGE_BYTES, report.reason_text

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
@@ -110,7 +110,7 @@ def measure(host: LocalHost, advice: Advice, size: int, method: Freeze, times: i
         try:
             start = target.ask(size)
             opened = host.open(target.process.pid)
-            plan = host.plan(advice, [Wanted(opened, (Mark(Range(start, start + size), None),))], method)
+            plan = host.plan(advice, [Selection(opened, (Mark(Range(start, start + size), None),))], method)
             target.ask()
             (report,) = host.apply(plan)
             gap_ms = target.ask() / 1e6

@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import machine
 from memtui.model.advice import Advice
@@ -68,7 +68,7 @@ def _cost(host: LocalHost) -> None:
                 for _ in range(RUNS):
                     began = time.perf_counter()
                     mark = Mark(Range(start, start + wanted), None)
-                    host.plan(advice, [Wanted(target, (mark,))], Freeze.OFF)
+                    host.plan(advice, [Selection(target, (mark,))], Freeze.OFF)
                     took.append((time.perf_counter() - began) * 1000)
                 print(
                     f"plan {advice.value} of {size(wanted)}, all resident: {statistics.median(took):.0f} ms"

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from memtui.host import Target, Wanted
+from memtui.host import Selection, Target
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import Advice
@@ -141,7 +141,7 @@ def cost_of_a_hold(host: LocalHost, method: Freeze, ranges: int, busy: bool) -> 
         target = host.open(process.pid)
         marks = marks_in(target, start, VMAS * os.sysconf("SC_PAGE_SIZE"))
         assert len(marks) >= VMAS - 1
-        plan = host.plan(Advice.COLD, [Wanted(target, marks[:ranges])], method)
+        plan = host.plan(Advice.COLD, [Selection(target, marks[:ranges])], method)
         for _ in range(HOLDS):
             with Clock() as clock:
                 report = held(host, plan)
@@ -168,7 +168,7 @@ def longest_hold(host: LocalHost, method: Freeze, hold_ms: int) -> None:
             target = host.open(process.pid)
             vma = next(vma for vma in target.look().vmas if vma.start <= start < vma.end)
             plan = host.plan(
-                Advice.PAGEOUT, [Wanted(target, (Mark(vma.range, vma.identity),))], method, hold_ms
+                Advice.PAGEOUT, [Selection(target, (Mark(vma.range, vma.identity),))], method, hold_ms
             )
             with Clock() as clock:
                 (report,) = host.apply(plan)

@@ -18,7 +18,7 @@ from pathlib import Path
 from unittest import mock
 
 from memtui.freeze.client import Guard, Hold, Released
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
@@ -88,7 +88,7 @@ def advise(
     wanted = []
     for pid in server.pids():
         try:
-            wanted.append(Wanted(host.open(pid)))
+            wanted.append(Selection(host.open(pid)))
         except MemtuiError:  # one of its helpers has ended
             continue
     try:

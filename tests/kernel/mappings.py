@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.methods import Freeze
@@ -484,7 +484,7 @@ def page_out(host: LocalHost, spot: Spot) -> list[Result]:
     try:
         drain_batches()
         marks = (Mark(Range(spot.start, spot.start + spot.size), None),) if spot.size else None
-        plan = host.plan(Advice.PAGEOUT, [Wanted(target, marks)], Freeze.OFF)
+        plan = host.plan(Advice.PAGEOUT, [Selection(target, marks)], Freeze.OFF)
         ranges = plan.targets[0].ranges
         before = _rss(spot.pid, [item.range for item in ranges])
         host.apply(plan)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import CATALOGUE, Advice
@@ -36,7 +36,7 @@ def give(
 ) -> TargetReport:
     target = host.open(child.pid)
     try:
-        plan = host.plan(advice, [Wanted(target, (Mark(Range(start, start + size), None),))], freeze)
+        plan = host.plan(advice, [Selection(target, (Mark(Range(start, start + size), None),))], freeze)
         (report,) = host.apply(plan)
         return report
     finally:
@@ -358,7 +358,10 @@ def test_between_two_holds_the_target_runs_as_long_as_it_was_held(host: LocalHos
     start = child.map(size, fill=1)
     target = host.open(child.pid)
     plan = host.plan(
-        Advice.PAGEOUT, [Wanted(target, (Mark(Range(start, start + size), None),))], Freeze.PTRACE, hold_ms=1
+        Advice.PAGEOUT,
+        [Selection(target, (Mark(Range(start, start + size), None),))],
+        Freeze.PTRACE,
+        hold_ms=1,
     )
     began = time.monotonic()
     (report,) = host.apply(plan)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from memtui.freeze.client import Guard
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import Advice
@@ -54,7 +54,7 @@ def give(
 ) -> TargetReport:
     target = host.open(child.pid)
     try:
-        plan = host.plan(advice, [Wanted(target, (Mark(Range(start, start + size), None),))], freeze)
+        plan = host.plan(advice, [Selection(target, (Mark(Range(start, start + size), None),))], freeze)
         (report,) = host.apply(plan)
         return report
     finally:

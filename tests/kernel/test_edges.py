@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import handle, syscalls
 from memtui.model.advice import Advice
@@ -56,7 +56,7 @@ def give(
     target = host.open(child.pid)
     marks = tuple(Mark(Range(start, start + size), None) for start, size in ranges)
     try:
-        plan = host.plan(advice, [Wanted(target, marks)], freeze)
+        plan = host.plan(advice, [Selection(target, marks)], freeze)
         (report,) = host.apply(plan, None if on_call is None else lambda _progress: on_call())
         return report
     finally:
@@ -310,7 +310,9 @@ def test_a_target_that_exits_before_the_first_call(
 ) -> None:
     start = child.map(MIB, fill=1)
     target = host.open(child.pid)
-    plan = host.plan(Advice.PAGEOUT, [Wanted(target, (Mark(Range(start, start + MIB), None),))], Freeze.OFF)
+    plan = host.plan(
+        Advice.PAGEOUT, [Selection(target, (Mark(Range(start, start + MIB), None),))], Freeze.OFF
+    )
     child.exit()
     (report,) = host.apply(plan)
     assert (report.outcome, report.reason, report.advised_bytes) == (Outcome.GONE, Reason.EXITED, 0)
@@ -491,7 +493,7 @@ def test_marks_know_what_they_marked(host: LocalHost, child: Child) -> None:
     marks = (Mark(Range(start, start + MIB), identity),)
     child.do("unmap", address=start, size=MIB // 2)
     child.do("protect", address=start + MIB // 2, size=MIB // 4, protection=1)
-    plan = host.plan(Advice.PAGEOUT, [Wanted(target, marks)], Freeze.OFF)
+    plan = host.plan(Advice.PAGEOUT, [Selection(target, marks)], Freeze.OFF)
     (report,) = host.apply(plan)
     assert [outcome for outcome, _ in ends(report)] == [Outcome.GONE, Outcome.CHANGED, Outcome.DONE]
     target.release()
@@ -501,7 +503,7 @@ def test_a_heap_that_grew_is_advised_where_it_was_marked(host: LocalHost, child:
     target = host.open(child.pid)
     heap = next(vma for vma in target.look().vmas if vma.name == "[heap]")
     marks = (Mark(heap.range, heap.identity),)
-    plan = host.plan(Advice.COLD, [Wanted(target, marks)], Freeze.OFF)
+    plan = host.plan(Advice.COLD, [Selection(target, marks)], Freeze.OFF)
     child.do("grow_heap", size=MIB)
     assert at(child.pid, heap.start).end > heap.end
     (report,) = host.apply(plan)
@@ -540,7 +542,7 @@ def test_targets_without_memory(child: Child, tmp_path: Path, case: str) -> None
 def test_a_leader_that_ends_after_the_plan(host: LocalHost, child: Child) -> None:
     start = child.map(MIB, fill=1)
     target = host.open(child.pid)
-    plan = host.plan(Advice.COLD, [Wanted(target, (Mark(Range(start, start + MIB), None),))], Freeze.OFF)
+    plan = host.plan(Advice.COLD, [Selection(target, (Mark(Range(start, start + MIB), None),))], Freeze.OFF)
     child.end_leader()
     (report,) = host.apply(plan)
     assert report.advised_bytes == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.methods import Freeze
@@ -19,7 +19,7 @@ def test_plan_is_dead_after_an_exec_also_where_the_new_map_was_opened(tmp_path: 
     with Child() as child, LocalHost(tmp_path) as host:
         before = host.open(child.pid)
         # Heap and stack are known by name alone: the new program has them too.
-        plan = host.plan(Advice.COLD, [Wanted(before, select=parse("kind:heap,stack"))], Freeze.OFF)
+        plan = host.plan(Advice.COLD, [Selection(before, select=parse("kind:heap,stack"))], Freeze.OFF)
         assert plan.requested_bytes > 0
         child.exec()
         after = host.open(child.pid)
@@ -29,7 +29,7 @@ def test_plan_is_dead_after_an_exec_also_where_the_new_map_was_opened(tmp_path: 
         assert (report.outcome, report.reason) == (Outcome.GONE, Reason.EXECED)
         assert report.advised_bytes == report.calls == 0
         assert total(list(smaps(child.pid).values()), "referenced") >= referenced
-        again = host.plan(Advice.COLD, [Wanted(after, select=parse("kind:heap,stack"))], Freeze.OFF)
+        again = host.plan(Advice.COLD, [Selection(after, select=parse("kind:heap,stack"))], Freeze.OFF)
         assert host.apply(again)[0].advised_bytes == again.requested_bytes > 0
 
 

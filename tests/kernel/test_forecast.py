@@ -16,7 +16,7 @@ import pytest
 
 from memtui.advise.forecast import Part
 from memtui.advise.study import Study
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle
@@ -92,7 +92,7 @@ def plan(host: LocalHost, advice: Advice, *spots: Spot) -> list[PlannedRange]:
         for spot in spots:
             target = host.open(spot.pid)
             stack.callback(target.release)
-            wanted.append(Wanted(target, (Mark(Range(spot.start, spot.start + spot.size), None),)))
+            wanted.append(Selection(target, (Mark(Range(spot.start, spot.start + spot.size), None),)))
         made = host.plan(advice, wanted, Freeze.OFF)
         return [item for target_plan in made.targets for item in target_plan.ranges]
 
@@ -353,7 +353,7 @@ def test_collapse_says_by_how_much_rss_will_grow(host: LocalHost, stage: Stage) 
     before = at(stage.child.pid, start)
     target = host.open(stage.child.pid)
     try:
-        made = host.plan(Advice.COLLAPSE, [Wanted(target, (Mark(Range(start, start + 4 * HUGE), None),))])
+        made = host.plan(Advice.COLLAPSE, [Selection(target, (Mark(Range(start, start + 4 * HUGE), None),))])
         host.apply(made)
     finally:
         target.release()
@@ -489,7 +489,7 @@ def applied(host: LocalHost, advice: Advice, spot: Spot) -> TargetReport:
     target = host.open(spot.pid)
     try:
         marks = (Mark(Range(spot.start, spot.start + spot.size), None),)
-        (report,) = host.apply(host.plan(advice, [Wanted(target, marks)], Freeze.OFF))
+        (report,) = host.apply(host.plan(advice, [Selection(target, marks)], Freeze.OFF))
     finally:
         target.release()
     return report
@@ -604,7 +604,7 @@ def test_what_collapse_will_make_huge(host: LocalHost, stage: Stage, name: str) 
     target = host.open(spot.pid)
     try:
         marks = (Mark(Range(spot.start, spot.start + spot.size), None),)
-        (report,) = host.apply(host.plan(Advice.COLLAPSE, [Wanted(target, marks)], Freeze.OFF))
+        (report,) = host.apply(host.plan(Advice.COLLAPSE, [Selection(target, marks)], Freeze.OFF))
     finally:
         target.release()
     effect = huge_of(spot) - was
@@ -713,7 +713,7 @@ def test_a_plan_is_cancelled_soon(host: LocalHost, stage: Stage) -> None:
     try:
         for advice in Advice:
             with pytest.raises(MemtuiError) as caught:
-                host.plan(advice, [Wanted(target)], Freeze.OFF, cancelled=cancelled)
+                host.plan(advice, [Selection(target)], Freeze.OFF, cancelled=cancelled)
             assert caught.value.reason is Reason.CANCELLED
     finally:
         target.release()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from memtui.host import Wanted as Marked
+from memtui.host import Selection as Marked
 from memtui.host.local import LocalHost
 from memtui.linux.capability import FileRights
 from memtui.linux.file_look import Wanted, look

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import Advice
@@ -32,7 +32,7 @@ def give(
 ) -> TargetReport:
     target = host.open(child.pid)
     try:
-        plan = host.plan(advice, [Wanted(target, (Mark(Range(start, start + size), None),))], freeze)
+        plan = host.plan(advice, [Selection(target, (Mark(Range(start, start + size), None),))], freeze)
         (report,) = host.apply(plan)
         return report
     finally:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.methods import Freeze
@@ -61,7 +61,7 @@ def open_folder() -> Iterator[Path]:
 def report_of(tmp_path: Path, child: Child, start: int, size: int = SIZE) -> TargetReport:
     with LocalHost(tmp_path, journal_dir=tmp_path / "holds") as host:
         target = host.open(child.pid)
-        wanted = [Wanted(target, (Mark(Range(start, start + size), None),))]
+        wanted = [Selection(target, (Mark(Range(start, start + size), None),))]
         (report,) = host.apply(host.plan(Advice.PAGEOUT, wanted, Freeze.OFF, thorough=True))
         target.release()
         return report

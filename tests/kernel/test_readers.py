@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import handle as handle_module
 from memtui.linux import machine, syscalls
@@ -175,7 +175,7 @@ def test_a_kernel_without_the_two_ioctls_is_read_all_the_same(
     assert space.source == Source.PAGEMAP.value
     assert space.rss_bytes is not None
     assert space.rss_bytes[[vma.start for vma in space.vmas].index(start)] == at(child.pid, start).rss == MIB
-    wanted = [Wanted(target, (Mark(Range(start, start + MIB), None),))]
+    wanted = [Selection(target, (Mark(Range(start, start + MIB), None),))]
     (report,) = host.apply(host.plan(Advice.COLD, wanted, Freeze.OFF))
     assert report.advised_bytes == MIB
     assert {finding.check for finding in host.doctor(child.pid)}
@@ -475,7 +475,7 @@ def test_what_a_guard_region_covers_is_no_ones_to_read_in(child: Child, host: Lo
     except AssertionError as error:
         need(False, f"no guard regions on this kernel: {error}")
     target = host.open(child.pid)
-    wanted = [Wanted(target, (Mark(Range(start, start + 4 * MIB), None),))]
+    wanted = [Selection(target, (Mark(Range(start, start + 4 * MIB), None),))]
     (willneed,) = host.plan(Advice.WILLNEED, wanted, Freeze.OFF).targets
     (pageout,) = host.plan(Advice.PAGEOUT, wanted, Freeze.OFF).targets
     assert willneed.forecast_bytes == 0
@@ -498,7 +498,7 @@ def test_a_second_pass_sees_what_came_and_what_went_to_swap(child: Child, host: 
     assert row() is first
     start = child.map(4 * MIB, fill=1)
     assert row().rss_bytes == told("VmRSS:") > (first.rss_bytes or 0) + 3 * MIB
-    wanted = Wanted(host.open(child.pid), (Mark(Range(start, start + 4 * MIB), None),))
+    wanted = Selection(host.open(child.pid), (Mark(Range(start, start + 4 * MIB), None),))
     host.apply(host.plan(Advice.PAGEOUT, [wanted], Freeze.OFF))
     assert row().swap_bytes == told("VmSwap:") > 3 * MIB
     child.checksum(start, 4 * MIB)

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from memtui.advise.pages_file import PageRecords
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import Advice
@@ -54,7 +54,7 @@ def host(tmp_path: Path) -> Iterator[LocalHost]:
 
 def plan_of(host: LocalHost, *wanted: tuple[Child, int, int], freeze: Freeze = Freeze.OFF) -> Plan:
     marks = [
-        Wanted(host.open(child.pid), (Mark(Range(start, start + size), None),))
+        Selection(host.open(child.pid), (Mark(Range(start, start + size), None),))
         for child, start, size in wanted
     ]
     return host.plan(Advice.COLD, marks, freeze, hold_ms=1)
@@ -175,14 +175,15 @@ class Interrupted:
         self.size = 256 * MIB
         self.start = child.map(self.size, align=HUGE, fill=1)
         script = (
-            "import sys\nfrom pathlib import Path\nfrom memtui.host import Wanted\n"
+            "import sys\nfrom pathlib import Path\nfrom memtui.host import Selection\n"
             "from memtui.host.local import LocalHost\nfrom memtui.model.advice import Advice\n"
             "from memtui.model.methods import Freeze\nfrom memtui.model.plan import Mark\n"
             "from memtui.model.ranges import Range\n"
             "pid, start, size = map(int, sys.argv[2:5])\n"
             "with LocalHost(Path(sys.argv[1]), journal_dir=Path(sys.argv[1]) / 'holds') as host:\n"
             "    marks = (Mark(Range(start, start + size), None),)\n"
-            "    plan = host.plan(Advice.PAGEOUT, [Wanted(host.open(pid), marks)], Freeze(sys.argv[5]), 1)\n"
+            "    selection = [Selection(host.open(pid), marks)]\n"
+            "    plan = host.plan(Advice.PAGEOUT, selection, Freeze(sys.argv[5]), 1)\n"
             "    tell = lambda at: at.holding or print(at.done_bytes, flush=True)\n"
             "    host.apply(plan, tell)\n"
         )
@@ -241,7 +242,7 @@ def test_a_kill_in_the_middle_of_a_plan_loses_one_hold_at_most(
 def test_an_action_that_runs_is_not_restored_meanwhile(host: LocalHost, child: Child, tmp_path: Path) -> None:
     start = child.map(64 * MIB, align=HUGE, fill=1)
     marks = (Mark(Range(start, start + 64 * MIB), None),)
-    plan = host.plan(Advice.PAGEOUT, [Wanted(host.open(child.pid), marks)], Freeze.OFF)
+    plan = host.plan(Advice.PAGEOUT, [Selection(host.open(child.pid), marks)], Freeze.OFF)
     told: list[str] = []
 
     def restore(progress: Progress) -> None:
@@ -264,7 +265,7 @@ def test_what_raced_is_dropped_from_what_was_on_record_before(
     start, beside = child.map(size, align=HUGE, fill=1), child.map(MIB, fill=2)
     parts = ((start, size), (beside, MIB))
     marks = tuple(Mark(Range(first, first + length), None) for first, length in parts)
-    plan = host.plan(Advice.PAGEOUT, [Wanted(host.open(child.pid), marks)], Freeze.OFF)
+    plan = host.plan(Advice.PAGEOUT, [Selection(host.open(child.pid), marks)], Freeze.OFF)
     real, calls = syscalls.process_madvise, []
 
     def process_madvise(pidfd: int, elements: Any, advice: int) -> int:
@@ -290,12 +291,12 @@ def test_a_plan_cancelled_in_its_middle_says_so(host: LocalHost, child: Child) -
     size = 4 * CALL
     start = child.map(size, align=HUGE, fill=1)
     marks = (Mark(Range(start, start + size), None),)
-    plan = host.plan(Advice.PAGEOUT, [Wanted(host.open(child.pid), marks)], Freeze.OFF)
+    plan = host.plan(Advice.PAGEOUT, [Selection(host.open(child.pid), marks)], Freeze.OFF)
     with Child() as other:
         beside = (Mark(Range(other.map(MIB, fill=1), 0x7FFFFFFFF000), None),)
         plan = host.plan(
             Advice.PAGEOUT,
-            [Wanted(host.open(child.pid), marks), Wanted(host.open(other.pid), beside)],
+            [Selection(host.open(child.pid), marks), Selection(host.open(other.pid), beside)],
             Freeze.OFF,
         )
         cancelled = threading.Event()

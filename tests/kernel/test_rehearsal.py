@@ -10,7 +10,7 @@ import pytest
 from memtui.advise import recheck
 from memtui.advise.pieces import Piece
 from memtui.advise.recheck import Recheck
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.linux.handle import ProcessHandle
@@ -123,7 +123,7 @@ def test_many_pieces_that_nothing_holds_are_re_checked_by_the_text(
     with LocalHost(tmp_path, journal_dir=tmp_path / "holds") as host:
         target = host.open(child.pid)
         marks = tuple(Mark(Range(page, page + PAGE), None) for page in pages)
-        plan = host.plan(Advice.COLD, [Wanted(target, marks)], Freeze.OFF)
+        plan = host.plan(Advice.COLD, [Selection(target, marks)], Freeze.OFF)
         if when == "before the re-check":
             child.do("unmap", address=gone, size=PAGE)
         (report,) = host.apply(plan)

@@ -20,7 +20,7 @@ from memtui.advise import headroom
 from memtui.advise import restore as restoring
 from memtui.advise.pages_file import PageRecords
 from memtui.cli import restore as restore_command
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import memory_file
 from memtui.linux.memory_file import MemoryFile
@@ -85,7 +85,7 @@ def disk_file() -> Iterator[Path]:
 def page_out(host: LocalHost, child: Child, *parts: tuple[int, int]) -> TargetReport:
     target = host.open(child.pid)
     marks = tuple(Mark(Range(start, start + size), None) for start, size in parts)
-    (report,) = host.apply(host.plan(Advice.PAGEOUT, [Wanted(target, marks)], Freeze.OFF))
+    (report,) = host.apply(host.plan(Advice.PAGEOUT, [Selection(target, marks)], Freeze.OFF))
     target.release()
     return report
 
@@ -647,7 +647,7 @@ def test_looking_what_could_be_restored_touches_nothing(host: LocalHost, child: 
 def test_what_moved_nothing_has_nothing_to_restore(host: LocalHost, child: Child) -> None:
     start = child.map(MIB, fill=3)
     target = host.open(child.pid)
-    plan = host.plan(Advice.COLD, [Wanted(target, (Mark(Range(start, start + MIB), None),))], Freeze.OFF)
+    plan = host.plan(Advice.COLD, [Selection(target, (Mark(Range(start, start + MIB), None),))], Freeze.OFF)
     (report,) = host.apply(plan)
     restored = restore(host, report.id)
     assert (restored.outcome, restored.reason) == (Outcome.NO_EFFECT, Reason.NOTHING_MOVED)

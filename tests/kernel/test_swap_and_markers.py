@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.host.target import LocalTarget
 from memtui.linux import folios, pagemap
@@ -44,7 +44,7 @@ def row_of(target: LocalTarget, start: int, *, details: bool = True) -> MappedVm
 
 
 def plan(host: LocalHost, target: LocalTarget, advice: Advice, start: int, size: int) -> Plan:
-    wanted = [Wanted(target, (Mark(Range(start, start + size), None),))]
+    wanted = [Selection(target, (Mark(Range(start, start + size), None),))]
     return host.plan(advice, wanted, Freeze.OFF)
 
 

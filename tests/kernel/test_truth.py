@@ -22,7 +22,7 @@ import pytest
 from memtui.advise import calls, secondpass
 from memtui.advise.ledger import Ledger
 from memtui.advise.pieces import Piece, Pieces
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import CATALOGUE, Advice
@@ -74,7 +74,7 @@ def give(
 ) -> TargetReport:
     target = host.open(child.pid)
     try:
-        wanted = [Wanted(target, (Mark(Range(start, start + size), None),))]
+        wanted = [Selection(target, (Mark(Range(start, start + size), None),))]
         (report,) = host.apply(host.plan(advice, wanted, freeze, thorough=thorough))
         return report
     finally:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.methods import Freeze
@@ -89,7 +89,7 @@ def act(host: LocalHost, subject: Subject, seed: random.Random) -> tuple[Advice,
         ranges = [some_range(seed, subject.regions) for _ in range(seed.randint(1, RANGES))]
         marks = tuple(Mark(item, None) for item in ranges)
         freeze = Freeze.PTRACE if seed.random() < 0.2 else Freeze.OFF
-        plan = host.plan(seed.choice(list(Advice)), [Wanted(target, marks)], freeze)
+        plan = host.plan(seed.choice(list(Advice)), [Selection(target, marks)], freeze)
         (report,) = host.apply(plan)
         return plan.advice, report
     finally:

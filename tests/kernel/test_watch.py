@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from memtui.cli.watching import Watching
-from memtui.host import RefaultEvent, Wanted, refault_monitor
+from memtui.host import RefaultEvent, Selection, refault_monitor
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.methods import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range
-from memtui.model.report import Stayed, TargetReport, stayed
+from memtui.model.report import RefaultVerdict, TargetReport, refault_verdict
 from tests.kernel.toolkit import (
     MIB,
     NOBODY,
@@ -41,7 +41,7 @@ SIZE = 16 * MIB
 def advise(host: LocalHost, child: Child, start: int, advice: Advice = Advice.PAGEOUT) -> TargetReport:
     target = host.open(child.pid)
     marks = (Mark(Range(start, start + SIZE), None),)
-    (report,) = host.apply(host.plan(advice, [Wanted(target, marks)], Freeze.OFF))
+    (report,) = host.apply(host.plan(advice, [Selection(target, marks)], Freeze.OFF))
     target.release()
     return report
 
@@ -76,7 +76,7 @@ def test_half_that_is_touched_is_half_that_came_back(host: LocalHost, child: Chi
     first = host.refaults.check(report.id)
     assert first is not None
     assert first.back_bytes == 0
-    assert stayed(report.moved_bytes, first) is Stayed.SO_FAR
+    assert refault_verdict(report.moved_bytes, first) is RefaultVerdict.SO_FAR
     for number in range(0, SIZE // PAGE, 16):
         child.do("touch", address=start + number * PAGE, size=8 * PAGE)
     seen = [host.refaults.check(report.id, record=True)]
@@ -87,7 +87,7 @@ def test_half_that_is_touched_is_half_that_came_back(host: LocalHost, child: Chi
         assert back.back_bytes == pytest.approx(SIZE / 2, rel=0.05)
         assert abs(back.back_bytes - at(child.pid, start).rss) <= RESIDUE_BYTES
         assert back.major_faults == major_faults(child.pid) - faults
-        assert stayed(report.moved_bytes, back) in (Stayed.BACK, Stayed.PARTLY)
+        assert refault_verdict(report.moved_bytes, back) in (RefaultVerdict.BACK, RefaultVerdict.PARTLY)
     (entry,) = host.history().entries
     assert [look["back_bytes"] for look in entry.back] == [back.back_bytes for back in seen if back]
 
@@ -111,7 +111,7 @@ def test_of_one_that_is_gone_nothing_is_known(host: LocalHost, child: Child, end
     back = host.refaults.check(report.id)
     assert back is not None
     assert (back.back_bytes, back.major_faults) == (None, None)
-    assert stayed(report.moved_bytes, back) is None
+    assert refault_verdict(report.moved_bytes, back) is None
 
 
 def test_an_advice_that_moves_nothing_out_is_not_watched(host: LocalHost, child: Child) -> None:
@@ -258,7 +258,7 @@ def test_of_two_targets_the_first_is_looked_at_in_time(child: Child, tmp_path: P
         second = other.map(SIZE, fill=3)
         opened = [host.open(child.pid), host.open(other.pid)]
         marks = [(Mark(Range(at_, at_ + SIZE), None),) for at_ in (start, second)]
-        plan = host.plan(Advice.PAGEOUT, list(map(Wanted, opened, marks)), Freeze.OFF)
+        plan = host.plan(Advice.PAGEOUT, list(map(Selection, opened, marks)), Freeze.OFF)
         watching = Watching(host, 1.0, opened)
         reports: list[TargetReport] = []
 

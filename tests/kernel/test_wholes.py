@@ -10,7 +10,7 @@ import pytest
 
 from memtui.advise import cutting
 from memtui.advise.pages_file import PageRecords
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import Advice
@@ -43,7 +43,7 @@ def give(
 
     target = host.open(child.pid)
     try:
-        plan = host.plan(advice, [Wanted(target, (Mark(wanted, None),))], Freeze.OFF)
+        plan = host.plan(advice, [Selection(target, (Mark(wanted, None),))], Freeze.OFF)
         (report,) = host.apply(plan, on_progress, cancelled=cancelled)
         return report
     finally:
@@ -81,7 +81,7 @@ def test_what_a_short_plan_did_not_come_to_is_no_part_of_what_it_says(
     starts = [child.map(16 * PAGE, fill=3) for _ in range(number)]
     target = host.open(child.pid)
     marks = tuple(Mark(Range(start, start + 16 * PAGE), None) for start in sorted(starts))
-    plan = host.plan(Advice.PAGEOUT, [Wanted(target, marks)], Freeze.OFF)
+    plan = host.plan(Advice.PAGEOUT, [Selection(target, marks)], Freeze.OFF)
     real = syscalls.process_madvise
     cancelled = threading.Event()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.methods import Freeze
@@ -42,7 +42,7 @@ def page_out(host: LocalHost, child: Child) -> TargetReport:
     target = host.open(child.pid)
     try:
         marks = (Mark(Range(start, start + SIZE), None),)
-        (report,) = host.apply(host.plan(Advice.PAGEOUT, [Wanted(target, marks)], Freeze.OFF))
+        (report,) = host.apply(host.plan(Advice.PAGEOUT, [Selection(target, marks)], Freeze.OFF))
     finally:
         target.release()
     assert at(child.pid, start).swap > SIZE // 2

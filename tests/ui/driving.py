@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 
 from memtui.host import RECORDED_CHECKS_S
 from memtui.model.process import Process
-from memtui.model.report import Back
+from memtui.model.report import RefaultSample
 from memtui.ui.app import MemtuiApp
 from memtui.ui.messages import LookedBack, MachineRead, MapRead, MapView, PidFound, ProcessesRead
 from memtui.ui.presentation.map import MapRows
@@ -146,7 +146,7 @@ async def look_back(app: MemtuiApp, pilot: Pilot[Any], after_s: float, back_byte
     result = app.main.results.newest
     assert isinstance(result, Result)
     kept = after_s in RECORDED_CHECKS_S
-    app.main.post_message(LookedBack(result.id, Back(after_s, back_bytes, 7, 0.4), kept=kept))
+    app.main.post_message(LookedBack(result.id, RefaultSample(after_s, back_bytes, 7, 0.4), kept=kept))
     await pilot.pause()
 
 

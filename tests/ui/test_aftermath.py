@@ -10,7 +10,7 @@ from textual.widgets import Button
 from memtui.host import refault_monitor
 from memtui.model.advice import Advice
 from memtui.model.reasons import Reason
-from memtui.model.report import Back, Outcome
+from memtui.model.report import Outcome, RefaultSample
 from memtui.text import safe
 from memtui.ui.app import MemtuiApp
 from memtui.ui.messages import LookedBack
@@ -138,7 +138,7 @@ async def test_a_look_back_at_nothing_that_is_shown_changes_nothing(make_app: Ma
     async with app.run_test(size=WIDE) as pilot:
         await paged_out(app, pilot)
         before = screen_text(app)
-        app.main.post_message(LookedBack("no such", Back(1, MIB, 7), kept=True))
+        app.main.post_message(LookedBack("no such", RefaultSample(1, MIB, 7), kept=True))
         await pilot.pause()
         assert line_with(app, "pageout  done") in before
 
@@ -177,7 +177,7 @@ async def test_a_restore_is_a_row_of_its_own_and_ends_the_watch(make_app: MakeAp
         assert " ".join(row.split()) == said
         assert "restore 4242 python3: done; 32M of 32M put back" in screen_text(app)
         # What was put back says nothing of the advice.
-        app.main.post_message(LookedBack(result.id, Back(9, 32 * MIB, 7), kept=False))
+        app.main.post_message(LookedBack(result.id, RefaultSample(9, 32 * MIB, 7), kept=False))
         await pilot.pause()
         assert "resident again" not in screen_text(app)
         assert "restored" in line_with(app, "pageout  done")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.model.advice import Advice
 from memtui.ui.bindings import ACTING
 from tests.fakes import FakeHost
@@ -46,7 +46,7 @@ async def test_no_action_acts_either(make_app: MakeApp) -> None:
         assert app.screen is app.main
         assert app.session.executor is None
         assert app.session.thaw() is None
-        plan = FakeHost.plan(host_of(app), Advice.PAGEOUT, [Wanted(target)])
+        plan = FakeHost.plan(host_of(app), Advice.PAGEOUT, [Selection(target)])
         with pytest.raises(PermissionError):
             app.session.submit(plan, ())
         with pytest.raises(PermissionError):
@@ -68,7 +68,7 @@ async def test_the_ledger_and_explanations_can_be_read_but_restore_nothing(make_
     app = make_app(read_only=True)
     async with app.run_test(size=(120, 36)) as pilot:
         target = await start(app, pilot)
-        FakeHost.apply(host_of(app), FakeHost.plan(host_of(app), Advice.PAGEOUT, [Wanted(target)]))
+        FakeHost.apply(host_of(app), FakeHost.plan(host_of(app), Advice.PAGEOUT, [Selection(target)]))
         await pilot.press("x")
         await settled(app, pilot)
         assert "What each advice would do" in screen_text(app)

@@ -10,7 +10,7 @@ from typing import TypeVar
 import pytest
 from textual.message import Message
 
-from memtui.host import Wanted, refault_monitor
+from memtui.host import Selection, refault_monitor
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess
 from memtui.model.process import Process
@@ -230,7 +230,7 @@ def executor(host: FakeHost, inbox: Inbox) -> Iterator[PlanExecutor]:
 
 def planned(host: FakeHost, pid: int = 4242) -> tuple[object, tuple[FakeTarget]]:
     target = host.open(pid)
-    return host.plan(Advice.PAGEOUT, [Wanted(target)]), (target,)
+    return host.plan(Advice.PAGEOUT, [Selection(target)]), (target,)
 
 
 def test_plans_run_one_after_another_and_give_their_handles_back(

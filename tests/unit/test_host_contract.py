@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from memtui.host import Host, RefaultEvent, Target, Wanted
+from memtui.host import Host, RefaultEvent, Selection, Target
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
@@ -43,7 +43,7 @@ class Machine:
 
     def plan(self, advice: Advice, *targets: Target) -> Plan:
         """Return a plan for the largest private mapping of each."""
-        wanted = [Wanted(target, (_largest(target),)) for target in targets]
+        wanted = [Selection(target, (_largest(target),)) for target in targets]
         return self.host.plan(advice, wanted, Freeze.OFF)
 
 
@@ -123,7 +123,7 @@ def test_a_plan_that_is_cancelled_raises(machine: Machine) -> None:
     cancelled = threading.Event()
     cancelled.set()
     with pytest.raises(MemtuiError) as raised:
-        machine.host.plan(Advice.COLD, [Wanted(machine.target())], Freeze.OFF, cancelled=cancelled)
+        machine.host.plan(Advice.COLD, [Selection(machine.target())], Freeze.OFF, cancelled=cancelled)
     assert raised.value.reason is Reason.CANCELLED
 
 

@@ -15,13 +15,13 @@ import pytest
 from memtui.advise.ledger import Ledger
 from memtui.cli import watching as watching_module
 from memtui.cli.watching import Watching
-from memtui.host import Host, RefaultEvent, Target, Wanted, refault_monitor
+from memtui.host import Host, RefaultEvent, Selection, Target, refault_monitor
 from memtui.host.refault_monitor import RefaultMonitor
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
-from memtui.model.report import Back, Stayed, TargetReport, stayed
+from memtui.model.report import RefaultSample, RefaultVerdict, TargetReport, refault_verdict
 from tests.fakes import FakeHost, FakeLedger
 
 WAIT_S = 10.0
@@ -30,7 +30,7 @@ WAIT_S = 10.0
 def reports_of(*pids: int) -> tuple[TargetReport, ...]:
     """Return made-up reports of a pageout that moved something."""
     host = FakeHost()
-    return host.apply(host.plan(Advice.PAGEOUT, [Wanted(host.open(pid)) for pid in pids]))
+    return host.apply(host.plan(Advice.PAGEOUT, [Selection(host.open(pid)) for pid in pids]))
 
 
 class Looking(RefaultMonitor):
@@ -46,7 +46,7 @@ class Looking(RefaultMonitor):
         self.unknown: set[str] = set()
         self.came = threading.Condition()
 
-    def check(self, report_id: str, *, record: bool = False) -> Back | None:
+    def check(self, report_id: str, *, record: bool = False) -> RefaultSample | None:
         assert record
         with self.came:
             self.looked.append(report_id)
@@ -57,7 +57,7 @@ class Looking(RefaultMonitor):
             assert self.gate.wait(WAIT_S)
         if self.error is not None:
             raise self.error
-        return Back(1.0, 0, 0, 0.0, self.warning) if report_id not in self.restored else None
+        return RefaultSample(1.0, 0, 0, 0.0, self.warning) if report_id not in self.restored else None
 
     def was_restored(self, report_id: str) -> bool:
         return report_id in self.restored
@@ -177,10 +177,10 @@ class SlowCounter:
         self.in_look = threading.Event()
         self.go_on = threading.Event()
 
-    def count(self) -> Back:
+    def count(self) -> RefaultSample:
         self.in_look.set()
         assert self.go_on.wait(WAIT_S)
-        return Back(self.age_s, 4096, 0)
+        return RefaultSample(self.age_s, 4096, 0)
 
 
 class Stage:
@@ -202,8 +202,8 @@ class Stage:
         self.under_test.keep(self.reports[number].id, counter, cast(Target, self.targets[number]))
         return counter
 
-    def begin_look(self, number: int) -> tuple[threading.Thread, list[Back | None]]:
-        found: list[Back | None] = []
+    def begin_look(self, number: int) -> tuple[threading.Thread, list[RefaultSample | None]]:
+        found: list[RefaultSample | None] = []
 
         def look() -> None:
             found.append(self.under_test.check(self.reports[number].id, record=True))
@@ -277,7 +277,7 @@ def test_each_look_has_its_own_warning(stage: Stage) -> None:
     look, of = stage.under_test.check, stage.reports[0].id
     stage.ledger.path.mkdir(parents=True)
     first = look(of, record=True)
-    assert look(of) == Back(1.0, 4096, 0), "what was not to be recorded was recorded"
+    assert look(of) == RefaultSample(1.0, 4096, 0), "what was not to be recorded was recorded"
     stage.ledger.path.rmdir()
     second = look(of, record=True)
     assert first is not None
@@ -312,19 +312,19 @@ def test_the_watch_ends_after_the_last_look_that_is_kept_or_twice_the_time(stage
 @pytest.mark.parametrize(
     ("after_s", "back_bytes", "said"),
     [
-        (1.0, 0, Stayed.SO_FAR),
-        (59.9, 5, Stayed.SO_FAR),
-        (60.0, 5, Stayed.OUT),
-        (60.0, 6, Stayed.PARTLY),
-        (1.0, 50, Stayed.BACK),
+        (1.0, 0, RefaultVerdict.SO_FAR),
+        (59.9, 5, RefaultVerdict.SO_FAR),
+        (60.0, 5, RefaultVerdict.OUT),
+        (60.0, 6, RefaultVerdict.PARTLY),
+        (1.0, 50, RefaultVerdict.BACK),
         (1.0, None, None),
     ],
 )
 def test_what_is_out_has_stayed_out_only_when_the_watch_is_over(
-    after_s: float, back_bytes: int | None, said: Stayed | None
+    after_s: float, back_bytes: int | None, said: RefaultVerdict | None
 ) -> None:
-    assert stayed(100, Back(after_s, back_bytes, 0)) is said
-    assert stayed(0, Back(after_s, back_bytes, 0)) is None
+    assert refault_verdict(100, RefaultSample(after_s, back_bytes, 0)) is said
+    assert refault_verdict(0, RefaultSample(after_s, back_bytes, 0)) is None
 
 
 class Told:

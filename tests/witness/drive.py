@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from memtui.advise import cutting, recheck, transaction
-from memtui.host import Target, Wanted
+from memtui.host import Selection, Target
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import Advice
@@ -133,7 +133,7 @@ def main() -> None:
             # Small plans are not rehearsed by themselves.
             rehearsed = chance.random() < 0.5
             transaction._REHEARSE_FROM, recheck._QUERY_S = (1, 1.0) if rehearsed else (64, 0.0)
-            plan = host.plan(Advice.COLD, [Wanted(target, tuple(marks))], method)
+            plan = host.plan(Advice.COLD, [Selection(target, tuple(marks))], method)
             maps.begin(method, pid, OFTEN if number % 10 == 0 else 1)
             (report,) = host.apply(plan)
             row = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memtui.host import Wanted
+from memtui.host import Selection
 from memtui.model.plan import Mark
 from memtui.text import SafeText, count, safe, size
 from memtui.ui.presentation.sentences import describe_vma
@@ -86,7 +86,7 @@ class PlanController:
         return True
 
 
-def plan_scope(marks: MarkBook, shown: MapPane, process: Process | None) -> tuple[list[Wanted], SafeText]:
+def plan_scope(marks: MarkBook, shown: MapPane, process: Process | None) -> tuple[list[Selection], SafeText]:
     """Return what a plan is for, and the words for it; nothing where there is nothing to take.
 
     All marks, of every process. Without marks, what is under the cursor: the whole of ``process``,
@@ -106,8 +106,8 @@ def plan_scope(marks: MarkBook, shown: MapPane, process: Process | None) -> tupl
     if process is not None:
         if process.id != view.target.process:
             return [], SafeText("")
-        return [Wanted(view.target)], safe(f"Nothing is marked, so: all of {who}")
+        return [Selection(view.target)], safe(f"Nothing is marked, so: all of {who}")
     mark = Mark(row.vma.range, row.vma.identity)
-    return [Wanted(view.target, (mark,))], safe(
+    return [Selection(view.target, (mark,))], safe(
         f"Nothing is marked, so of {who} the VMA under the cursor: {describe_vma(row)}"
     )

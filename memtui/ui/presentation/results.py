@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.model.methods import Freeze
-from memtui.model.report import Back, RangeReport, Stayed, TargetReport, stayed
+from memtui.model.report import RangeReport, RefaultSample, RefaultVerdict, TargetReport, refault_verdict
 from memtui.text import DOES_NOT_APPLY, SafeText, address_range, duration, safe, size, size_or_dash
 from memtui.ui.presentation.rows import Cell, Column, Line
 from memtui.ui.presentation.words import change, outcome_cell, outcome_glyph
@@ -25,7 +25,7 @@ class Result(NamedTuple):
 
     advice: Advice
     report: TargetReport
-    looks: tuple[Back, ...] = ()
+    looks: tuple[RefaultSample, ...] = ()
     last_is_kept: bool = True
     was_restored: bool = False
 
@@ -34,7 +34,7 @@ class Result(NamedTuple):
         """Which target of which action it is about."""
         return self.report.id
 
-    def looked_back(self, back: Back, *, kept: bool) -> Result:
+    def looked_back(self, back: RefaultSample, *, kept: bool) -> Result:
         """Return the result after another look back."""
         looks = self.looks if self.last_is_kept else self.looks[:-1]
         return self._replace(looks=(*looks, back), last_is_kept=kept)
@@ -45,11 +45,11 @@ class Result(NamedTuple):
         return self.looks[-1].back_bytes if self.looks else None
 
     @property
-    def stayed(self) -> Stayed | None:
+    def stayed(self) -> RefaultVerdict | None:
         """What the last look says; None where there was none, or it cannot say."""
         if self.was_restored:
             return None
-        return stayed(self.report.moved_bytes, self.looks[-1]) if self.looks else None
+        return refault_verdict(self.report.moved_bytes, self.looks[-1]) if self.looks else None
 
 
 class RestoreResult(NamedTuple):
@@ -82,11 +82,11 @@ _COLUMNS = (
     Column("TARGET", 20, below_width=150),
 )
 
-_STAYED: dict[Stayed, tuple[str, str]] = {
-    Stayed.SO_FAR: ("out so far", "good"),
-    Stayed.OUT: ("stayed out", "good"),
-    Stayed.PARTLY: ("partly", "warn"),
-    Stayed.BACK: ("resident", "bad"),
+_STAYED: dict[RefaultVerdict, tuple[str, str]] = {
+    RefaultVerdict.SO_FAR: ("out so far", "good"),
+    RefaultVerdict.OUT: ("stayed out", "good"),
+    RefaultVerdict.PARTLY: ("partly", "warn"),
+    RefaultVerdict.BACK: ("resident", "bad"),
 }
 
 

@@ -10,7 +10,7 @@ from memtui.model.errors import with_step
 from memtui.model.foretold import forecast_in_words
 from memtui.model.holds import FREEZE_NOTE, FreezeChoice
 from memtui.model.methods import Freeze
-from memtui.model.report import Back, RangeReport, stayed
+from memtui.model.report import RangeReport, RefaultSample, refault_verdict
 from memtui.model.vma import FLAG_WORDS, MappedVma
 from memtui.text import SafeText, address_range, count, duration, safe, signed_size, size
 from memtui.ui.presentation.map import NOTABLE_FLAGS, name_of
@@ -155,13 +155,13 @@ def _backs(result: Result) -> list[str]:
     return lines
 
 
-def describe_back(moved_bytes: int | None, back: Back) -> SafeText:
+def describe_back(moved_bytes: int | None, back: RefaultSample) -> SafeText:
     """Return a look back in one line."""
     faults = "?" if back.major_faults is None else f"{back.major_faults:,}"
     words = f"{size(back.back_bytes)} after {back.after_s:.0f} s, {faults} major faults"
     if back.psi_some_avg10 is not None:
         words += f", psi {back.psi_some_avg10:.1f}%"
-    how = stayed(moved_bytes, back)
+    how = refault_verdict(moved_bytes, back)
     return safe(f"{words}: {how.value}" if how is not None else words)
 
 

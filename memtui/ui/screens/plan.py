@@ -35,7 +35,7 @@ from memtui.ui.widgets.status import freeze_word
 from memtui.ui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
-    from memtui.host import Wanted
+    from memtui.host import Selection
     from memtui.model.holds import FreezeChoice
     from memtui.model.plan import Plan
     from memtui.ui.widgets.table import VirtualTable
@@ -52,7 +52,7 @@ class PlanScreen(ConfirmScreen["Plan | None"]):
     def __init__(
         self,
         session: Session,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[Selection],
         what: SafeText,
         planned: Callable[[Plan], object],
     ) -> None:
