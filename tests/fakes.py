@@ -10,8 +10,7 @@ from memtui.host import Finding, History, HistoryEntry, MachineState, Wanted
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.fate import SwapKind, tell
-from memtui.model.holds import FreezeChoice, Thawed
-from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
+from memtui.model.freeze import DEFAULT_HOLD_MS, Freeze, FreezeChoice, Thawed
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId, Standing
 from memtui.model.reasons import Reason

@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain
+from memtui.format import count, safe, size
 from memtui.host import KEPT_LOOKS_S, Target
 from memtui.linux.own_threads import start_thread
 from memtui.model.advice import Advice
@@ -16,7 +17,6 @@ from memtui.model.errors import MemtuiError, with_step
 from memtui.model.process import Standing
 from memtui.model.reasons import Reason
 from memtui.model.report import Back, TargetReport, stayed
-from memtui.text import count, safe, size
 
 if TYPE_CHECKING:
     from memtui.cli.signals import Signals

@@ -28,8 +28,7 @@ from memtui.linux import machine
 from memtui.linux.capability import probe
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess
-from memtui.model.holds import FreezeChoice
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze, FreezeChoice
 from memtui.model.plan import Plan, TargetPlan
 from memtui.model.process import Standing
 from memtui.model.reasons import Reason

@@ -13,7 +13,7 @@ from memtui.advise.watch import Watch
 from memtui.linux.own_threads import start_thread
 from memtui.model import wire
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import WATCHED_S
+from memtui.model.freeze import WATCHED_S
 
 if TYPE_CHECKING:
     from memtui.host.target import LocalTarget

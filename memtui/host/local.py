@@ -14,7 +14,7 @@ from memtui.linux import machine
 from memtui.linux.namespaces import ProcView, proc_view
 from memtui.linux.processes import ProcessList
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import DEFAULT_HOLD_MS
+from memtui.model.freeze import DEFAULT_HOLD_MS
 from memtui.model.reasons import Reason
 from memtui.model.restore import Whose
 
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from memtui.host.acting import Acting
     from memtui.host.target import LocalTarget
     from memtui.model.advice import Advice
-    from memtui.model.holds import FreezeChoice, Thawed
-    from memtui.model.methods import Freeze
+    from memtui.model.freeze import Freeze, FreezeChoice, Thawed
     from memtui.model.plan import Plan
     from memtui.model.process import Process
     from memtui.model.report import Back, Progress, TargetReport

@@ -19,7 +19,7 @@ from memtui.model.verdict import judge
 
 if TYPE_CHECKING:
     from memtui.host.target import LocalTarget
-    from memtui.model.select import Filter
+    from memtui.model.filter import Filter
 
 
 class Forecast(NamedTuple):

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
     from textual.screen import ModalScreen, Screen
 
+    from memtui.format import SafeText
     from memtui.host import Wanted
     from memtui.model.plan import Plan
     from memtui.model.restore import RestorePlan
     from memtui.model.vma import MappedVma
-    from memtui.text import SafeText
     from memtui.ui.lists.results import Result
     from memtui.ui.options import UiOptions
     from memtui.ui.screens.lines import ExplainScreen
@@ -40,7 +40,7 @@ def import_dialogs() -> None:
     """Import all of them, before memory is short, or another version of them lies on the disk."""
     for name in ("help", "ledger", "lines", "plan", "restore", "result"):
         import_module(f"memtui.ui.screens.{name}")
-    import_module("memtui.model.select")
+    import_module("memtui.model.filter")
 
 
 def plan_screen(session: Session, wanted: Sequence[Wanted], words: SafeText) -> ModalScreen[Plan | None]:

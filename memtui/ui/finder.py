@@ -13,7 +13,7 @@ from memtui.ui.messages import MapArranged, MapView, MatchesFound, PictureFramed
 
 if TYPE_CHECKING:
     from memtui.host import Target
-    from memtui.model.select import Filter
+    from memtui.model.filter import Filter
     from memtui.model.verdict import MachineFacts
     from memtui.ui.arranger import Arranger
     from memtui.ui.marks import Shelf

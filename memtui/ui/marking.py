@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from memtui.format import count
 from memtui.model.advice import Advice
 from memtui.model.verdict import MachineFacts, judge
-from memtui.text import count
 from memtui.ui.lists.order import row_at
 from memtui.ui.marks import WHOLE, MarkBook
 

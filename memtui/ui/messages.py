@@ -10,7 +10,7 @@ from textual.message import Message
 if TYPE_CHECKING:
     from memtui.host import History, MachineState, Target
     from memtui.model.advice import Advice
-    from memtui.model.holds import FreezeChoice
+    from memtui.model.freeze import FreezeChoice
     from memtui.model.plan import Mark, Plan
     from memtui.model.process import Process, ProcessId
     from memtui.model.report import Back, Progress, TargetReport

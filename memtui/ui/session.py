@@ -10,7 +10,7 @@ from memtui.host import Host, MachineState, Target, Wanted
 from memtui.linux.own_threads import start_thread
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark, Plan
 from memtui.model.reasons import Reason
 from memtui.model.verdict import MachineFacts, Verdict

@@ -14,7 +14,7 @@ from memtui.advise.engine import Subject
 from memtui.host import acting
 from memtui.host.acting import Acting
 from memtui.host.local import LocalHost
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import TargetPlan
 from memtui.ui.app import run
 from memtui.ui.options import UiOptions

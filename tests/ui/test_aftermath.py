@@ -7,10 +7,10 @@ import threading
 import pytest
 from textual.widgets import Button
 
+from memtui.format import safe
 from memtui.model.advice import Advice
 from memtui.model.reasons import Reason
 from memtui.model.report import Back, Outcome
-from memtui.text import safe
 from memtui.ui.lists.results import RestoreResult, Result
 from memtui.ui.messages import Judged, LookedBack
 from memtui.ui.screens.ledger import LedgerScreen

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
-from memtui.text import SafeText, address, address_range, safe, size
+from memtui.format import SafeText, address, address_range, safe, size
 from memtui.ui.lists.order import row_at
 from memtui.ui.rows import Cell, Column, Line
 

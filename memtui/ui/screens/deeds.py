@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memtui.text import SafeText, safe, size
+from memtui.format import SafeText, safe, size
 from memtui.ui.commands import is_acting
 from memtui.ui.dialogs import (
     Asks,

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from textual import on
 from textual.widgets import Input
 
+from memtui.format import SafeText
 from memtui.model.errors import FilterError
-from memtui.text import SafeText
 from memtui.ui.marking import Shown
 from memtui.ui.screens.deeds import DeedsScreen
 from memtui.ui.widgets.finding import FindingPane
 
 if TYPE_CHECKING:
-    from memtui.model.select import Filter
+    from memtui.model.filter import Filter
     from memtui.ui import messages as told
     from memtui.ui.session import Session
     from memtui.ui.widgets.prompt import Prompt
@@ -83,7 +83,7 @@ class FindingScreen(DeedsScreen):
         pane = self._prompted
         if pane is None or not self._asked:
             return None
-        from memtui.model.select import parse
+        from memtui.model.filter import parse
 
         try:
             wanted = parse(self.bottom.prompt.text, pane.subject, in_box=True)

@@ -22,8 +22,8 @@ from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
+    from memtui.format import SafeText
     from memtui.host import HistoryEntry
-    from memtui.text import SafeText
     from memtui.ui.session import Session
 
 _WITH_FILE = frozenset({Kind.FILE, Kind.SHMEM})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import BindingType
 from textual.timer import Timer
 
-from memtui.text import count
+from memtui.format import count
 from memtui.ui import messages as told
 from memtui.ui.commands import MAIN_BINDINGS
 from memtui.ui.early import Early

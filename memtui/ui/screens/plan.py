@@ -13,8 +13,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Button
 
+from memtui.format import SafeText, safe
 from memtui.model.advice import CATALOGUE, Advice
-from memtui.text import SafeText, safe
 from memtui.ui.commands import CONFIRM_BINDINGS, DIALOG_BINDINGS, PLAN_BINDINGS
 from memtui.ui.dialogs import close
 from memtui.ui.lists.sentences import (

@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 
-from memtui.text import SafeText, count
+from memtui.format import SafeText, count
 from memtui.ui.commands import CLOSE_BINDINGS
 from memtui.ui.dialogs import Asks, close
 from memtui.ui.lists.results import RangeRows, Result

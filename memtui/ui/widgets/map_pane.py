@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
+from memtui.format import SafeText, count, safe, size
 from memtui.model.vma import MappedVma, Vma, total
-from memtui.text import SafeText, count, safe, size
 from memtui.ui.lists.map import MapRows
 from memtui.ui.lists.order import ADDRESS, Arrangement, Sorting, next_of
 from memtui.ui.marking import Marking, Shown
@@ -19,8 +19,8 @@ from memtui.ui.widgets.finding import FindingPane
 from memtui.ui.widgets.picture import Picture
 
 if TYPE_CHECKING:
+    from memtui.model.filter import Filter, Subject
     from memtui.model.process import ProcessId
-    from memtui.model.select import Filter, Subject
     from memtui.ui.finder import Finder
 
 _SHARE_OF_TIME = 10

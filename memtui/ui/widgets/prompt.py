@@ -12,7 +12,7 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input
 
-from memtui.text import SafeText
+from memtui.format import SafeText
 from memtui.ui.commands import PROMPT_BINDINGS
 from memtui.ui.widgets.header import TextLine
 

@@ -22,7 +22,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
-from memtui.text import SafeText
+from memtui.format import SafeText
 from memtui.ui.commands import TABLE_BINDINGS
 from memtui.ui.rows import Line, NoRows, Rows
 from memtui.ui.widgets.layout import Layout, cut
