@@ -9,13 +9,13 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from memtui.ui.app import MemtuiApp  # noqa: E402
-from memtui.ui.options import UiOptions  # noqa: E402
 from textual.pilot import Pilot  # noqa: E402
 
+from memtui.ui.app import MemtuiApp  # noqa: E402
 from memtui.ui.messages import ProcessesRead  # noqa: E402
-from tests.fakes import HOSTILE, PROCESSES, FakeHost  # noqa: E402
+from memtui.ui.options import UiOptions  # noqa: E402
 from memtui.ui.presentation.results import RestoreResult  # noqa: E402
+from tests.fakes import HOSTILE, PROCESSES, FakeHost  # noqa: E402
 from tests.ui.driving import (  # noqa: E402
     advise,
     arranged,

@@ -16,8 +16,7 @@ from memtui.host.target_pool import TargetPool
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.fate import SwapKind, tell
-from memtui.model.holds import FreezeChoice
-from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
+from memtui.model.freeze import DEFAULT_HOLD_MS, Freeze, FreezeChoice
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId, Standing
 from memtui.model.reasons import Reason, cancelled_words

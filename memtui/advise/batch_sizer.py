@@ -11,7 +11,7 @@ import time
 
 from memtui.advise.cutting import CALL_BYTES
 from memtui.model.advice import Advice
-from memtui.model.methods import DEFAULT_HOLD_MS
+from memtui.model.freeze import DEFAULT_HOLD_MS
 
 _FIRST_BYTES_PER_S = {
     Advice.COLD: 4 << 30,

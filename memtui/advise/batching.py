@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from memtui.advise.cutting import PIECE_BYTES
 from memtui.advise.pieces import Piece, Pieces
 from memtui.model.advice import Advice
-from memtui.model.ranges import split
-from memtui.model.spans import Spans
+from memtui.model.ranges import AddressColumns, split
 
 if TYPE_CHECKING:
     from memtui.advise.batch_sizer import BatchSizer
@@ -105,7 +104,7 @@ def _pieces_of(planned: TargetPlan, huge_page_bytes: int) -> Pieces:
     ranges = planned.ranges
     going = [at for at, item in enumerate(ranges) if item.identity and not item.verdict.refused]
     wholes = [ranges[at].range for at in going]
-    spans = Spans.across(wholes)
+    spans = AddressColumns.from_items(wholes)
     pieces = Pieces(spans.starts, spans.ends, going)
     if max(map(sub, spans.ends, spans.starts), default=0) <= PIECE_BYTES:
         return pieces

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from memtui.advise.pieces import Piece, Pieces
-from memtui.model.spans import Spans
+from memtui.model.ranges import AddressColumns
 
-Adviser = Callable[[Spans, int], int]
+Adviser = Callable[[AddressColumns, int], int]
 """process_madvise of one target: elements (start, end) and the advice's number; bytes walked."""
 
 _OF_THE_TARGET = frozenset({errno.EACCES, errno.EPERM, errno.ESRCH, errno.ENOSYS})

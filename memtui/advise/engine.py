@@ -22,7 +22,7 @@ from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.fate import oom_words, tell
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.ranges import normalise, subtract
 from memtui.model.reasons import Reason, cancelled_words
 from memtui.model.report import Outcome, Progress, RangeReport, TargetReport, outcome_of_refusal

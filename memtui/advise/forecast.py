@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from memtui.model.advice import Advice
 from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
 from memtui.model.plan import Mark, PlannedRange
-from memtui.model.ranges import PAGE_BYTES, Range
+from memtui.model.ranges import PAGE_BYTES, AddressColumns, Range
 from memtui.model.reasons import Reason
-from memtui.model.spans import Spans
 from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will
 from memtui.model.vma import AddressSpace, Kind, MappedVma, Vma, VmaDetails, VmaIdentity, kind_with
 
 if TYPE_CHECKING:
-    from memtui.model.select import Filter
+    from memtui.model.filter import Filter
 
 Judge = Callable[[MappedVma, Advice], Verdict]
 """The verdict for one VMA, from what a look at the map tells."""
@@ -203,7 +202,7 @@ def _with(row: MappedVma, more: LookedUp) -> MappedVma:
 
 def _disjoint(marks: Sequence[Mark]) -> Iterator[tuple[Range, VmaIdentity | None]]:
     """Return the marks ascending, each address once."""
-    spans = Spans.across([mark.range for mark in marks])
+    spans = AddressColumns.from_items([mark.range for mark in marks])
     if all(map(le, spans.ends, spans.starts[1:])):
         return ((mark.range, mark.identity) for mark in marks)
     return _made_disjoint(sorted(marks, key=lambda mark: (mark.range.start, mark.range.end)))

@@ -8,6 +8,7 @@ from collections.abc import Hashable, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from memtui.format import size
 from memtui.model.advice import Advice
 from memtui.model.fate import tell_range
 from memtui.model.pages import LRU_BATCH_PAGES
@@ -15,7 +16,6 @@ from memtui.model.ranges import PAGE_BYTES
 from memtui.model.reasons import GIVEN_UP, Reason, cancelled_words, reason_of_errno
 from memtui.model.report import Alike, Outcome, RangeReport
 from memtui.model.vma import ANONYMOUS_KINDS, CACHED_KINDS, Kind
-from memtui.text import size
 
 if TYPE_CHECKING:
     from memtui.advise.tally import RangeTally, Tallies

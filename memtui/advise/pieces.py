@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import starmap
 from typing import NamedTuple, overload
 
-from memtui.model.spans import Spans
+from memtui.model.ranges import AddressColumns
 
 
 class Piece(NamedTuple):
@@ -28,7 +28,7 @@ class Pieces(Sequence[Piece]):
     def __init__(
         self, starts: Sequence[int] = (), ends: Sequence[int] = (), owners: Sequence[int] = ()
     ) -> None:
-        self.spans = Spans(starts, ends)
+        self.spans = AddressColumns(starts, ends)
         """The addresses alone."""
         self.owners = owners
 

@@ -13,9 +13,8 @@ from memtui.linux.pinned import Pinned, pinned_memory
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import CacheFacts, HugeFacts, PageFacts, huge_facts
-from memtui.model.ranges import inner_aligned
+from memtui.model.ranges import AddressColumns, inner_aligned
 from memtui.model.reasons import Reason
-from memtui.model.spans import Spans
 from memtui.model.vma import CACHED_KINDS, Kind
 
 if TYPE_CHECKING:
@@ -98,7 +97,7 @@ class Study:
 
     def _pages(self, survey: PageSurvey, parts: Sequence[Part]) -> Sequence[PageFacts | None]:
         usable = [part for part in parts if part.kind not in _NOT_LOOKED_INTO]
-        steps = survey.facts(Spans.across([part.range for part in usable]))
+        steps = survey.facts(AddressColumns.from_items([part.range for part in usable]))
         if steps is None:
             return [None] * len(parts)
         facts: list[PageFacts] = []

@@ -17,9 +17,8 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.fate import SwapKind, swap_kind
 from memtui.model.process import Standing
-from memtui.model.ranges import PAGE_BYTES, Range
+from memtui.model.ranges import PAGE_BYTES, AddressColumns, Range
 from memtui.model.report import Alike, Effect, RangeReport, held_total, total_of
-from memtui.model.spans import Spans
 from memtui.model.vma import Kind, Vma, VmaDetails
 
 if TYPE_CHECKING:
@@ -185,7 +184,7 @@ class Survey:
         self, stopped: Reason | None, stopped_text: str | None, batches_were_emptied: bool
     ) -> Circumstances:
         """Return what the outcomes depend on."""
-        spans = Spans.across([item.range for item in self._planned.ranges])
+        spans = AddressColumns.from_items([item.range for item in self._planned.ranges])
         return Circumstances(
             advice=self._advice,
             stopped=stopped,
@@ -244,7 +243,7 @@ def _vma_start(starts: Sequence[int], address: int) -> int:
     return starts[at] if at >= 0 else -1
 
 
-def _referenced(details: Mapping[int, VmaDetails], spans: Spans) -> dict[int, int]:
+def _referenced(details: Mapping[int, VmaDetails], spans: AddressColumns) -> dict[int, int]:
     """Return Referenced of each range that is a whole VMA, by its start: of a part nothing is known."""
     rows = map(details.get, spans.starts)
     return {

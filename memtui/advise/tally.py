@@ -16,7 +16,7 @@ from memtui.model.vma import Kind, VmaDetails
 
 if TYPE_CHECKING:
     from memtui.model.plan import PlannedRange
-    from memtui.model.spans import Spans
+    from memtui.model.ranges import AddressColumns
 
 
 class WholeLook(NamedTuple):
@@ -216,7 +216,7 @@ def _add_left(tallies: Tallies, called: Pieces, first: _Look, second: _Look) -> 
     return intersect(left, tuple(Range(start, end) for start, end in spans))
 
 
-def _by_span(spans: Spans, runs: Sequence[RawRun], flag: int) -> list[int] | None:
+def _by_span(spans: AddressColumns, runs: Sequence[RawRun], flag: int) -> list[int] | None:
     """Return what of each span has a flag; None where there is no such page at all."""
     flagged = [run for run in runs if run[2] & flag]
     return tally_by_span(spans, flagged).rss_bytes if flagged else None

@@ -27,7 +27,7 @@ from memtui.advise.tally import Tallies, add_seen
 from memtui.linux.capability import reason_of
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.pages import PRESENT, SWAPPED, RawRun
 from memtui.model.reasons import Reason
 from memtui.model.report import Progress

@@ -17,7 +17,7 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import tally_by_span
 from memtui.model.process import Standing
-from memtui.model.spans import Spans
+from memtui.model.ranges import AddressColumns
 from memtui.model.vma import Kind
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Wholes:
         """Return RSS and swap of ranges by their number; empty where they cannot be seen."""
         if not wanted:
             return {}
-        spans = Spans.across([self._ranges[at].range for at in wanted])
+        spans = AddressColumns.from_items([self._ranges[at].range for at in wanted])
         try:
             reader = PageReader(self._handle)
             # By pread it would take long where little is populated.

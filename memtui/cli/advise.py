@@ -10,13 +10,13 @@ from memtui.cli import exitcode, targets
 from memtui.cli.output import complain, print_json, print_table, reader_may_leave, short_name, shortlist
 from memtui.cli.starting import before_acting
 from memtui.cli.watching import Watching
+from memtui.format import address_range, change, duration, safe, size, size_or_dash
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
 from memtui.shutdown import CommandSignals
-from memtui.text import address_range, change, duration, safe, size, size_or_dash
 
 if TYPE_CHECKING:
     from memtui.host import Selection

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 from memtui import __version__
 from memtui.cli.output import complain
 from memtui.model.advice import Advice
-from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
+from memtui.model.freeze import DEFAULT_HOLD_MS, Freeze
 from memtui.model.ranges import PAGE_BYTES, Range, is_aligned
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ import argparse
 from memtui.cli.output import complain
 from memtui.cli.starting import before_acting, before_looking
 from memtui.cli.tui import no_terminal, show
+from memtui.format import safe
 from memtui.host.local import LocalHost, default_state_dir
 from memtui.linux.capability import CAP_SYS_NICE, has_capability
 from memtui.linux.namespaces import ProcView, proc_view
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
 from memtui.practice.link import PracticeError, PracticeLink
-from memtui.text import safe
 
 _NO_SWAP = "No swap: PAGEOUT moves the file region only. `memtui doctor` says how to add some."
 _NO_RIGHT = "No CAP_SYS_NICE: the practice process advises itself, not held."

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from memtui.cli.output import print_json
 from memtui.cli.starting import state_dir_to_read
+from memtui.format import safe
 from memtui.host.local import LocalHost
 from memtui.model.wire import schema
-from memtui.text import safe
 
 if TYPE_CHECKING:
     from memtui.host import Finding

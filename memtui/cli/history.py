@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 
 from memtui.cli.output import complain, print_json, print_table
+from memtui.format import count, safe, size, size_or_dash
 from memtui.host import HistoryEntry
 from memtui.host.local import LocalHost
 from memtui.model.wire import Json, schema
-from memtui.text import count, safe, size, size_or_dash
 
 _KEYS = HistoryEntry._fields
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from memtui.cli.output import print_json, print_table
 from memtui.cli.starting import state_dir_to_read, tell_left_held
+from memtui.format import address_range, safe, size
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import Advice
-from memtui.model.select import parse
+from memtui.model.filter import parse
 from memtui.model.verdict import Verdict, Will
-from memtui.text import address_range, safe, size
 
 if TYPE_CHECKING:
     from memtui.model.vma import MappedVma

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+from memtui.format import SafeText, cells, count, safe
 from memtui.shutdown import drop_stream
-from memtui.text import SafeText, cells, count, safe
 
 _Item = TypeVar("_Item")
 

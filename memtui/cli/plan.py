@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from memtui.cli import exitcode, targets
 from memtui.cli.output import print_json, print_table, short_name, shortlist
 from memtui.cli.starting import state_dir_to_read, tell_left_held
+from memtui.format import address_range, safe, size
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.foretold import forecast_in_words, forecast_size, rest_in_words
-from memtui.text import address_range, safe, size
 
 if TYPE_CHECKING:
     from memtui.model.plan import Plan, PlannedRange, TargetPlan

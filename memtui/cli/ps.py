@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from memtui.cli.output import complain, print_json, print_table
 from memtui.cli.starting import state_dir_to_read, tell_left_held
+from memtui.format import safe, size_or_dash
 from memtui.host.local import LocalHost
 from memtui.linux.proc_mount import hidepid
 from memtui.model import wire
+from memtui.model.filter import parse
 from memtui.model.reasons import Reason
-from memtui.model.select import parse
-from memtui.text import safe, size_or_dash
 
 if TYPE_CHECKING:
     from memtui.model.process import Process

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from memtui.cli import exitcode
 from memtui.cli.output import complain, has_terminal, print_json, reader_may_leave
 from memtui.cli.starting import before_acting, before_looking
+from memtui.format import safe, size
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.errors import MemtuiError, with_step
@@ -16,7 +17,6 @@ from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
 from memtui.model.restore import INTERRUPTED, Whose
 from memtui.shutdown import CommandSignals
-from memtui.text import safe, size
 
 if TYPE_CHECKING:
     from memtui.model.restore import RestorePlan, RestoreReport

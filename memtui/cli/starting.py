@@ -17,7 +17,7 @@ from memtui.model.errors import MemtuiError
 
 if TYPE_CHECKING:
     from memtui.host.local import LocalHost
-    from memtui.model.holds import Thawed
+    from memtui.model.freeze import Thawed
 
 
 NOWHERE = Path("/nonexistent/memtui")

@@ -9,8 +9,8 @@ from memtui.cli import exitcode
 from memtui.cli.output import complain
 from memtui.host import Selection
 from memtui.model.errors import MemtuiError, with_step
+from memtui.model.filter import parse
 from memtui.model.plan import Mark, TargetPlan
-from memtui.model.select import parse
 
 if TYPE_CHECKING:
     from memtui.host.local import LocalHost

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from memtui.cli.exitcode import ALL, PART, PERMISSION, USAGE
 from memtui.cli.output import complain, print_json, reader_may_leave
+from memtui.format import safe
 from memtui.host.left_held import ROOTS_JOURNAL_DIR
 from memtui.host.local import LocalHost
 from memtui.model import wire
 from memtui.model.errors import MemtuiError
-from memtui.model.holds import ThawOutcome
-from memtui.text import safe
+from memtui.model.freeze import ThawOutcome
 
 if TYPE_CHECKING:
-    from memtui.model.holds import Thawed
+    from memtui.model.freeze import Thawed
 
 
 def run(arguments: argparse.Namespace) -> int:

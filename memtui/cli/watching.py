@@ -8,13 +8,13 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain
+from memtui.format import count, safe, size
 from memtui.host import RECORDED_CHECKS_S, RefaultEvent
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, with_step
 from memtui.model.process import Standing
 from memtui.model.reasons import Reason
 from memtui.model.report import RefaultSample, TargetReport, refault_verdict
-from memtui.text import count, safe, size
 
 if TYPE_CHECKING:
     from memtui.host import Host, Target

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 from memtui.freeze.replay import Replayed, replay
 from memtui.linux.procfs import parse_colon_lines, read_file
 from memtui.model.errors import MemtuiError
-from memtui.model.holds import Thawed, ThawOutcome
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze, Thawed, ThawOutcome
 from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:

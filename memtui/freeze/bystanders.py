@@ -13,7 +13,7 @@ from memtui.freeze.replay import BYSTANDERS_S
 from memtui.freeze.threads import named, thread_stat
 from memtui.linux import machine
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 
 if TYPE_CHECKING:
     from memtui.freeze.journal import Journal

@@ -24,7 +24,7 @@ from memtui.linux import machine
 from memtui.linux.cgroups import Group, group_at, mounts, path_of
 from memtui.linux.ending import is_ending
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason
 
 _SPIN_S = 0.002

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memtui.format import count
 from memtui.freeze.cgroup import suitable_home
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.method import FreezeError
@@ -13,10 +14,8 @@ from memtui.freeze.sigstop import raise_if_unsuited
 from memtui.freeze.threads import named, stop_in_force, thread_stat
 from memtui.linux.cgroups import may_be_frozen_without
 from memtui.model.errors import MemtuiError
-from memtui.model.holds import FreezeChoice
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze, FreezeChoice
 from memtui.model.reasons import Reason
-from memtui.text import count
 
 if TYPE_CHECKING:
     from memtui.model.process import ProcessId

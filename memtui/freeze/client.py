@@ -23,7 +23,7 @@ from memtui.linux.namespaces import children_are_elsewhere
 from memtui.linux.own_threads import no_process, start_thread
 from memtui.linux.procfs import decode
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from memtui.freeze.threads import is_dead
 from memtui.linux import syscalls
 from memtui.linux.procfs import read_stat
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason
 
 METHODS: dict[Freeze, Begin] = {

@@ -28,7 +28,7 @@ from memtui.freeze.method import FreezeError
 from memtui.linux import machine
 from memtui.linux.namespaces import pid_namespace, time_namespace
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason
 
 _SUFFIX = ".journal"

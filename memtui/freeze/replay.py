@@ -30,8 +30,7 @@ from memtui.linux.cgroups import Group, mounts, path_of
 from memtui.linux.namespaces import ProcView, pid_namespace, proc_view, time_namespace
 from memtui.linux.procfs import Stat, read_stat
 from memtui.model.errors import MemtuiError, NoSuchProcess
-from memtui.model.holds import Thawed, ThawOutcome
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze, Thawed, ThawOutcome
 from memtui.model.reasons import Reason
 
 BYSTANDERS_S = 1.0

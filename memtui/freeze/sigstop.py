@@ -31,7 +31,7 @@ from memtui.freeze.threads import (
     tracer_of,
 )
 from memtui.linux import machine
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason
 
 _NO_SIGNALS = "you may not send signals to this process"

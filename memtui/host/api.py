@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from memtui.model.advice import Advice
-from memtui.model.methods import DEFAULT_HOLD_MS, WATCHED_S, Freeze
+from memtui.model.freeze import DEFAULT_HOLD_MS, WATCHED_S, Freeze
 from memtui.model.restore import Whose
 from memtui.model.values import number
 
 if TYPE_CHECKING:
-    from memtui.model.holds import FreezeChoice
+    from memtui.model.filter import Filter
+    from memtui.model.freeze import FreezeChoice
     from memtui.model.plan import Mark, Plan
     from memtui.model.process import Process, ProcessId, Standing
     from memtui.model.report import Progress, RefaultSample, TargetReport
     from memtui.model.restore import Mappers, RestorePlan, RestoreReport
-    from memtui.model.select import Filter
     from memtui.model.verdict import MachineFacts, Verdict
     from memtui.model.vma import AddressSpace, MappedVma
 

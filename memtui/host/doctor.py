@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+from memtui.format import size
 from memtui.freeze.client import Guard
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.ptrace import yama_level
@@ -35,7 +36,6 @@ from memtui.linux.user_namespace import in_user_namespace
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
-from memtui.text import size
 
 MOUNT_PROC = 'unshare --mount-proc "$(command -v memtui)"'
 """With the /proc of our own pid namespace, for memtui alone."""

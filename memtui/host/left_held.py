@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pwd import struct_passwd
 
     from memtui.freeze.replay import Replayed
-    from memtui.model.holds import Thawed
+    from memtui.model.freeze import Thawed
 
 ROOTS_JOURNAL_DIR = Path("/run/memtui")
 

@@ -18,7 +18,7 @@ from memtui.host.target_pool import TargetPool
 from memtui.linux import machine
 from memtui.linux.processes import ProcessList
 from memtui.model.errors import MemtuiError, NoSuchProcess
-from memtui.model.methods import DEFAULT_HOLD_MS
+from memtui.model.freeze import DEFAULT_HOLD_MS
 from memtui.model.plan import Plan
 from memtui.model.process import Standing
 from memtui.model.reasons import Reason
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from memtui.host.record import Record
     from memtui.host.refault_monitor import RefaultMonitor
     from memtui.model.advice import Advice
-    from memtui.model.holds import FreezeChoice
-    from memtui.model.methods import Freeze
+    from memtui.model.freeze import Freeze, FreezeChoice
     from memtui.model.plan import TargetPlan
     from memtui.model.process import Process, ProcessId
     from memtui.model.report import Progress, TargetReport

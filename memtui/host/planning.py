@@ -17,8 +17,7 @@ from memtui.linux.cgroups import swap_rooms
 from memtui.linux.maptable import MapTable
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
-from memtui.model.holds import FreezeChoice
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze, FreezeChoice
 from memtui.model.plan import Mark, PlannedRange, TargetPlan
 from memtui.model.reasons import Reason
 from memtui.model.verdict import judge
@@ -26,7 +25,7 @@ from memtui.model.verdict import judge
 if TYPE_CHECKING:
     from memtui.host.api import SelfAdviser
     from memtui.host.target import LocalTarget
-    from memtui.model.select import Filter
+    from memtui.model.filter import Filter
 
 
 class Planner:

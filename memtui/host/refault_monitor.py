@@ -15,7 +15,7 @@ from memtui.host.api import RefaultEvent
 from memtui.linux.own_threads import start_thread
 from memtui.model import wire
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import WATCHED_S
+from memtui.model.freeze import WATCHED_S
 
 if TYPE_CHECKING:
     from memtui.host.api import Target

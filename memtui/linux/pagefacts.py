@@ -26,7 +26,7 @@ from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect
 
 if TYPE_CHECKING:
     from memtui.linux.handle import ProcessHandle
-    from memtui.model.spans import Span, Spans
+    from memtui.model.ranges import AddressColumns, Span
 
 _ENTRY_BYTES = 8
 _STRETCH_BYTES = 256 << 20
@@ -110,7 +110,7 @@ def _neighbours(looks: Iterator[list[RawRun]]) -> Iterator[tuple[list[RawRun], b
 class _Borders:
     """Where spans begin and end, sorted when it is first asked for: most plans have no file to ask of."""
 
-    def __init__(self, spans: Spans) -> None:
+    def __init__(self, spans: AddressColumns) -> None:
         self._spans = spans
         self._sorted: list[int] | None = None
 
@@ -186,7 +186,7 @@ class PageSurvey:
                 found.append(block)
         return frozenset(found)
 
-    def facts(self, spans: Spans) -> Iterator[PageFacts | None] | None:
+    def facts(self, spans: AddressColumns) -> Iterator[PageFacts | None] | None:
         """Yield the facts of ascending spans; None before those is only a chance to be interrupted.
 
         None where pagemap may not be read.
@@ -197,7 +197,7 @@ class PageSurvey:
         looks = self._reader.each_look(spans)
         return None if looks is None else self._facts(spans, looks)
 
-    def _facts(self, spans: Spans, looks: Iterator[list[RawRun]]) -> Iterator[PageFacts | None]:
+    def _facts(self, spans: AddressColumns, looks: Iterator[list[RawRun]]) -> Iterator[PageFacts | None]:
         starts, ends = spans.starts, spans.ends
         at, last = 0, len(spans)
         counts = [0] * _KINDS

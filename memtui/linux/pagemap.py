@@ -31,8 +31,7 @@ from memtui.model.pages import (
     may_be_marker,
     tally_by_span,
 )
-from memtui.model.ranges import PAGE_BYTES, Range, RangeSet
-from memtui.model.spans import Span, Spans
+from memtui.model.ranges import PAGE_BYTES, AddressColumns, Range, RangeSet, Span
 from memtui.model.vma import Kind, Vma, VmaDetails
 
 if TYPE_CHECKING:
@@ -95,8 +94,8 @@ class PageReader:
             # One walk over the whole address space: holes cost nothing, an ioctl a VMA costs 1.5 us.
             looks = self._scans(usable[0].start, usable[-1].end)
         else:
-            looks = self._pread(Spans.across(usable))
-        spans, runs = Spans.across(vmas), list(chain.from_iterable(looks))
+            looks = self._pread(AddressColumns.from_items(usable))
+        spans, runs = AddressColumns.from_items(vmas), list(chain.from_iterable(looks))
         found = tally_by_span(spans, runs)
         for index, vma in enumerate(vmas):
             if vma.kind is Kind.HUGETLB:
@@ -122,7 +121,7 @@ class PageReader:
         runs = self.each_run(within)
         return None if runs is None else list(cut(runs, within))
 
-    def raw_runs(self, spans: Sequence[Span] | Spans) -> list[RawRun] | None:
+    def raw_runs(self, spans: Sequence[Span] | AddressColumns) -> list[RawRun] | None:
         """Return the runs of populated pages in ascending ``spans``, and perhaps of some between them.
 
         Quicker than :meth:`runs`. None where pagemap may not be read.
@@ -138,7 +137,7 @@ class PageReader:
             found.extend(look)
         return found
 
-    def each_run(self, spans: Sequence[Span] | Spans) -> Iterator[RawRun] | None:
+    def each_run(self, spans: Sequence[Span] | AddressColumns) -> Iterator[RawRun] | None:
         """Return the same one after the other.
 
         Raises:
@@ -147,17 +146,17 @@ class PageReader:
         looks = self.each_look(spans)
         return None if looks is None else chain.from_iterable(looks)
 
-    def each_look(self, spans: Sequence[Span] | Spans) -> Iterator[list[RawRun]] | None:
+    def each_look(self, spans: Sequence[Span] | AddressColumns) -> Iterator[list[RawRun]] | None:
         """Return the same look by look, each of which holds the target's mmap lock but briefly.
 
         Raises:
             MemtuiError: at any step, if the process has gone.
         """
         if self._scanner is not None:
-            return self._scan_joined(Spans.across(spans))
-        return self._pread(Spans.across(spans)) if self.source is Source.PAGEMAP else None
+            return self._scan_joined(AddressColumns.from_items(spans))
+        return self._pread(AddressColumns.from_items(spans)) if self.source is Source.PAGEMAP else None
 
-    def reach(self, within: Spans, budget_bytes: int) -> int:
+    def reach(self, within: AddressColumns, budget_bytes: int) -> int:
         """Return how many leading items of ``within`` hold at most ``budget_bytes`` of populated pages.
 
         Always at least one. Where page states cannot be read, sizes stand in for them.
@@ -216,7 +215,7 @@ class PageReader:
             return self._handle.lost_error()
         return error_of(error, self._handle.pid)
 
-    def _scan_joined(self, spans: Spans) -> Iterator[list[RawRun]]:
+    def _scan_joined(self, spans: AddressColumns) -> Iterator[list[RawRun]]:
         for start, end in _joined(spans):
             yield from self._scans(start, end)
 
@@ -235,7 +234,7 @@ class PageReader:
                 at = runs[-1][1]
             finished = finished or at >= end
 
-    def _pread(self, spans: Spans) -> Iterator[list[RawRun]]:
+    def _pread(self, spans: AddressColumns) -> Iterator[list[RawRun]]:
         for first, last in spans:
             for data, start in self._entries(first, last):
                 yield list(_runs_of_entries(data, start))
@@ -253,7 +252,7 @@ class PageReader:
             yield data[: len(data) // 8 * 8], start
 
 
-def _joined(spans: Spans) -> Iterator[tuple[int, int]]:
+def _joined(spans: AddressColumns) -> Iterator[tuple[int, int]]:
     """Join neighbours over small gaps: one ioctl over a gap is cheaper than two."""
     if not len(spans):
         return

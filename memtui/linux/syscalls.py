@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from memtui.linux import abi
 from memtui.linux.abi import ffi, libc
 from memtui.model.pages import FILE, HUGE, PRESENT, SWAPPED, WRITTEN, ZERO, RawRun
-from memtui.model.spans import Spans
+from memtui.model.ranges import AddressColumns
 
 if TYPE_CHECKING:
     from memtui.linux.descriptor import Descriptor
@@ -54,7 +54,7 @@ def process_madvise(pidfd: int, elements: Sequence[tuple[int, int]], advice: int
 
 def _iovec(elements: Sequence[tuple[int, int]]) -> bytes | array[int]:
     """Return elements as an array of struct iovec: a pointer and a size_t, each an unsigned long."""
-    if isinstance(elements, Spans):
+    if isinstance(elements, AddressColumns):
         return elements.pairs
     flat = [part for start, end in elements for part in (start, end - start)]
     return struct.pack(f"@{len(flat)}N", *flat)

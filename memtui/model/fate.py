@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from enum import Enum
 
+from memtui.format import signed_size, size
 from memtui.model.advice import Advice
 from memtui.model.reasons import Reason
 from memtui.model.report import Alike, Effect, Outcome, RangeReport, TargetReport, total_of
 from memtui.model.vma import ANONYMOUS_KINDS, Kind
-from memtui.text import signed_size, size
 
 
 class SwapKind(str, Enum):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from memtui.format import SafeText, size
 from memtui.model.advice import Advice
 from memtui.model.pages import LRU_BATCH_PAGES
 from memtui.model.plan import Plan, TargetPlan
 from memtui.model.ranges import PAGE_BYTES
 from memtui.model.reasons import GIVEN_UP, Reason
-from memtui.text import SafeText, size
 
 if TYPE_CHECKING:
     from memtui.model.verdict import Verdict, WhyBytes

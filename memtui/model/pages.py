@@ -10,8 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from memtui.model.ranges import Range, RangeSet, inner_aligned, normalise
-from memtui.model.spans import Spans
+from memtui.model.ranges import AddressColumns, Range, RangeSet, inner_aligned, normalise
 
 LRU_BATCH_PAGES = 31
 """Pages that a CPU keeps in a batch before they stand in an LRU list (PAGEVEC_SIZE, Linux 6.10)."""
@@ -87,7 +86,7 @@ class SpanTally(NamedTuple):
 
 def tally_by_span(spans: Sequence[tuple[int, int]], runs: Iterable[RawRun]) -> SpanTally:
     """Add up runs by span (start, end), both ascending. A run may reach over several spans."""
-    columns = Spans.of(spans)
+    columns = AddressColumns.from_pairs(spans)
     starts, ends, last = columns.starts, columns.ends, len(columns)
     rss = [0] * last
     swap = [0] * last

@@ -2,13 +2,17 @@
 
 A *range set* is a tuple of ranges, ascending and neither overlapping nor touching, as
 :func:`normalise` makes it. All functions here take and return range sets unless they say otherwise.
+Very many ranges are kept as two columns: so many pairs are slow to make and to add up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from mmap import PAGESIZE
+from operator import sub
+from typing import Protocol, overload
 
 PAGE_BYTES = PAGESIZE
 """The size of a base page of this machine, in bytes."""
@@ -132,3 +136,77 @@ def inner_aligned(item: Range, align_bytes: int) -> Range | None:
     start = -(-item.start // align_bytes) * align_bytes
     end = item.end // align_bytes * align_bytes
     return Range(start, end) if start < end else None
+
+
+_WORD_BYTES = array("L").itemsize
+
+
+class Span(Protocol):
+    """Something from an address up to another."""
+
+    @property
+    def start(self) -> int: ...
+
+    @property
+    def end(self) -> int: ...
+
+
+class AddressColumns(Sequence["tuple[int, int]"]):
+    """Stretches (start, end), ascending. ``starts`` and ``ends`` are not to be changed."""
+
+    __slots__ = ("_pairs", "ends", "starts")
+
+    def __init__(self, starts: Sequence[int], ends: Sequence[int], pairs: array[int] | None = None) -> None:
+        self.starts = starts
+        self.ends = ends
+        self._pairs = pairs
+
+    @staticmethod
+    def from_pairs(spans: Sequence[tuple[int, int]]) -> AddressColumns:
+        """Return pairs as columns; columns as they are."""
+        if isinstance(spans, AddressColumns):
+            return spans
+        return AddressColumns([start for start, _ in spans], [end for _, end in spans])
+
+    @staticmethod
+    def from_items(items: Sequence[Span] | AddressColumns) -> AddressColumns:
+        """Return the addresses of ascending things as columns; columns as they are."""
+        if isinstance(items, AddressColumns):
+            return items
+        return AddressColumns([item.start for item in items], [item.end for item in items])
+
+    @property
+    def size_bytes(self) -> int:
+        """The sum of the sizes."""
+        return sum(self.ends) - sum(self.starts)
+
+    @property
+    def pairs(self) -> array[int]:
+        """Start and size by turns, as unsigned longs; made once, also for the slices that are made later."""
+        if self._pairs is None:
+            pairs = array("L", bytes(2 * len(self) * _WORD_BYTES))
+            pairs[::2] = array("L", self.starts)
+            pairs[1::2] = array("L", map(sub, self.ends, self.starts))
+            self._pairs = pairs
+        return self._pairs
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return zip(self.starts, self.ends, strict=True)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, int]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> AddressColumns: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[int, int] | AddressColumns:
+        if not isinstance(index, slice):
+            return self.starts[index], self.ends[index]
+        pairs = None
+        if self._pairs is not None:
+            first, behind, step = index.indices(len(self))
+            pairs = self._pairs[2 * first : 2 * behind] if step == 1 else None
+        return AddressColumns(self.starts[index], self.ends[index], pairs)

@@ -8,11 +8,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.model.advice import Advice
-from memtui.model.methods import WATCHED_S
+from memtui.model.freeze import WATCHED_S
 from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
-    from memtui.model.methods import Freeze
+    from memtui.model.freeze import Freeze
     from memtui.model.plan import PlannedRange, TargetPlan
     from memtui.model.ranges import RangeSet
 

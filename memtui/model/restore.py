@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
+from memtui.format import size
 from memtui.model.errors import with_step
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
-from memtui.text import size
 
 if TYPE_CHECKING:
     from memtui.model.process import ProcessId

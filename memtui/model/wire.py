@@ -17,7 +17,7 @@ from memtui.model.report import RangeReport, RefaultSample, TargetReport, score_
 
 if TYPE_CHECKING:
     from memtui.model.advice import Advice
-    from memtui.model.holds import Thawed
+    from memtui.model.freeze import Thawed
     from memtui.model.plan import Plan, PlannedRange, TargetPlan
     from memtui.model.process import Process, ProcessId
     from memtui.model.reasons import Reason

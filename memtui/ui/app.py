@@ -19,10 +19,10 @@ from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
+from memtui.format import safe
 from memtui.linux.own_threads import require_threads
 from memtui.model.errors import MemtuiError
 from memtui.shutdown import ScreenSignals, drop_dead_streams
-from memtui.text import safe
 from memtui.ui.ascii import AsciiFilter
 from memtui.ui.bindings import APP_BINDINGS, is_acting
 from memtui.ui.messages import ProcessesRead

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from memtui.format import count
 from memtui.model.advice import Advice
 from memtui.model.verdict import MachineFacts, judge
-from memtui.text import count
 from memtui.ui.marks import WHOLE, MarkBook
 from memtui.ui.presentation.map import MapRows
 from memtui.ui.presentation.order import row_at

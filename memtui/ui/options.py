@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from memtui.model.methods import Freeze
+    from memtui.model.freeze import Freeze
 
 
 @dataclass(frozen=True, slots=True)

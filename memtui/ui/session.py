@@ -11,7 +11,7 @@ from memtui.host import Host, MachineState, Selection, Target
 from memtui.linux.own_threads import start_thread
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark, Plan
 from memtui.model.verdict import MachineFacts, Verdict
 from memtui.ui.marking import eligible
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from memtui.host import History
-    from memtui.model.holds import FreezeChoice
+    from memtui.model.freeze import FreezeChoice
     from memtui.model.process import ProcessId
     from memtui.model.restore import Mappers, RestorePlan
     from memtui.model.vma import MappedVma
@@ -325,4 +325,4 @@ def _import_dialogs() -> None:
     """Import all screens and the filters, before memory is short, or another version of them is installed."""
     for name in ("help", "history", "lines", "plan", "restore", "result"):
         import_module(f"memtui.ui.screens.{name}")
-    import_module("memtui.model.select")
+    import_module("memtui.model.filter")

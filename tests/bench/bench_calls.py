@@ -13,7 +13,7 @@ from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import pagemap, procfs, syscalls
 from memtui.model.advice import CATALOGUE, Advice
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import PAGE_BYTES, Range
 from tests.bench.bench_hold import Clock

@@ -14,7 +14,7 @@ from pathlib import Path
 from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
-from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
+from memtui.model.freeze import DEFAULT_HOLD_MS, Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.report import TargetReport

@@ -7,14 +7,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from memtui.format import signed_size, size
 from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import machine
 from memtui.model.advice import Advice
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range
-from memtui.text import signed_size, size
 from tests.bench.bench_hold import swap
 from tests.bench.table import print_table
 from tests.kernel.mappings import CASES, Result, Stage, page_out

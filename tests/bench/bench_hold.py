@@ -16,7 +16,7 @@ from memtui.host import Selection, Target
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import Advice
-from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
+from memtui.model.freeze import DEFAULT_HOLD_MS, Freeze
 from memtui.model.plan import Mark, Plan
 from memtui.model.report import TargetReport
 

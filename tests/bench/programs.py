@@ -22,7 +22,7 @@ from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import DEFAULT_HOLD_MS, Freeze
+from memtui.model.freeze import DEFAULT_HOLD_MS, Freeze
 from memtui.model.report import Outcome, TargetReport
 from tests.bench.bench_hold import swap
 from tests.bench.servers import PROGRAMS, Client, Missing, Server, serving

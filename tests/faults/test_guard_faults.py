@@ -24,8 +24,7 @@ from memtui.host.left_held import default_journal_dir
 from memtui.linux.cgroups import group_at, path_of
 from memtui.linux.procfs import read_stat
 from memtui.model.errors import NoSuchProcess
-from memtui.model.holds import ThawOutcome
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze, ThawOutcome
 from tests.kernel.children import FreezeTarget, freeze_engine_command, freeze_wait
 from tests.kernel.toolkit import memtui, rows
 
@@ -35,7 +34,7 @@ from memtui.freeze import protocol
 from memtui.freeze.client import FreezeError, Guard
 from memtui.freeze.guard import STOPPING_POINTS
 from memtui.linux.procfs import read_stat
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId
 
 

@@ -25,8 +25,7 @@ from memtui.freeze.journal import Entry, Journal, prepare_folder
 from memtui.freeze.replay import left_held, replay
 from memtui.host.left_held import ROOTS_JOURNAL_DIR
 from memtui.linux import machine
-from memtui.model.holds import ThawOutcome
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze, ThawOutcome
 from tests.conftest import need
 from tests.faults.test_guard_faults import Engine, assert_as_before
 from tests.kernel.children import FreezeTarget, freeze_wait

@@ -13,8 +13,7 @@ import pytest
 
 from memtui.freeze.replay import replay
 from memtui.linux.procfs import read_stat
-from memtui.model.holds import ThawOutcome
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze, ThawOutcome
 from tests.faults.test_guard_faults import HELD_AT, RUNS, STEPS, Engine, is_as_before
 from tests.kernel.children import FreezeTarget, below_stopper, freeze_wait
 

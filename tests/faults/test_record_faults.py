@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from memtui.advise.pages_file import PageRecords
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from tests.faults.test_guard_faults import RUNS
 from tests.kernel.toolkit import (
     HUGE,

@@ -16,7 +16,7 @@ from pathlib import Path
 from memtui.linux import machine
 from memtui.linux.cgroups import Group, group_at, path_of
 from memtui.linux.procfs import parse_colon_lines, read_stat
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId
 
 FREEZE_SLOTS = 1024

@@ -15,7 +15,7 @@ from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import handle, syscalls
 from memtui.model.advice import Advice
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason

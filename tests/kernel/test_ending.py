@@ -18,7 +18,7 @@ from memtui.linux.ending import is_ending
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.procfs import read_stat
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId, Standing
 from memtui.model.reasons import Reason
 from tests.kernel.toolkit import MIB, Child

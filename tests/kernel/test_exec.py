@@ -7,11 +7,11 @@ from pathlib import Path
 from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
-from memtui.model.methods import Freeze
+from memtui.model.filter import parse
+from memtui.model.freeze import Freeze
 from memtui.model.process import Standing
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
-from memtui.model.select import parse
 from tests.kernel.toolkit import Child, smaps, total
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from memtui.advise.forecast import Part
 from memtui.advise.study import Study
+from memtui.format import size
 from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import machine
@@ -24,14 +25,13 @@ from memtui.linux.pagemap import PageReader, Source
 from memtui.linux.procfs import parse_maps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark, PlannedRange
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, TargetReport
 from memtui.model.verdict import Verdict, Will
 from memtui.model.vma import AddressSpace, Kind
-from memtui.text import size
 from memtui.ui.messages import Answered
 from memtui.ui.options import UiOptions
 from memtui.ui.session import Session

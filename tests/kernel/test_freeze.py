@@ -20,7 +20,7 @@ from memtui.freeze.client import FreezeError, Guard, Released
 from memtui.freeze.lockout import NAMES, ancestors, refuse_reason
 from memtui.linux import machine
 from memtui.linux.procfs import read_stat
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
 from tests.kernel.children import FreezeTarget, freeze_engine_command, freeze_wait
@@ -662,7 +662,7 @@ import os, sys
 os.environ["PYTHONPATH"] = os.getcwd()
 from memtui.freeze.client import Guard
 from memtui.linux.procfs import read_stat
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId
 sys.path = [entry for entry in sys.path if entry not in ("", os.getcwd())]
 pid = int(sys.argv[1])
@@ -700,7 +700,7 @@ if sys.argv[2] == "first":
     os.execv(sys.executable, [*sys.orig_argv[:-1], "second"])
 from memtui.freeze.client import FreezeError, Guard, Released
 from memtui.linux.procfs import read_stat
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId
 pid = int(sys.argv[1])
 guard = Guard.start()

@@ -25,8 +25,7 @@ from memtui.freeze.threads import state_words
 from memtui.linux import machine
 from memtui.linux.cgroups import Group, group_at, may_be_frozen_without, mounts, path_of
 from memtui.linux.procfs import read_stat
-from memtui.model.holds import ThawOutcome
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze, ThawOutcome
 from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
 from tests.conftest import need

@@ -17,7 +17,7 @@ import pytest
 from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason

@@ -19,7 +19,7 @@ from memtui.freeze.client import Guard
 from memtui.freeze.parents import bystanders_of, only_link
 from memtui.freeze.replay import replay
 from memtui.linux.procfs import read_stat
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason
 from tests.conftest import need
 from tests.kernel.children import FreezeTarget, below_stopper, freeze_wait

@@ -24,7 +24,7 @@ from memtui.linux.processes import ProcessList
 from memtui.linux.procfs import parse_maps, read_stat
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.pages import tally
 from memtui.model.plan import Mark
 from memtui.model.process import Process, Standing

@@ -21,7 +21,7 @@ from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import Advice
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark, Plan
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
@@ -177,7 +177,7 @@ class Interrupted:
         script = (
             "import sys\nfrom pathlib import Path\nfrom memtui.host import Selection\n"
             "from memtui.host.local import LocalHost\nfrom memtui.model.advice import Advice\n"
-            "from memtui.model.methods import Freeze\nfrom memtui.model.plan import Mark\n"
+            "from memtui.model.freeze import Freeze\nfrom memtui.model.plan import Mark\n"
             "from memtui.model.ranges import Range\n"
             "pid, start, size = map(int, sys.argv[2:5])\n"
             "with LocalHost(Path(sys.argv[1]), journal_dir=Path(sys.argv[1]) / 'holds') as host:\n"

@@ -17,7 +17,7 @@ from memtui.linux.handle import ProcessHandle
 from memtui.linux.procfs import parse_maps
 from memtui.linux.syscalls import MapQuery
 from memtui.model.advice import Advice
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.report import Outcome

@@ -26,7 +26,7 @@ from memtui.linux import memory_file
 from memtui.linux.memory_file import MemoryFile
 from memtui.linux.program import Program, places_of, random_address
 from memtui.model.advice import Advice
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason

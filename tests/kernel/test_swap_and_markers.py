@@ -15,7 +15,7 @@ from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagemap import Source
 from memtui.model.advice import Advice
 from memtui.model.foretold import forecast_in_words
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark, Plan
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason

@@ -22,16 +22,16 @@ import pytest
 from memtui.advise import calls, secondpass
 from memtui.advise.ledger import Ledger
 from memtui.advise.pieces import Piece, Pieces
+from memtui.format import size as in_words
 from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
 from memtui.model.advice import CATALOGUE, Advice
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason, reason_of_errno
 from memtui.model.report import Outcome, TargetReport
-from memtui.text import size as in_words
 from tests.conftest import need
 from tests.kernel.toolkit import (
     HUGE,

@@ -15,7 +15,7 @@ from memtui.cli.watching import Watching
 from memtui.host import RefaultEvent, Selection, refault_monitor
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.report import RefaultVerdict, TargetReport, refault_verdict

@@ -16,7 +16,7 @@ import pytest
 from memtui.freeze.choices import choices
 from memtui.linux import machine
 from memtui.linux.procfs import read_stat
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId
 from tests.conftest import need
 from tests.kernel.toolkit import Child

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from memtui.advise.engine import Subject
 from memtui.host.local import LocalHost
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import TargetPlan
 from memtui.ui.app import run
 from memtui.ui.options import UiOptions

@@ -7,11 +7,11 @@ import threading
 import pytest
 from textual.widgets import Button
 
+from memtui.format import safe
 from memtui.host import refault_monitor
 from memtui.model.advice import Advice
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, RefaultSample
-from memtui.text import safe
 from memtui.ui.app import MemtuiApp
 from memtui.ui.messages import LookedBack
 from memtui.ui.presentation.results import RestoreResult, Result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from textual.pilot import Pilot
 
-from memtui.text import safe
+from memtui.format import safe
 from memtui.ui.app import MemtuiApp
 from memtui.ui.messages import Said
 from tests.fakes import HOSTILE, FakeHost, hostile_map, process, process_id

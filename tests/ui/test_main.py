@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memtui.model.errors import NoSuchProcess
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
 from memtui.ui.controllers import readings

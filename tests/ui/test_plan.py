@@ -9,7 +9,7 @@ from textual.widgets import Button
 
 from memtui.model.advice import Advice
 from memtui.model.errors import NotPermitted
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
 from memtui.ui.messages import TargetDone

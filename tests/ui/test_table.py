@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
-from memtui.text import SafeText, safe
+from memtui.format import SafeText, safe
 from memtui.ui.presentation.rows import Cell, Column, Line
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.columns import fit

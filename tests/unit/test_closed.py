@@ -19,7 +19,7 @@ from memtui.linux.memory_file import MemoryFile
 from memtui.linux.pagemap import PageReader, Source
 from memtui.linux.syscalls import MapQuery, PageScanner, process_madvise
 from memtui.model.errors import MemtuiError
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId, Standing
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason

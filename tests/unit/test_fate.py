@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from memtui.model.advice import Advice
 from memtui.model.fate import SwapKind, swap_kind, tell, tell_range
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import PlannedRange, TargetPlan
 from memtui.model.process import ProcessId
 from memtui.model.ranges import PAGE_BYTES, Range

@@ -13,7 +13,7 @@ from memtui.linux import cgroups
 from memtui.linux.cgroups import Group, Mount, swap_rooms
 from memtui.model.advice import Advice
 from memtui.model.foretold import forecast_in_words
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.pages import PageFacts
 from memtui.model.plan import Mark, PlannedRange, TargetPlan
 from memtui.model.process import ProcessId

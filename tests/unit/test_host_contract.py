@@ -14,7 +14,7 @@ from memtui.host import Host, RefaultEvent, Selection, Target
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark, Plan
 from memtui.model.process import Standing
 from memtui.model.reasons import Reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memtui.cli.output import print_table, short_name
-from memtui.text import cells, safe
+from memtui.format import cells, safe
 
 
 @pytest.mark.parametrize(

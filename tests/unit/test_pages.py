@@ -28,7 +28,7 @@ STATES = (
 
 @st.composite
 def ascending(draw: st.DrawFn) -> list[tuple[int, int]]:
-    """Spans in pages, ascending, some touching."""
+    """AddressColumns in pages, ascending, some touching."""
     edges = sorted(draw(st.sets(st.integers(0, LIMIT_PAGES), max_size=14)))
     spans = list(pairwise(edges))
     kept = draw(st.lists(st.booleans(), min_size=len(spans), max_size=len(spans)))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from memtui.model.advice import Advice
 from memtui.model.foretold import forecast_in_words, forecast_size, rest_in_words
-from memtui.model.methods import Freeze
+from memtui.model.freeze import Freeze
 from memtui.model.pages import FILE, PRESENT, SWAPPED, CacheFacts, HugeFacts, PageFacts, huge_facts
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.model.ranges import PAGE_BYTES

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memtui.text import SafeText, count
+from memtui.format import SafeText, count
 from memtui.ui.marking import SKIPPED, Marking, Shown
 from memtui.ui.messages import MapView
 from memtui.ui.widgets.searchable_pane import SearchablePane
 from memtui.ui.widgets.status import hold_words, marks_words
 
 if TYPE_CHECKING:
+    from memtui.model.filter import Filter
     from memtui.model.process import Process
-    from memtui.model.select import Filter
     from memtui.ui.screens.main import MainScreen
     from memtui.ui.session import FoundMarks
     from memtui.ui.workers.map_queries import RuleMatches

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memtui.format import SafeText, count, safe, size
 from memtui.host import Selection
 from memtui.model.plan import Mark
-from memtui.text import SafeText, count, safe, size
 from memtui.ui.presentation.sentences import describe_vma
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memtui.text import SafeText, count
+from memtui.format import SafeText, count
 from memtui.ui.widgets.status import system_words
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memtui.text import safe
+from memtui.format import safe
 from memtui.ui.presentation.results import RestoreResult, Result
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from memtui.model.errors import FilterError
 from memtui.ui.widgets.searchable_pane import SearchablePane
 
 if TYPE_CHECKING:
-    from memtui.model.select import Filter
+    from memtui.model.filter import Filter
     from memtui.ui.screens.main import MainScreen
 
 _RULES = ("mark", "unmark")
@@ -73,7 +73,7 @@ class SearchController:
         pane, bar = self._prompted, self._screen.status_bar
         if pane is None or not self._asked:
             return None
-        from memtui.model.select import parse
+        from memtui.model.filter import parse
 
         try:
             wanted = parse(bar.prompt.text, pane.subject, in_box=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from memtui.format import SafeText, address_range, count, safe, size
 from memtui.model.errors import with_step
 from memtui.model.foretold import FORECAST_MEANS, forecast_size
 from memtui.model.plan import sum_reasons
 from memtui.model.report import Outcome, RangeReport
 from memtui.model.vma import FLAG_WORDS, Kind, MappedVma
-from memtui.text import SafeText, address_range, count, safe, size
 from memtui.ui.presentation.map import name_of
 from memtui.ui.presentation.sentences import describe_report
 from memtui.ui.presentation.words import will_glyph

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
+from memtui.format import SafeText, safe, size, size_or_dash
 from memtui.model.report import Outcome
 from memtui.model.values import number
-from memtui.text import SafeText, safe, size, size_or_dash
 from memtui.ui.presentation.rows import Cell, Column, Line
 from memtui.ui.presentation.words import outcome_cell, outcome_glyph
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
+from memtui.format import SafeText, address, address_range, count, safe, size
 from memtui.model.vma import total
-from memtui.text import SafeText, address, address_range, count, safe, size
 from memtui.ui.presentation.order import row_at
 from memtui.ui.presentation.rows import Cell, Column, Line
 

@@ -12,8 +12,8 @@ from memtui.model.verdict import Verdict
 from memtui.model.vma import AddressSpace, MappedVma
 
 if TYPE_CHECKING:
+    from memtui.model.filter import Filter
     from memtui.model.process import Process
-    from memtui.model.select import Filter
 
 ADDRESS = "address"
 """The order of a map as the kernel writes it."""

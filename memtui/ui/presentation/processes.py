@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 
+from memtui.format import SafeText, safe, size_or_dash
 from memtui.model.process import Process, ProcessId
-from memtui.text import SafeText, safe, size_or_dash
 from memtui.ui.presentation.rows import Cell, Column, Line
 
 _COLUMNS = (

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from memtui.format import SafeText, count, safe, size
 from memtui.model.errors import with_step
 from memtui.model.restore import INTERRUPTED
-from memtui.text import SafeText, count, safe, size
 from memtui.ui.presentation.results import time_of_day, why
 
 if TYPE_CHECKING:

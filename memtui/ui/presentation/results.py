@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from memtui.model.methods import Freeze
+from memtui.format import DOES_NOT_APPLY, SafeText, address_range, duration, safe, size, size_or_dash
+from memtui.model.freeze import Freeze
 from memtui.model.report import RangeReport, RefaultSample, RefaultVerdict, TargetReport, refault_verdict
-from memtui.text import DOES_NOT_APPLY, SafeText, address_range, duration, safe, size, size_or_dash
 from memtui.ui.presentation.rows import Cell, Column, Line
 from memtui.ui.presentation.words import change, outcome_cell, outcome_glyph
 

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from memtui.text import SafeText
+    from memtui.format import SafeText
 
 
 class Cell(NamedTuple):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from memtui.format import SafeText, address_range, count, duration, safe, signed_size, size
 from memtui.model.advice import CATALOGUE, Advice
 from memtui.model.errors import with_step
 from memtui.model.foretold import forecast_in_words
-from memtui.model.holds import FREEZE_NOTE, FreezeChoice
-from memtui.model.methods import Freeze
+from memtui.model.freeze import FREEZE_NOTE, Freeze, FreezeChoice
 from memtui.model.report import RangeReport, RefaultSample, refault_verdict
 from memtui.model.vma import FLAG_WORDS, MappedVma
-from memtui.text import SafeText, address_range, count, duration, safe, signed_size, size
 from memtui.ui.presentation.map import NOTABLE_FLAGS, name_of
 from memtui.ui.presentation.results import Result, forecast_of, time_of_day, why
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
+from memtui.format import SafeText, address, safe, size
 from memtui.model.foretold import forecast_size
-from memtui.text import SafeText, address, safe, size
 from memtui.ui.presentation.rows import Cell, Column, Line
 from memtui.ui.presentation.words import reasons_in_words, will_cell, will_glyph
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from memtui.format import DOES_NOT_APPLY, SafeText, safe, size
 from memtui.model.report import Outcome
 from memtui.model.verdict import Verdict, Will
-from memtui.text import DOES_NOT_APPLY, SafeText, safe, size
 from memtui.ui.presentation.rows import Cell
 
 _OUTCOMES: dict[Outcome, tuple[str, str]] = {

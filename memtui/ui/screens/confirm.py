@@ -12,7 +12,7 @@ from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widgets import Button
 
-from memtui.text import SafeText
+from memtui.format import SafeText
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.header import TextLine
 

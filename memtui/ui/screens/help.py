@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from memtui.text import safe
+from memtui.format import safe
 from memtui.ui.bindings import (
     APP_BINDINGS,
     CLOSE_BINDINGS,

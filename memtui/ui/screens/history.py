@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.screen import Screen
 
-from memtui.text import SafeText, count, safe
+from memtui.format import SafeText, count, safe
 from memtui.ui import messages as told
 from memtui.ui.bindings import CLOSE_BINDINGS, HISTORY_BINDINGS
 from memtui.ui.presentation.history import HistoryRows

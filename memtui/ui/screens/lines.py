@@ -22,11 +22,11 @@ from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
+    from memtui.format import SafeText
     from memtui.host import HistoryEntry
     from memtui.model.advice import Advice
     from memtui.model.restore import Mappers
     from memtui.model.verdict import Verdict
-    from memtui.text import SafeText
     from memtui.ui.session import Session
 
 _WITH_FILE = frozenset({Kind.FILE, Kind.SHMEM})

@@ -12,8 +12,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Button
 
+from memtui.format import SafeText, safe
 from memtui.model.advice import CATALOGUE, Advice
-from memtui.text import SafeText, safe
 from memtui.ui.bindings import CONFIRM_BINDINGS, DIALOG_BINDINGS, PLAN_BINDINGS
 from memtui.ui.presentation.rows import NoRows
 from memtui.ui.presentation.sentences import (
@@ -36,7 +36,7 @@ from memtui.ui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
     from memtui.host import Selection
-    from memtui.model.holds import FreezeChoice
+    from memtui.model.freeze import FreezeChoice
     from memtui.model.plan import Plan
     from memtui.ui.widgets.table import VirtualTable
 

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widgets import Button
 
-from memtui.text import SafeText, safe
+from memtui.format import SafeText, safe
 from memtui.ui.bindings import CONFIRM_BINDINGS, DIALOG_BINDINGS, RESTORE_BINDINGS
 from memtui.ui.presentation.restores import (
     describe_restore,

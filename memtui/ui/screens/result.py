@@ -9,7 +9,7 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 
-from memtui.text import SafeText, count
+from memtui.format import SafeText, count
 from memtui.ui.bindings import CLOSE_BINDINGS
 from memtui.ui.presentation.results import RangeRows, Result
 from memtui.ui.presentation.sentences import describe_range, describe_report

@@ -11,7 +11,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 if TYPE_CHECKING:
-    from memtui.text import SafeText
+    from memtui.format import SafeText
     from memtui.ui.presentation.rows import Column, Line
 
 _ELLIPSIS = "…"

@@ -7,7 +7,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from memtui.text import SafeText
+from memtui.format import SafeText
 from memtui.ui.widgets.columns import fit
 
 

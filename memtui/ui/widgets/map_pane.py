@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
-from memtui.text import SafeText, safe
+from memtui.format import SafeText, safe
 from memtui.ui.marking import Marking, Shown
 from memtui.ui.messages import MapView
 from memtui.ui.presentation.map import MapRows, map_title
@@ -19,8 +19,8 @@ from memtui.ui.widgets.map_search import MapMatches, MapSearch
 from memtui.ui.widgets.searchable_pane import SearchablePane
 
 if TYPE_CHECKING:
+    from memtui.model.filter import Subject
     from memtui.model.process import ProcessId
-    from memtui.model.select import Subject
     from memtui.model.vma import MappedVma, Vma
     from memtui.ui.workers.map_queries import MapQueries
 

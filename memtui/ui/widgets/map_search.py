@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from memtui.model.select import Filter
+    from memtui.model.filter import Filter
     from memtui.ui.messages import MapView
     from memtui.ui.workers.map_queries import MapQueries
 

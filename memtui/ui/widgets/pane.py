@@ -5,7 +5,7 @@ from __future__ import annotations
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from memtui.text import SafeText
+from memtui.format import SafeText
 from memtui.ui.widgets.header import PaneTitle, TableHeader
 from memtui.ui.widgets.table import VirtualTable
 

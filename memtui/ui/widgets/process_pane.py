@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from memtui.text import SafeText, safe, size
+from memtui.format import SafeText, safe, size
 from memtui.ui.presentation.order import Sorting, as_tree, next_of, sorted_processes
 from memtui.ui.presentation.processes import ProcessRows
 from memtui.ui.widgets.searchable_pane import SearchablePane
 
 if TYPE_CHECKING:
+    from memtui.model.filter import Subject
     from memtui.model.process import Process, ProcessId
-    from memtui.model.select import Subject
 
 
 class ProcessPane(SearchablePane):

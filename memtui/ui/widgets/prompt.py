@@ -13,7 +13,7 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input
 
-from memtui.text import SafeText
+from memtui.format import SafeText
 from memtui.ui.bindings import PROMPT_BINDINGS
 from memtui.ui.widgets.header import TextLine
 

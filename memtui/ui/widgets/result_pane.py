@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memtui.text import SafeText, duration, safe
+from memtui.format import SafeText, duration, safe
 from memtui.ui.presentation.results import RestoreResult, Result, ResultRows, why
 from memtui.ui.presentation.sentences import describe_back
 from memtui.ui.widgets.pane import Pane

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from memtui.text import SafeText
+from memtui.format import SafeText
 from memtui.ui.widgets.pane import Pane
 
 if TYPE_CHECKING:
-    from memtui.model.select import Filter, Subject
+    from memtui.model.filter import Filter, Subject
     from memtui.ui.presentation.order import Sorting
 
 _DOWN, _UP = "↓", "↑"

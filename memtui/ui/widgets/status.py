@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memtui.text import SafeText, count, duration, safe, size
+from memtui.format import SafeText, count, duration, safe, size
 
 if TYPE_CHECKING:
     from memtui.host import MachineState
-    from memtui.model.methods import Freeze
+    from memtui.model.freeze import Freeze
     from memtui.model.report import Progress
 
 _BAR_CELLS = 16

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.timer import Timer
 
-from memtui.text import SafeText, safe
+from memtui.format import SafeText, safe
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.prompt import End, Prompt
 from memtui.ui.widgets.status import progress_words

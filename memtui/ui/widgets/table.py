@@ -23,7 +23,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
-from memtui.text import SafeText
+from memtui.format import SafeText
 from memtui.ui.bindings import TABLE_BINDINGS
 from memtui.ui.presentation.rows import Line, NoRows, Rows
 from memtui.ui.widgets.columns import ShownColumns, cut

@@ -9,7 +9,7 @@ from textual.reactive import reactive
 from textual.widgets import Static
 
 if TYPE_CHECKING:
-    from memtui.text import SafeText
+    from memtui.format import SafeText
 
 
 class TextLines(Static):

@@ -12,7 +12,7 @@ from memtui.ui.presentation.address_bar import Frame, frame_of
 from memtui.ui.presentation.order import Arrangement, arrange, is_live, matching
 
 if TYPE_CHECKING:
-    from memtui.model.select import Filter
+    from memtui.model.filter import Filter
     from memtui.model.verdict import MachineFacts
     from memtui.model.vma import Vma
     from memtui.ui.messages import MapView

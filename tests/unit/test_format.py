@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from memtui import text
+from memtui.format import address, address_range, count, duration, safe, signed_size, size
 
 # Every code point, lone surrogates too, and often the nasty ones.
 HOSTILE = (
@@ -27,7 +27,7 @@ any_text = st.text(
 @example("a\nb")
 @example("\u202egnp.exe")
 def test_nothing_that_a_terminal_obeys_survives(raw: str) -> None:
-    shown = text.safe(raw)
+    shown = safe(raw)
     assert shown.isprintable()
     assert len(shown) == len(raw)
     for char in shown:
@@ -48,21 +48,21 @@ def test_nothing_that_a_terminal_obeys_survives(raw: str) -> None:
 
 @given(any_text)
 def test_safe_is_at_rest_after_one_pass(raw: str) -> None:
-    assert text.safe(text.safe(raw)) == text.safe(raw)
+    assert safe(safe(raw)) == safe(raw)
 
 
 @given(st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E)))
 def test_plain_ascii_stays_as_it_is(raw: str) -> None:
-    assert text.safe(raw) == raw
+    assert safe(raw) == raw
 
 
 @pytest.mark.parametrize("raw", ["[/x]", "[red]", "/srv/größe/日本語", "/home/Ω"])
 def test_what_is_harmless_stays(raw: str) -> None:
-    assert text.safe(raw) == raw
+    assert safe(raw) == raw
 
 
 def test_controls_become_their_pictures() -> None:
-    assert text.safe("\x1b[31m\n\x7f\x9b") == "\u241b[31m\u240a\u2421\ufffd"
+    assert safe("\x1b[31m\n\x7f\x9b") == "\u241b[31m\u240a\u2421\ufffd"
 
 
 UNITS = {"B": 0, "K": 1, "M": 2, "G": 3, "T": 4, "P": 5, "E": 6}
@@ -77,7 +77,7 @@ addresses_worth = st.integers(-(1 << 64), 1 << 64)
 
 @given(addresses_worth)
 def test_a_size_has_six_cells_at_most_and_is_near(count_bytes: int) -> None:
-    shown = text.size(count_bytes)
+    shown = size(count_bytes)
     assert len(shown) <= 6
     assert read_size(shown) == pytest.approx(count_bytes, rel=0.05)
 
@@ -86,14 +86,14 @@ def test_a_size_has_six_cells_at_most_and_is_near(count_bytes: int) -> None:
 def test_sizes_keep_their_order(left: int, right: int) -> None:
     if left > right:
         left, right = right, left
-    assert read_size(text.size(left)) <= read_size(text.size(right))
+    assert read_size(size(left)) <= read_size(size(right))
 
 
 @given(st.integers(0, 6), st.integers(-3000, 3000))
 def test_order_holds_at_the_edges_of_units(power: int, offset: int) -> None:
     at = 1024**power
     around = sorted({at, at + offset, at + offset * 1024 ** max(0, power - 1), at * 1000 + offset})
-    values = [read_size(text.size(value)) for value in around]
+    values = [read_size(size(value)) for value in around]
     assert values == sorted(values)
 
 
@@ -114,7 +114,7 @@ def test_order_holds_at_the_edges_of_units(power: int, offset: int) -> None:
     ],
 )
 def test_sizes_in_words(count_bytes: int | None, shown: str) -> None:
-    assert text.size(count_bytes) == shown
+    assert size(count_bytes) == shown
 
 
 @pytest.mark.parametrize(
@@ -134,25 +134,25 @@ def test_sizes_in_words(count_bytes: int | None, shown: str) -> None:
     ],
 )
 def test_durations_in_words(milliseconds: float | None, shown: str) -> None:
-    assert text.duration(milliseconds) == shown
+    assert duration(milliseconds) == shown
 
 
 @given(st.floats(0, 3.6e6))
 def test_a_duration_has_seven_cells_at_most(milliseconds: float) -> None:
-    assert len(text.duration(milliseconds)) <= 7
+    assert len(duration(milliseconds)) <= 7
 
 
 def test_addresses_as_in_maps() -> None:
-    assert text.address(0x1000) == "00001000"
-    assert text.address_range(0x400000, 0x7F00DEAD1000) == "00400000-7f00dead1000"
+    assert address(0x1000) == "00001000"
+    assert address_range(0x400000, 0x7F00DEAD1000) == "00400000-7f00dead1000"
 
 
 def test_counts() -> None:
-    assert text.count(1, "range") == "1 range"
-    assert text.count(0, "range") == "0 ranges"
-    assert text.count(2000, "range") == "2,000 ranges"
-    assert text.count(2, "process", "processes") == "2 processes"
+    assert count(1, "range") == "1 range"
+    assert count(0, "range") == "0 ranges"
+    assert count(2000, "range") == "2,000 ranges"
+    assert count(2, "process", "processes") == "2 processes"
 
 
 def test_a_difference_has_its_sign_also_where_there_is_none() -> None:
-    assert [text.signed_size(value) for value in (None, 0, 4096, -4096)] == ["?", "+0", "+4K", "-4K"]
+    assert [signed_size(value) for value in (None, 0, 4096, -4096)] == ["?", "+0", "+4K", "-4K"]

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from memtui.model.advice import Advice
 from memtui.model.errors import FilterError
+from memtui.model.filter import Subject, parse, quoted
 from memtui.model.process import Process
-from memtui.model.select import Subject, parse, quoted
 from memtui.model.verdict import Verdict, Will
 from memtui.model.vma import Kind, MappedVma
 from tests.unit.make import BASE, details, process, row, vma

@@ -1,12 +1,25 @@
-"""What is told of holding still beside a plan: the choice of a method, and what a crash left held."""
+"""How a target is held still, what each method would do to it, and what a crash left held."""
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from memtui.model.methods import Freeze
+
+class Freeze(str, Enum):
+    """How a target is held still."""
+
+    OFF = "off"
+    PTRACE = "ptrace"
+    SIGSTOP = "sigstop"
+    CGROUP = "cgroup"
+
+
+DEFAULT_HOLD_MS = 250
+"""How long a target is held at most in one go, unless the operator says otherwise."""
+
+WATCHED_S = 60.0
+"""How long an action is watched: what is still out then stayed out."""
 
 FREEZE_NOTE = (
     "After a hold by any method epoll_wait and a few other calls of the target return EINTR (signal(7))."

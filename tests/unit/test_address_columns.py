@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from memtui.advise.pieces import Piece, Pieces
 from memtui.linux.syscalls import _iovec
-from memtui.model.spans import Spans
+from memtui.model.ranges import AddressColumns
 
 PAGE = 4096
 
@@ -28,7 +28,7 @@ def test_a_slice_is_that_of_the_pairs_and_so_is_its_vector(
     steps: list[tuple[int, int]], first: int | None, behind: int | None, packed: bool
 ) -> None:
     pairs = ascending(steps)
-    spans = Spans.of(pairs)
+    spans = AddressColumns.from_pairs(pairs)
     if packed:
         assert len(spans.pairs) == 2 * len(pairs)
     part, wanted = spans[first:behind], pairs[first:behind]
