@@ -15,7 +15,7 @@ from textual.pilot import Pilot  # noqa: E402
 
 from memtui.ui.messages import ProcessesRead  # noqa: E402
 from tests.fakes import HOSTILE, PROCESSES, FakeHost  # noqa: E402
-from memtui.ui.lists.results import RestoreResult  # noqa: E402
+from memtui.model.result import RestoreResult  # noqa: E402
 from tests.ui.driving import (  # noqa: E402
     advise,
     arranged,

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from memtui.host import Finding, History, HistoryEntry, MachineState, Wanted
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
-from memtui.model.fate import SwapKind, tell
 from memtui.model.freeze import DEFAULT_HOLD_MS, Freeze, FreezeChoice, Thawed
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId, Standing
 from memtui.model.reasons import Reason
 from memtui.model.report import Back, Effect, Outcome, Progress, RangeReport, TargetReport
-from memtui.model.restore import Mapper, Mappers, RestorePlan, RestoreReport, Whose
+from memtui.model.restore import Mapper, Mappers, Restored, RestorePlan, RestoreReport, Whose
+from memtui.model.swap import SwapKind
 from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
 from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaDetails, kind_of
 
@@ -383,10 +383,12 @@ class FakeHost:
 
     def freeze_choices(self, target: FakeTarget) -> list[FreezeChoice]:  # type: ignore[override]
         return [
-            FreezeChoice(Freeze.OFF, True, "stops nobody"),
-            FreezeChoice(Freeze.PTRACE, True, "stops its 3 threads; its parent is not told"),
-            FreezeChoice(Freeze.SIGSTOP, True, "stops its 3 threads; its parent, process 1 ([/x]), is told"),
-            FreezeChoice(Freeze.CGROUP, False, "not available: no cgroup v2 hierarchy is mounted here"),
+            FreezeChoice(Freeze.OFF, True, threads=3),
+            FreezeChoice(Freeze.PTRACE, True, threads=3),
+            FreezeChoice(Freeze.SIGSTOP, True, threads=3, parent="process 1 ([/x])"),
+            FreezeChoice(
+                Freeze.CGROUP, False, Reason.FREEZE_REFUSED, "no cgroup v2 hierarchy is mounted here"
+            ),
         ]
 
     def thaw(self) -> list[Thawed]:
@@ -441,6 +443,7 @@ class FakeHost:
             ranges=ranges,
             moved_bytes=moved,
             pages_seen=bool(moved),
+            swap_kinds=frozenset({SwapKind.DISK}),
             calls=len(ranges),
             holds=1,
             elapsed_ms=48.0,
@@ -449,7 +452,6 @@ class FakeHost:
             effect=_effect(plan.advice, moved, sum(item.swapped_bytes or 0 for item in ranges)),
             **_total_outcome(ranges),  # type: ignore[arg-type]
         )
-        report.told = tell(report, plan.advice, frozenset({SwapKind.DISK}))
         return report
 
     def _advise(self, advice: Advice, target: TargetPlan, item: PlannedRange) -> RangeReport:
@@ -591,7 +593,7 @@ class FakeHost:
             still_out_bytes=wanted - done,
             outcome=Outcome.DONE if done == wanted else Outcome.CANCELLED,
             reason=None if done == wanted else Reason.CANCELLED,
-            told=("made-up words of what was put back",),
+            seen=Restored(plan.moved_bytes or 0, (plan.moved_bytes or 0) - wanted, wanted, done, 0, {}, {}),
             warning=self.unrecorded_now,
         )
 

@@ -18,7 +18,7 @@ from memtui.linux.procfs import parse_maps
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import RawRun, resident, swapped
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalise, subtract, union
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Detail, DetailCode, Reason
 from memtui.model.vma import ANONYMOUS_KINDS, USERFAULTFD_FLAGS, Kind, Vma
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class Remains:
     def _runs(self, within: RangeSet) -> list[RawRun]:
         runs = self._reader.raw_runs(within)
         if runs is None:
-            words = "which of its pages are out cannot be seen: you may not read its pagemap"
+            words = Detail(DetailCode.PAGEMAP_UNREADABLE).text
             raise MemtuiError(Reason.NO_ATTACH, f"process {self._handle.pid}", words)
         return runs
 

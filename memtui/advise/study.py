@@ -14,7 +14,7 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import CacheFacts, HugeFacts, PageFacts, huge_facts
 from memtui.model.ranges import AddressColumns, inner_aligned
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Detail, DetailCode, Reason
 from memtui.model.vma import CACHED_KINDS, Kind
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Study:
 
     def _look_up(self) -> None:
         if self._cancelled is not None and self._cancelled.is_set():
-            raise MemtuiError(Reason.CANCELLED, "", "the plan was cancelled")
+            raise MemtuiError(Reason.CANCELLED, "", Detail(DetailCode.PLAN_CANCELLED).text)
 
     def _cache(self, part: Part) -> CacheFacts | None:
         self._look_up()

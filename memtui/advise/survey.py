@@ -15,10 +15,10 @@ from memtui.linux.memory_limit import OomKills
 from memtui.linux.procfs import parse_maps, read_smaps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
-from memtui.model.fate import SwapKind, swap_kind
 from memtui.model.process import Standing
 from memtui.model.ranges import PAGE_BYTES, AddressColumns, Range
 from memtui.model.report import Alike, Effect, RangeReport, held_total, total_of
+from memtui.model.swap import SwapKind, swap_kind
 from memtui.model.vma import Kind, Vma, VmaDetails
 
 if TYPE_CHECKING:

@@ -39,7 +39,9 @@ def _run(argv: Sequence[str] | None, has_output: bool) -> int:
         sys.stdout.flush()
         return code
     except FilterError as error:
-        return complain(f"filter: {error}", 2)
+        from memtui.render.filter import describe_filter_error
+
+        return complain(f"filter: {describe_filter_error(error)}", 2)
     except MemtuiError as error:
         from memtui.cli.exitcode import of_error
 

@@ -30,8 +30,6 @@ _PERMISSION = frozenset(
     }
 )
 _GONE = frozenset({Reason.NO_SUCH_PROCESS, Reason.EXITED, Reason.EXECED})
-TOOK = frozenset({Outcome.DONE, Outcome.UNVERIFIED, Outcome.NO_EFFECT})
-"""Outcomes of what the kernel took."""
 
 
 def of_reason(reason: Reason | None) -> int:
@@ -56,7 +54,7 @@ def of_report(report: TargetReport) -> int:
         code = of_reason(report.planned.blocked or report.reason)
         if code != PART:
             return code
-    took = bool(report.ranges) and all(item.outcome in TOOK for item in report.ranges)
+    took = bool(report.ranges) and all(item.outcome.was_taken for item in report.ranges)
     return ALL if took else PART
 
 

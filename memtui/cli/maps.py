@@ -10,10 +10,10 @@ from memtui.cli.output import print_json, print_table
 from memtui.cli.starting import state_dir_to_read, tell_left_held
 from memtui.format import address_range, safe, size
 from memtui.host.local import LocalHost
-from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.filter import parse
 from memtui.model.verdict import Verdict, Will
+from memtui.render import json_schema
 
 if TYPE_CHECKING:
     from memtui.model.vma import MappedVma
@@ -31,7 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
         chosen = [row for row in space.rows() if wanted.matches_vma(row, partial(target.judge, row))]
         judged = [(row, {advice: target.judge(row, advice) for advice in Advice}) for row in chosen]
     if arguments.json:
-        print_json(wire.vma_row(row, verdicts) for row, verdicts in judged)
+        print_json(json_schema.vma_row(row, verdicts) for row, verdicts in judged)
         return 0
     rows = (
         (

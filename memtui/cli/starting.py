@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain
+from memtui.freeze.thawed_words import describe_thawed
 from memtui.host.local import default_state_dir
 from memtui.linux.procfs import has_proc
 from memtui.model.errors import MemtuiError
@@ -54,6 +55,6 @@ def _lines(host: LocalHost, look: Callable[[], list[Thawed]]) -> list[str]:
         # What the command is asked for fails by that, and says so.
         return []
     try:
-        return [*map(str, look()), *host.thaw_remarks]
+        return [*map(describe_thawed, look()), *host.thaw_remarks]
     except MemtuiError as error:
         return [str(error)]

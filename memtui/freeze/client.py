@@ -18,6 +18,7 @@ from memtui.freeze import protocol
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.method import FreezeError
 from memtui.freeze.replay import BYSTANDERS_S, Replayed, replay
+from memtui.freeze.thawed_words import describe_thawed
 from memtui.isolated import isolated_command
 from memtui.linux.namespaces import children_are_elsewhere
 from memtui.linux.own_threads import no_process, start_thread
@@ -240,7 +241,7 @@ class Guard:
             except _Lost:
                 self._await_replay()
                 thawed = self.replayed.thawed if self.replayed is not None else ()
-                return "; ".join(str(item) for item in thawed if item.bystander)
+                return "; ".join(describe_thawed(item) for item in thawed if item.bystander)
         if not isinstance(answer, protocol.BystandersReply):
             return self._kill("the guard answered what it was not asked")
         return answer.words

@@ -31,7 +31,7 @@ from memtui.model.errors import MemtuiError, NoSuchProcess
 from memtui.model.freeze import Freeze, FreezeChoice
 from memtui.model.plan import Plan, TargetPlan
 from memtui.model.process import Standing
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Detail, DetailCode, Reason
 from memtui.practice.link import PracticeError, PracticeLink
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ class Acting:
         """Say what each freeze method would do to a target."""
         ours = _ours(target)
         if ours.handle.is_foreign:
-            words = f"not available: {Reason.FOREIGN_PROC.text}"
-            return [FreezeChoice(method, method is Freeze.OFF, words) for method in Freeze]
+            return [FreezeChoice(method, method is Freeze.OFF, Reason.FOREIGN_PROC) for method in Freeze]
         return choices(ours.process, self_advised=self._may_advise(ours, Advice.COLD)[1])
 
     def apply(
@@ -256,7 +255,7 @@ def _freeze_for(
         return Freeze.OFF, None, None
     if self_advised:
         # It could not answer while it stands still.
-        return Freeze.OFF, "the process advises itself", None
+        return Freeze.OFF, Detail(DetailCode.ADVISES_ITSELF).text, None
     # Whether ptrace is permitted is told best by trying.
     lockout_only = freeze is None or freeze is Freeze.PTRACE
     refused = why_not(target.process, freeze or Freeze.PTRACE, override_names=override_lockout)

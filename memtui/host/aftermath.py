@@ -9,14 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from memtui.advise.ledger import Ledger, now
+from memtui.advise.ledger_fields import back_fields
 from memtui.advise.watch import Watch
 from memtui.linux.own_threads import start_thread
-from memtui.model import wire
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import WATCHED_S
 
 if TYPE_CHECKING:
     from memtui.host.target import LocalTarget
+    from memtui.json_line import Json
     from memtui.model.report import Back, TargetReport
 
 # A report is watched up to twice as long as WATCHED_S, until a look after that time is on record.
@@ -92,7 +93,7 @@ class Aftermath:
             is_of_the_advice = self._end_look(report_id, watched, back if record else None)
         if back is None or not is_of_the_advice:
             return None
-        return back._replace(warning=self._record("back", report_id, wire.back(back))) if record else back
+        return back._replace(warning=self._record("back", report_id, back_fields(back))) if record else back
 
     def _is_or_was_restored(self, report_id: str) -> bool:
         return self._ledger.pages.is_held_for_restore(report_id) or self.was_restored(report_id)
@@ -170,7 +171,7 @@ class Aftermath:
                     self._let_go(report_id)
             self._set_timer()
 
-    def _record(self, kind: str, report_id: str, fields: wire.Json) -> str | None:
+    def _record(self, kind: str, report_id: str, fields: Json) -> str | None:
         """Put it on record; return what went wrong, in words."""
         try:
             self._ledger.write(kind, {"id": report_id, "time": now(), **fields})

@@ -17,7 +17,7 @@ from memtui.linux.procfs import Stat, error_of, parse_stat, read_fd, read_stat
 from memtui.linux.program import Program, program_of
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted, Unusable
 from memtui.model.process import ProcessId, Standing
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Detail, DetailCode, Reason
 
 _OPENINGS = 100
 """How often to open what execs time and again. Each time is a tenth of a millisecond."""
@@ -147,7 +147,8 @@ class ProcessHandle:
     def lost_error(self) -> MemtuiError:
         """Return the error for an address space that is no longer there."""
         if self._closed:
-            return MemtuiError(Reason.CANCELLED, f"process {self.pid}", "it is no longer looked at")
+            words = Detail(DetailCode.TARGET_CLOSED).text
+            return MemtuiError(Reason.CANCELLED, f"process {self.pid}", words)
         # Its memory goes some milliseconds before its pidfd tells of the end.
         if self.is_ending():
             return NoSuchProcess(Reason.EXITED, f"process {self.pid}")

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from memtui.host import Wanted
     from memtui.model.plan import Plan
     from memtui.model.restore import RestorePlan
+    from memtui.model.result import Result
     from memtui.model.vma import MappedVma
-    from memtui.ui.lists.results import Result
     from memtui.ui.options import UiOptions
     from memtui.ui.screens.lines import ExplainScreen
     from memtui.ui.session import Session

@@ -12,7 +12,7 @@ from memtui.advise import ledger, survey
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import pagemap, procfs, syscalls
-from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.advice import Advice
 from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import PAGE_BYTES, Range
@@ -56,7 +56,7 @@ def _least(pid: int, ranges: Sequence[tuple[int, int]], state: Path) -> tuple[fl
 
     Smaps and fsync are left out of the last: what they take is the machine's, not ours.
     """
-    number = CATALOGUE[Advice.COLD].number
+    number = Advice.COLD.number
     real_fsync, os.fsync = os.fsync, lambda _fd: None
     found = []
     try:

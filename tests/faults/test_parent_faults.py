@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from memtui.freeze.replay import replay
+from memtui.freeze.thawed_words import describe_thawed
 from memtui.linux.procfs import read_stat
 from memtui.model.freeze import Freeze, ThawOutcome
 from tests.faults.test_guard_faults import HELD_AT, RUNS, STEPS, Engine, is_as_before
@@ -106,7 +107,7 @@ def test_both_are_killed_at_every_step(target: FreezeTarget, journals: Path, at:
         if stands:
             (item,) = [item for item in released.thawed if item.bystander]
             assert item.pid == parent_of(target)
-            assert "had stopped because its child was held" in str(item)
+            assert "had stopped because its child was held" in describe_thawed(item)
         if at in NOT_TOUCHED_AT:
             assert not released.thawed
         assert not replay(journals).thawed

@@ -16,7 +16,7 @@ import pytest
 from memtui.host import Wanted
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
-from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.advice import Advice
 from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range
@@ -175,7 +175,7 @@ def leave_swap_cache(child: Child, start: int, size: int) -> None:
 
     def is_out() -> bool:
         # Pages still being written back stay at the first try.
-        syscalls.process_madvise(fd, [(start, start + size)], CATALOGUE[Advice.PAGEOUT].number)
+        syscalls.process_madvise(fd, [(start, start + size)], Advice.PAGEOUT.number)
         return at(child.pid, start).rss <= RESIDUE_BYTES
 
     try:

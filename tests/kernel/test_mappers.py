@@ -12,7 +12,7 @@ from memtui.linux.mappers import mappers_of
 from memtui.linux.procfs import parse_maps
 from memtui.model.restore import Mappers
 from memtui.model.vma import Vma
-from memtui.ui.lists.explain import explain_mappers
+from memtui.render.vma import explain_mappers
 from tests.kernel.mappings import SIZE, Stage
 from tests.kernel.toolkit import PAGE, Child, at
 

@@ -18,6 +18,7 @@ from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, TargetReport
+from memtui.render.effect import summary
 from tests.conftest import need
 from tests.kernel.toolkit import HUGE, MIB, RESIDUE_BYTES, Child, at, wait_until
 
@@ -148,5 +149,5 @@ def test_an_oom_kill_meanwhile_is_told(
         monkeypatch.setattr(syscalls, "process_madvise", call)
         report = give(host, child, Advice.COLD, start, MIB)
         assert report.effect.oom_kills == kills(group) == 1
-        assert any("OOM killer" in line for line in report.told)
+        assert any("OOM killer" in line for line in summary(report, Advice.COLD))
         assert os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT).si_status == signal.SIGKILL

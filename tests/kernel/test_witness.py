@@ -18,6 +18,7 @@ from memtui.linux import machine
 from memtui.linux.procfs import read_stat
 from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId
+from memtui.render.freeze import describe_choice
 from tests.conftest import need
 from tests.kernel.toolkit import Child
 from tests.witness.__main__ import METHODS, witness
@@ -32,7 +33,7 @@ def need_method(method: str) -> None:
     with Child() as child:
         process = ProcessId(child.pid, read_stat(child.pid).start_time, machine.boot_id())
         (choice,) = [choice for choice in choices(process) if choice.method is Freeze(method)]
-    need(choice.available, f"{method} is not to be had here: {choice.line}")
+    need(choice.available, f"{method} is not to be had here: {describe_choice(choice)}")
 
 
 @pytest.mark.parametrize("method", METHODS)

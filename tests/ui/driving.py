@@ -11,9 +11,9 @@ from textual.pilot import Pilot
 
 from memtui.model.process import Process
 from memtui.model.report import Back
+from memtui.model.result import Result
 from memtui.ui.app import MemtuiApp
 from memtui.ui.lists.map import MapRows
-from memtui.ui.lists.results import Result
 from memtui.ui.marks import Shelf
 from memtui.ui.messages import LookedBack, MachineRead, MapRead, MapView, PidFound, ProcessesRead
 from memtui.ui.watcher import KEPT_S

@@ -12,7 +12,7 @@ from memtui.model.errors import NotPermitted
 from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
-from memtui.ui.lists.results import Result
+from memtui.model.result import Result
 from memtui.ui.messages import TargetDone
 from memtui.ui.screens.plan import PlanScreen
 from memtui.ui.screens.result import ResultScreen

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from memtui.format import SafeText, address, address_range, safe, size
+from memtui.render.vma import NOTABLE_FLAGS, name_of
 from memtui.ui.lists.order import row_at
 from memtui.ui.rows import Cell, Column, Line
 
@@ -27,9 +28,6 @@ _COLUMNS = (
     Column("ADDRESS", 25, right=True, from_width=96, sort="address"),
     Column("NAME", 20, sort="name"),
 )
-
-NOTABLE_FLAGS = ("lo", "pf", "ht", "io", "um", "uw", "ui", "lf", "dp", "hg", "nh", "mg", "gu", "sl")
-"""VmFlags that change what an advice does, the weightiest first."""
 
 _ROLES = {"*": "marked", "~": "marked", "!": "stale", ">": "pending"}
 _NOTHING = range(0)
@@ -132,12 +130,3 @@ def flags_in_short(row: MappedVma) -> SafeText:
     if row.flags is None:
         return SafeText("?")
     return SafeText(" ".join(flag for flag in NOTABLE_FLAGS if flag in row.flags))
-
-
-def name_of(row: MappedVma) -> SafeText:
-    """Return what a VMA is called: the practice's word first."""
-    path = row.vma.name
-    folder, _, last = path.rpartition("/")
-    # The end of a path says most, and a narrow column shows its beginning.
-    parts = (row.label, last, folder) if path.startswith("/") and last and folder else (row.label, path)
-    return safe("  ".join(part for part in parts if part))

@@ -6,8 +6,9 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from memtui.format import SafeText, address, safe, size
-from memtui.model.foretold import forecast_size
-from memtui.ui.lists.words import reasons_in_words, will_cell, will_glyph
+from memtui.render.forecast import forecast_size, will_glyph
+from memtui.render.reasons import reasons_in_words
+from memtui.ui.lists.words import will_cell
 from memtui.ui.rows import Cell, Column, Line
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memtui.format import SafeText, safe, size
+from memtui.model.result import RestoreResult, Result
 from memtui.ui.commands import is_acting
 from memtui.ui.dialogs import (
     Asks,
@@ -15,7 +16,6 @@ from memtui.ui.dialogs import (
     restore_screen,
     result_screen,
 )
-from memtui.ui.lists.results import RestoreResult, Result
 from memtui.ui.meant import what_is_meant
 from memtui.ui.screens.layout import ThreePanes
 from memtui.ui.widgets.finding import FindingPane
@@ -175,7 +175,7 @@ class DeedsScreen(ThreePanes):
         if isinstance(result, Result):
             self.app.push_screen(result_screen(result))
         elif result is not None:
-            from memtui.ui.lists.restores import describe_restore_report
+            from memtui.render.restore import describe_restore_report
 
             self.app.push_screen(lines_screen(describe_restore_report(result.report)))
 
@@ -184,7 +184,7 @@ class DeedsScreen(ThreePanes):
         if self.current is self.results:
             result = self.results.under_cursor
             if isinstance(result, Result):
-                from memtui.ui.lists.explain import explain_result
+                from memtui.render.report import explain_result
 
                 self.app.push_screen(lines_screen(explain_result(result)))
             else:
@@ -272,10 +272,10 @@ class DeedsScreen(ThreePanes):
         if message.words:
             self.bottom.say(message.words, bad=True, stays=True)
         elif isinstance(result, Result):
-            from memtui.ui.lists.sentences import describe_result
+            from memtui.render.report import describe_result
 
             self.bottom.say(describe_result(result), stays=True)
         elif result is not None:
-            from memtui.ui.lists.restores import describe_restored
+            from memtui.render.restore import describe_restored
 
             self.bottom.say(describe_restored(result.report), stays=True)

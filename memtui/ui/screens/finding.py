@@ -88,7 +88,9 @@ class FindingScreen(DeedsScreen):
         try:
             wanted = parse(self.bottom.prompt.text, pane.subject, in_box=True)
         except FilterError as error:
-            self.bottom.point_at(error.column, str(error))
+            from memtui.render.filter import describe_filter_error
+
+            self.bottom.point_at(error.column, describe_filter_error(error))
             self._points = True
             return None
         if self._points:

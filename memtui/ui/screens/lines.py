@@ -12,11 +12,12 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 
 from memtui.model.vma import Kind, MappedVma
+from memtui.render.forecast import explain_verdicts
+from memtui.render.history import describe_entry
+from memtui.render.vma import explain_flags, explain_mappers, explain_vma
 from memtui.ui import messages as told
 from memtui.ui.commands import CLOSE_BINDINGS, LEDGER_BINDINGS
 from memtui.ui.dialogs import Asks, close
-from memtui.ui.lists.explain import explain_flags, explain_mappers, explain_verdicts, explain_vma
-from memtui.ui.lists.ledger import describe_entry
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.text_lines import TextLines

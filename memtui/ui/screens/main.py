@@ -9,10 +9,10 @@ from textual.binding import BindingType
 from textual.timer import Timer
 
 from memtui.format import count
+from memtui.render.vma import describe_vma
 from memtui.ui import messages as told
 from memtui.ui.commands import MAIN_BINDINGS
 from memtui.ui.early import Early
-from memtui.ui.lists.sentences import describe_vma
 from memtui.ui.messages import MapView
 from memtui.ui.screens.finding import FindingScreen
 from memtui.ui.widgets.status import system_words

@@ -14,17 +14,14 @@ from textual.binding import BindingType
 from textual.widgets import Button
 
 from memtui.format import SafeText, safe
-from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.advice import Advice
+from memtui.render.advice import ADVICE_WORDS
+from memtui.render.forecast import describe_forecast, describe_thorough
+from memtui.render.freeze import describe_choices, describe_freeze
+from memtui.render.reasons import reasons_in_words
 from memtui.ui.commands import CONFIRM_BINDINGS, DIALOG_BINDINGS, PLAN_BINDINGS
 from memtui.ui.dialogs import close
-from memtui.ui.lists.sentences import (
-    describe_choices,
-    describe_forecast,
-    describe_freeze,
-    describe_thorough,
-)
 from memtui.ui.lists.verdicts import VerdictRows
-from memtui.ui.lists.words import reasons_in_words
 from memtui.ui.messages import Planned
 from memtui.ui.rows import NoRows
 from memtui.ui.screens.confirm import ROOMY_ROWS, ConfirmScreen
@@ -160,7 +157,7 @@ class PlanScreen(ConfirmScreen["Plan | None"]):
     def _explain(self) -> None:
         """Say what the advice and the freeze methods do, or only what the chosen ones do."""
         roomy = self.size.height >= ROOMY_ROWS and not self.has_class("-narrow")
-        facts = CATALOGUE[self._advice]
+        facts = ADVICE_WORDS[self._advice]
         does = [safe(f"does    {facts.does}")]
         if roomy:
             does += [safe(f"skips   {facts.skips}"), safe(f"shows   {facts.shows}")]

@@ -11,14 +11,14 @@ from textual.binding import BindingType
 from textual.widgets import Button
 
 from memtui.format import SafeText, safe
-from memtui.ui.commands import CONFIRM_BINDINGS, DIALOG_BINDINGS, RESTORE_BINDINGS
-from memtui.ui.dialogs import close
-from memtui.ui.lists.restores import (
+from memtui.render.restore import (
     describe_restore,
     describe_restore_forecast,
     describe_restore_needs,
     wanted_of,
 )
+from memtui.ui.commands import CONFIRM_BINDINGS, DIALOG_BINDINGS, RESTORE_BINDINGS
+from memtui.ui.dialogs import close
 from memtui.ui.messages import RestorePlanned
 from memtui.ui.screens.confirm import ConfirmScreen
 from memtui.ui.widgets.header import TextLine

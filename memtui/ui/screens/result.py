@@ -10,10 +10,11 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 
 from memtui.format import SafeText, count
+from memtui.model.result import Result
+from memtui.render.report import describe_range, describe_report
 from memtui.ui.commands import CLOSE_BINDINGS
 from memtui.ui.dialogs import Asks, close
-from memtui.ui.lists.results import RangeRows, Result
-from memtui.ui.lists.sentences import describe_range, describe_report
+from memtui.ui.lists.results import RangeRows
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.pane import Pane

@@ -11,7 +11,8 @@ from memtui.format import SafeText
 from memtui.ui.widgets.pane import Pane
 
 if TYPE_CHECKING:
-    from memtui.model.filter import Filter, Subject
+    from memtui.model.errors import FilterDomain
+    from memtui.model.filter import Filter
     from memtui.ui.lists.order import Sorting
 
 _DOWN, _UP = "↓", "↑"
@@ -22,7 +23,7 @@ _FILTER_CELLS = 30
 class FindingPane(Pane):
     """What is common to the process list and the map. ``subject`` is what its filters are for."""
 
-    subject: Subject
+    subject: FilterDomain
 
     class Found(Message):
         """A search has ended: the cursor is on match ``number`` (from 1) of ``of``, or there is none."""

@@ -19,7 +19,8 @@ from memtui.ui.widgets.finding import FindingPane
 from memtui.ui.widgets.picture import Picture
 
 if TYPE_CHECKING:
-    from memtui.model.filter import Filter, Subject
+    from memtui.model.errors import FilterDomain
+    from memtui.model.filter import Filter
     from memtui.model.process import ProcessId
     from memtui.ui.finder import Finder
 
@@ -29,7 +30,7 @@ _SHARE_OF_TIME = 10
 class MapPane(FindingPane):
     """The map of the chosen process."""
 
-    subject: Subject = "vma"
+    subject: FilterDomain = "vma"
 
     def __init__(self, marking: Marking, finder: Finder) -> None:
         super().__init__("Map", Sorting(ADDRESS), id="map")

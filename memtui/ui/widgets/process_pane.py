@@ -11,14 +11,14 @@ from memtui.ui.lists.processes import ProcessRows
 from memtui.ui.widgets.finding import FindingPane
 
 if TYPE_CHECKING:
-    from memtui.model.filter import Subject
+    from memtui.model.errors import FilterDomain
     from memtui.model.process import Process, ProcessId
 
 
 class ProcessPane(FindingPane):
     """The process list."""
 
-    subject: Subject = "process"
+    subject: FilterDomain = "process"
 
     def __init__(self) -> None:
         super().__init__("Processes", Sorting("rss"), id="processes")
