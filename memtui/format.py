@@ -145,3 +145,8 @@ def count(number: int, singular: str, plural: str | None = None) -> SafeText:
     """Return ``number`` with its noun: ``1 range``, ``2,000 ranges``."""
     noun = singular if number == 1 else (plural or singular + "s")
     return SafeText(f"{number:,} {noun}")
+
+
+def time_of_day(time: str) -> SafeText:
+    """Return the hours, minutes and seconds of an RFC 3339 time."""
+    return safe(time[11:19] if len(time) >= 19 else time)

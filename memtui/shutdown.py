@@ -14,13 +14,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
 from contextlib import suppress
-from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memtui.linux.own_threads import start_thread
 from memtui.model.errors import MemtuiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that end memtui."""

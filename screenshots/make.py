@@ -9,8 +9,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from textual.pilot import Pilot  # noqa: E402
 
+from typing import TYPE_CHECKING
+
+from memtui.model.result import RestoreResult  # noqa: E402
 from memtui.ui.app import MemtuiApp  # noqa: E402
 from memtui.ui.messages import ProcessesRead  # noqa: E402
 from memtui.ui.options import UiOptions  # noqa: E402
@@ -27,6 +29,9 @@ from tests.ui.driving import (  # noqa: E402
     start,
     until,
 )
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
 
 WIDE, MEDIUM, NARROW = (120, 36), (100, 40), (80, 24)
 PICTURED = tuple(item for item in PROCESSES if item.name not in HOSTILE)

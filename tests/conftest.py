@@ -8,13 +8,16 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from memtui.practice.files import is_in_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MARK = "MEMTUI_TEST_SESSION"
 _SWAP_PREFIX = "memtui-test-swap-"

@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from memtui.advise.ledger import Event, Ledger
 from memtui.host import Finding, History, HistoryEntry, MachineState, Selection, Target
@@ -15,7 +14,6 @@ from memtui.host.refault_monitor import RefaultMonitor
 from memtui.host.target_pool import TargetPool
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
-from memtui.model.fate import SwapKind, tell
 from memtui.model.freeze import DEFAULT_HOLD_MS, Freeze, FreezeChoice
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.model.process import Process, ProcessId, Standing
@@ -29,9 +27,13 @@ from memtui.model.report import (
     TargetReport,
     outcome_of_refusal,
 )
-from memtui.model.restore import Mapper, Mappers, RestorePlan, RestoreReport, Whose
+from memtui.model.restore import Mapper, Mappers, Restored, RestorePlan, RestoreReport, Whose
+from memtui.model.swap import SwapKind
 from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
 from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaDetails, kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
 
 BOOT_ID = "00000000-0000-4000-8000-000000000001"
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -334,7 +336,7 @@ class FakeHost:
         self._all_back: set[str] = set()
         self._held: dict[ProcessId, list[FakeVma]] = {}
         self._reports: dict[str, TargetReport] = {}
-        self.refaults = RefaultMonitor(cast(Ledger, FakeLedger(self)), lambda: self.clock())
+        self.refaults = RefaultMonitor(cast("Ledger", FakeLedger(self)), lambda: self.clock())
 
     # Reading
 
@@ -419,10 +421,12 @@ class FakeHost:
 
     def freeze_choices(self, target: Target) -> list[FreezeChoice]:
         return [
-            FreezeChoice(Freeze.OFF, True, "stops nobody"),
-            FreezeChoice(Freeze.PTRACE, True, "stops its 3 threads; its parent is not told"),
-            FreezeChoice(Freeze.SIGSTOP, True, "stops its 3 threads; its parent, process 1 ([/x]), is told"),
-            FreezeChoice(Freeze.CGROUP, False, "not available: no cgroup v2 hierarchy is mounted here"),
+            FreezeChoice(Freeze.OFF, True, threads=3),
+            FreezeChoice(Freeze.PTRACE, True, threads=3),
+            FreezeChoice(Freeze.SIGSTOP, True, threads=3, parent="process 1 ([/x])"),
+            FreezeChoice(
+                Freeze.CGROUP, False, Reason.FREEZE_REFUSED, "no cgroup v2 hierarchy is mounted here"
+            ),
         ]
 
     def apply(
@@ -511,6 +515,7 @@ class FakeHost:
             ranges=ranges,
             moved_bytes=moved,
             pages_seen=bool(moved),
+            swap_kinds=frozenset({SwapKind.DISK}),
             calls=len(ranges),
             holds=1,
             elapsed_ms=48.0,
@@ -519,7 +524,6 @@ class FakeHost:
             effect=_effect(plan.advice, moved, sum(item.swapped_bytes or 0 for item in ranges)),
             **_total_outcome(ranges),  # type: ignore[arg-type]
         )
-        report.told = tell(report, plan.advice, frozenset({SwapKind.DISK}))
         return report
 
     def _advise(self, advice: Advice, target: TargetPlan, item: PlannedRange) -> RangeReport:
@@ -631,7 +635,6 @@ class FakeHost:
                 outcome=Outcome.NO_EFFECT if nothing_to_do else outcome_of_refusal(reason),
                 reason=reason,
                 reason_text=reason.text,
-                told=(reason.text,),
             )
         self.refaults.end(plan.id)
         wanted, done = plan.wanted_bytes or 0, 0
@@ -662,7 +665,7 @@ class FakeHost:
             still_out_bytes=wanted - done,
             outcome=Outcome.DONE if done == wanted else Outcome.CANCELLED,
             reason=None if done == wanted else Reason.CANCELLED,
-            told=("made-up words of what was put back",),
+            seen=Restored(plan.moved_bytes or 0, (plan.moved_bytes or 0) - wanted, wanted, done, 0, {}, {}),
             warning=self.unrecorded_now,
         )
 
@@ -735,9 +738,7 @@ def _refused(target: TargetPlan, name: str, reason: Reason) -> TargetReport:
         time="2026-01-02T03:04:05Z",
         planned=target,
         freeze=Freeze.OFF,
-        ranges=[
-            RangeReport(item, outcome=outcome, reason=reason, reason_text=words) for item in target.ranges
-        ],
+        ranges=[RangeReport(item, outcome=outcome, reason=reason, detail=words) for item in target.ranges],
         outcome=outcome,
         reason=reason,
         reason_text=target.blocked_text or words,

@@ -7,14 +7,16 @@ that its size is a promise to the target: at most 32 MiB of populated memory and
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.advise.pieces import Piece, Pieces
 from memtui.model.advice import Advice
 from memtui.model.pages import PRESENT, SWAPPED, ZERO, RawRun
 from memtui.model.ranges import Range, inner_aligned
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 CALL_BYTES = 32 << 20
 """Populated memory in one call."""

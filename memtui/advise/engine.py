@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,24 +11,26 @@ from typing import TYPE_CHECKING
 
 from memtui.advise.garbage import uncollected
 from memtui.advise.ledger import Ledger, new_action_id, now, operator
+from memtui.advise.ledger_fields import ledger_entry, target_fields
 from memtui.advise.moved_pages import MovedPagesRecord
 from memtui.advise.outcome import Circumstances, outcome_of, settle_all
 from memtui.advise.survey import Survey
 from memtui.advise.transaction import Course, Tools, Transaction
 from memtui.linux import syscalls
 from memtui.linux.pagemap import PageReader
-from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
-from memtui.model.fate import oom_words, tell
 from memtui.model.freeze import Freeze
 from memtui.model.ranges import normalise, subtract
-from memtui.model.reasons import Reason, cancelled_words
+from memtui.model.reasons import Detail, DetailCode, Reason, cancelled_words
 from memtui.model.report import Outcome, Progress, RangeReport, TargetReport, outcome_of_refusal
 
 if TYPE_CHECKING:
+    import threading
+
     from memtui.advise.calls import Adviser
     from memtui.freeze.client import Guard
+    from memtui.json_line import Json
     from memtui.linux.handle import ProcessHandle
     from memtui.model.plan import Plan, TargetPlan
 
@@ -85,13 +86,13 @@ class Engine:
 
     def _record_start(self, report: TargetReport, advice: Advice) -> str | None:
         """Write the start; return what went wrong, in words."""
-        fields: wire.Json = {
+        fields: Json = {
             "id": report.id,
             "action_id": report.action_id,
             "time": report.time,
             "boot_id": report.planned.process.boot_id,
             "operator": operator(),
-            "target": wire.target(report.planned.process, report.planned.name),
+            "target": target_fields(report.planned.process, report.planned.name),
             "advice": advice.value,
             "freeze": report.freeze.value,
             "requested_bytes": report.requested_bytes,
@@ -100,9 +101,9 @@ class Engine:
         return self._record("start", fields, to_disk=True)
 
     def _record_done(self, report: TargetReport, advice: Advice) -> str | None:
-        return self._record("done", wire.ledger_entry(report, advice), to_disk=False)
+        return self._record("done", ledger_entry(report, advice), to_disk=False)
 
-    def _record(self, kind: str, fields: wire.Json, to_disk: bool) -> str | None:
+    def _record(self, kind: str, fields: Json, to_disk: bool) -> str | None:
         try:
             self._ledger.write(kind, fields, to_disk=to_disk)
         except MemtuiError as error:
@@ -164,7 +165,6 @@ class Engine:
                 emptied = plan.thorough and course.batches_emptied and not planned.self_advised
                 about = survey.circumstances(course.stopped, course.detail, emptied)
                 _fill(report, course, survey, about)
-                report.told = tell(report, plan.advice, survey.swap_kinds())
             if record is not None:
                 self._finish_record(record, report, is_whole=not course.hold_was_lost)
         finally:
@@ -183,15 +183,11 @@ class Engine:
         return MovedPagesRecord(self._ledger.pages, report.id, planned, handle)
 
     def _finish_record(self, record: MovedPagesRecord, report: TargetReport, *, is_whole: bool) -> None:
-        """Complete the record of which pages moved, or say that this could not be seen."""
-        if report.is_unseen:
-            what = "what of them comes back cannot be counted, and nothing be restored later"
-            report.told += (f"{Reason.PAGES_UNSEEN.text}; {what}",)
+        """Complete the record of which pages moved."""
         warning = record.finish(report, is_whole=is_whole)
         _warn(report, warning)
-        remark = None if warning else self._ledger.sweep_pages(report.planned.process.boot_id)
-        if remark is not None:
-            report.told += (remark,)
+        if not warning:
+            report.unswept = self._ledger.sweep_pages(report.planned.process.boot_id)
 
     def _start_holder(self, planned: TargetPlan) -> None:
         """Start the guard before the first look: the memory that it takes is not the advice's doing."""
@@ -237,9 +233,7 @@ def _refuse(report: TargetReport, reason: Reason, text: str | None) -> None:
         report.reason_text = text or cancelled_words(has_begun=False)
     report.freeze = Freeze.OFF
     for item in report.planned.ranges:
-        report.ranges.append(
-            RangeReport(item, outcome=outcome, reason=reason, reason_text=report.reason_text)
-        )
+        report.ranges.append(RangeReport(item, outcome=outcome, reason=reason, detail=report.reason_text))
 
 
 def _fill(report: TargetReport, course: Course, survey: Survey, about: Circumstances) -> None:
@@ -249,6 +243,7 @@ def _fill(report: TargetReport, course: Course, survey: Survey, about: Circumsta
     report.calls, report.holds = course.calls, course.holds
     report.held_ms, report.longest_held_ms = course.held_ms, course.longest_held_ms
     report.effect = survey.effect(report.ranges, report.alike)
+    report.swap_kinds = survey.swap_kinds()
     report.moved_bytes = report.total("moved_bytes")
     # Of a range that raced no one can say what the advice moved.
     raced = normalise(planned.ranges[at].range for at in course.tallies.where("raced_bytes"))
@@ -265,7 +260,7 @@ def _fill(report: TargetReport, course: Course, survey: Survey, about: Circumsta
             words = cancelled_words(has_begun=course.calls > 0)
         texts.append(course.detail or words)
         if course.stopped is Reason.EXITED and report.effect.oom_kills:
-            texts.append(oom_words(report.effect.oom_kills))
+            texts.append(Detail(DetailCode.OOM_KILLED, report.effect.oom_kills).text)
     elif not planned.ranges:
         report.outcome, report.reason = Outcome.REFUSED, Reason.NOTHING_ASKED
         texts.append(Reason.NOTHING_ASKED.text)
@@ -274,7 +269,9 @@ def _fill(report: TargetReport, course: Course, survey: Survey, about: Circumsta
         texts.append(Reason.SELF_ADVISED.text)
     if course.freeze_text or (planned.freeze_reason and planned.freeze_is_ours and not planned.self_advised):
         report.reason = report.reason or Reason.FREEZE_OFF
-        texts.append(course.freeze_text or f"not held: {planned.freeze_reason}")
+        texts.append(
+            course.freeze_text or Detail(DetailCode.NOT_HELD, words=planned.freeze_reason or "").text
+        )
     if report.reason is None:
         _take_reason_of_ranges(report, texts)
     report.reason_text = "; ".join(texts) or None

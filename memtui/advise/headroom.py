@@ -6,7 +6,6 @@ way out, the kernel kills a process of it rather than leave a page out (KERNEL.m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,8 @@ from memtui.model.verdict import WhyBytes, Will
 from memtui.model.vma import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from memtui.advise.cutting import Call
     from memtui.model.plan import PlannedRange
 

@@ -11,18 +11,21 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.advise.ledger_files import Follower, LedgerFiles
 from memtui.advise.pages_file import PageRecords
-from memtui.model import wire
+from memtui.json_line import json_line
 from memtui.model.errors import MemtuiError
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Detail, DetailCode, Reason
 from memtui.model.values import number
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 _FILE = "ledger.jsonl"
 _BLOCK_BYTES = 1 << 18
@@ -139,7 +142,7 @@ class Ledger:
         Raises:
             MemtuiError: if it cannot be written.
         """
-        line = (wire.line({"event": kind, **fields}) + "\n").encode("ascii")
+        line = (json_line({"event": kind, **fields}) + "\n").encode("ascii")
         try:
             self._files.append(line, to_disk=to_disk)
         except OSError as error:
@@ -155,7 +158,7 @@ class Ledger:
         return lambda: [event for line in follower.new_lines() if (event := _event(line)) is not None]
 
     def sweep_pages(self, boot_id: str) -> str | None:
-        """Remove records of pages that nobody can restore any more; return what went wrong, in words."""
+        """Remove records of pages that nobody can restore any more; return the system's words if it fails."""
         known = self._ids if self._files.has_dropped else None
         failed = self.pages.sweep(boot_id, known)
         if failed is None and known is not None:
@@ -259,8 +262,9 @@ class Ledger:
             with self._files.opened() as fds:
                 yield fds
         except OSError as error:
-            detail = f"the ledger cannot be read: {error.strerror} ({error.filename or self.path})"
-            raise MemtuiError(Reason.LEDGER_UNWRITABLE, "", detail) from error
+            words = f"{error.strerror} ({error.filename or self.path})"
+            detail = Detail(DetailCode.LEDGER_UNREADABLE, words=words)
+            raise MemtuiError(Reason.LEDGER_UNWRITABLE, "", detail.text) from error
 
     def _lines(self, fds: Sequence[int]) -> Iterator[tuple[int, int, bytes]]:
         """Yield each line that is not empty, with its file and its place there, the oldest first."""

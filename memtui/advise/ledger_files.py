@@ -13,11 +13,15 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.freeze.journal import prepare_folder, sync_folder
+from memtui.model.reasons import Detail, DetailCode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 MOST_BYTES = 16 << 20
 """How long a file may grow."""
@@ -175,7 +179,7 @@ def _require_ours(found: os.stat_result, path: Path) -> None:
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise OSError(errno.EPERM, "the file is another user's, or others may write in it", str(path))
+        raise OSError(errno.EPERM, Detail(DetailCode.FILE_NOT_OURS).text, str(path))
 
 
 def _lock(fd: int) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memtui.advise.pages_file import words_of
 from memtui.advise.pages_format import Stretch, encode_frame
 from memtui.model.process import Standing
 from memtui.model.ranges import Range, RangeSet, normalise
+from memtui.model.reasons import Detail, DetailCode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from memtui.advise.pages_file import PageRecords, PagesWriter
     from memtui.advise.pieces import Pieces
     from memtui.linux.handle import ProcessHandle
@@ -82,8 +84,8 @@ class MovedPagesRecord:
             self._writer.remove()
         if error is None:
             return None
-        what = "a part of what it moved" if self._has_frames else "what it moved"
-        return f"{what} cannot be restored later: {words_of(error)}"
+        code = DetailCode.PARTLY_NOT_RECORDED if self._has_frames else DetailCode.NOT_RECORDED
+        return Detail(code, words=words_of(error)).text
 
     def close(self) -> None:
         """Let others restore what is on record. May be called again."""

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Hashable, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memtui.format import size
 from memtui.model.advice import Advice
-from memtui.model.fate import tell_range
 from memtui.model.pages import LRU_BATCH_PAGES
 from memtui.model.ranges import PAGE_BYTES
-from memtui.model.reasons import GIVEN_UP, Reason, cancelled_words, reason_of_errno
+from memtui.model.reasons import GIVEN_UP, Detail, DetailCode, Reason, cancelled_words, reason_of_errno
 from memtui.model.report import Alike, Outcome, RangeReport
 from memtui.model.vma import ANONYMOUS_KINDS, CACHED_KINDS, Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Set
+
     from memtui.advise.tally import RangeTally, Tallies
     from memtui.model.plan import PlannedRange
 
@@ -42,8 +41,6 @@ _CAUSES = {
     Reason.NOT_COLLAPSIBLE: (Reason.WATCHED, Reason.OWN_COPIES),
 }
 """What else an errno of COLLAPSE may stand for (madvise_collapse_errno(), mm/khugepaged.c)."""
-
-_REST_EMPTY = "the rest holds no whole huge page with anything in it"
 
 _SWAP_LEFT_BYTES = 1 << 20
 """With less swap free than this it is as good as full: clusters of it are kept for other CPUs."""
@@ -84,7 +81,7 @@ def settle_all(tallies: Tallies, about: Circumstances) -> tuple[list[RangeReport
         sort = known.get(key)
         if sort is None:
             report = settle(tallies.of(at), about)
-            sort = known[key] = _Sort(report._replace(told=tell_range(report, about.advice)))
+            sort = known[key] = _Sort(report)
         sort.times += 1
         reports.append(make((planned, *sort.rest)))
     return reports, [Alike(sort.report, sort.times) for sort in known.values()]
@@ -109,12 +106,12 @@ def settle(tally: RangeTally, about: Circumstances) -> RangeReport:
         was, now = about.referenced_before.get(start), about.referenced_after.get(start)
         if was is not None and now is not None:
             report = report._replace(referenced_delta_bytes=now - was)
-    outcome, reason, text = _outcome(tally, report, about)
+    outcome, reason, detail = _outcome(tally, report, about)
     return report._replace(
         errno=None if tally.errno is None else errno.errorcode.get(tally.errno, str(tally.errno)),
         outcome=outcome,
         reason=reason,
-        reason_text=text or (reason.text if reason else None),
+        detail=detail,
     )
 
 
@@ -167,7 +164,7 @@ def _batch_bytes() -> int:
     return LRU_BATCH_PAGES * PAGE_BYTES * (os.cpu_count() or 1)
 
 
-_Ending = tuple[Outcome, "Reason | None", "str | None"]
+_Ending = tuple[Outcome, "Reason | None", "Detail | str | None"]
 
 
 def _outcome(tally: RangeTally, report: RangeReport, about: Circumstances) -> _Ending:
@@ -202,8 +199,9 @@ def _shortfall(tally: RangeTally, about: Circumstances) -> _Ending:
     """Return why a range was not advised whole."""
     if tally.errno is not None:
         reason = _cause(tally, about.advice, reason_of_errno(about.advice, tally.errno))
-        unknown = reason is Reason.KERNEL_REFUSED
-        return Outcome.REFUSED, reason, f"{reason.text}: {os.strerror(tally.errno)}" if unknown else None
+        if reason is not Reason.KERNEL_REFUSED:
+            return Outcome.REFUSED, reason, None
+        return Outcome.REFUSED, reason, Detail(DetailCode.KERNEL_REFUSED, words=os.strerror(tally.errno))
     if tally.changed_bytes:
         return Outcome.CHANGED, Reason.CHANGED, None
     if tally.gone_bytes:
@@ -248,7 +246,7 @@ def _effect(tally: RangeTally, report: RangeReport, about: Circumstances) -> _En
 def _collapse_effect(tally: RangeTally) -> _Ending:
     if tally.moved_bytes > 0:
         return (
-            (Outcome.DONE, Reason.NOTHING_TO_COLLAPSE, _REST_EMPTY)
+            (Outcome.DONE, Reason.NOTHING_TO_COLLAPSE, Detail(DetailCode.REST_EMPTY))
             if tally.empty_bytes
             else (Outcome.DONE, None, None)
         )
@@ -285,9 +283,6 @@ def _why_stayed(tally: RangeTally, about: Circumstances, stays_bytes: int) -> Re
     return Reason.LRU_BATCH if stays_bytes <= _batch_bytes() else Reason.SKIPPED
 
 
-_KEPT = "used again since, or touched last and in a batch of their CPU, where COLD does not see them"
-
-
 def _cold_effect(tally: RangeTally, about: Circumstances) -> _Ending:
     if tally.seen and tally.rss_before_bytes == 0:
         return Outcome.NO_EFFECT, _why_nothing(tally), None
@@ -302,7 +297,7 @@ def _cold_effect(tally: RangeTally, about: Circumstances) -> _Ending:
         return Outcome.NO_EFFECT, planned.verdict.main_reason, None
     if now < was:
         if planned.verdict.main_reason is None and 0 < now <= _batch_bytes():
-            return Outcome.DONE, Reason.LRU_BATCH, f"{size(now)} kept Referenced: {_KEPT}"
+            return Outcome.DONE, Reason.LRU_BATCH, Detail(DetailCode.KEPT_REFERENCED, now)
         return Outcome.DONE, planned.verdict.main_reason, None
     if planned.verdict.forecast_bytes == 0 and planned.verdict.main_reason:
         return Outcome.NO_EFFECT, planned.verdict.main_reason, None
@@ -320,8 +315,7 @@ def _willneed_effect(tally: RangeTally, about: Circumstances) -> _Ending:
     if tally.cache_came_bytes is None:
         return Outcome.UNVERIFIED, Reason.CANNOT_SHOW, None
     if tally.cache_came_bytes > 0:
-        words = f"{size(tally.cache_came_bytes)} came into the page cache"
-        return Outcome.DONE, None, words
+        return Outcome.DONE, None, Detail(DetailCode.CAME_INTO_CACHE, tally.cache_came_bytes)
     if kind is Kind.SHMEM:
         return _swap_in_effect(about)
     return Outcome.NO_EFFECT, Reason.NOTHING_CAME, None
@@ -333,11 +327,8 @@ def _swap_in_effect(about: Circumstances) -> _Ending:
         return Outcome.UNVERIFIED, Reason.CANNOT_SHOW, None
     if about.swapped_in_bytes == 0:
         return Outcome.NO_EFFECT, Reason.NOTHING_CAME, None
-    words = f"{size(about.swapped_in_bytes)} were read in from swap meanwhile, by the whole machine"
-    return Outcome.UNVERIFIED, Reason.CANNOT_SHOW, words
-
-
-_TOOK = frozenset({Outcome.DONE, Outcome.UNVERIFIED, Outcome.NO_EFFECT})
+    came = Detail(DetailCode.READ_FROM_SWAP, about.swapped_in_bytes)
+    return Outcome.UNVERIFIED, Reason.CANNOT_SHOW, came
 
 
 def outcome_of(outcomes: Set[Outcome], advised_bytes: int, stopped: Reason | None) -> Outcome:
@@ -352,7 +343,7 @@ def outcome_of(outcomes: Set[Outcome], advised_bytes: int, stopped: Reason | Non
         return Outcome.REFUSED
     if len(outcomes) == 1:
         return next(iter(outcomes))
-    if outcomes <= _TOOK:
+    if all(item.was_taken for item in outcomes):
         return next(item for item in (Outcome.DONE, Outcome.UNVERIFIED) if item in outcomes)
     if advised_bytes:
         return Outcome.PARTIAL

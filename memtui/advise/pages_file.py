@@ -13,9 +13,7 @@ import os
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memtui.advise.pages_format import (
@@ -29,9 +27,12 @@ from memtui.advise.pages_format import (
 from memtui.freeze.journal import prepare_folder
 from memtui.linux.procfs import read_stat
 from memtui.model.errors import MemtuiError, NoSuchProcess
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Detail, DetailCode, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
     from memtui.model.process import ProcessId
 
 MOST_FILES = 1000
@@ -124,7 +125,7 @@ class PageRecords:
         return PagesWriter(self._path(report_id), process, program)
 
     def sweep(self, boot_id: str, known: Callable[[], set[str]] | None = None) -> str | None:
-        """Remove what is of no use any more, in the boot ``boot_id``; return what went wrong, in words.
+        """Remove what is of no use any more, in the boot ``boot_id``.
 
         ``known`` returns the ids of all that the ledger knows of: records of others go.
         """
@@ -134,8 +135,7 @@ class PageRecords:
             # There is no folder: nothing was ever kept.
             return None
         except (OSError, MemtuiError) as error:
-            words = words_of(error) if isinstance(error, OSError) else error.words
-            return f"old records of moved pages cannot be removed: {words}"
+            return words_of(error) if isinstance(error, OSError) else error.words
         return None
 
     def read(self, report_id: str) -> MovedPages | None:
@@ -161,8 +161,8 @@ class PageRecords:
         """
         for each in (found, self._folder.lstat(), self._folder.parent.lstat()):
             if each.st_uid != os.geteuid() or each.st_mode & 0o022:
-                words = "the record of which pages it moved is another user's, or others may write it"
-                raise MemtuiError(Reason.PAGES_UNKNOWN, "", f"{words} ({self._folder})")
+                detail = Detail(DetailCode.RECORD_NOT_OURS, words=str(self._folder))
+                raise MemtuiError(Reason.PAGES_UNKNOWN, "", detail.text)
 
     @contextmanager
     def held_for_restore(self, report_id: str) -> Iterator[None]:

@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memtui.model.process import ProcessId
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalise, subtract
 from memtui.model.vma import Kind, VmaIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 _FORMAT = 2
 _WHOLE_FORMAT = 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -18,10 +17,12 @@ from memtui.linux.procfs import parse_maps
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import RawRun, resident, swapped
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalise, subtract, union
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Detail, DetailCode, Reason
 from memtui.model.vma import ANONYMOUS_KINDS, USERFAULTFD_FLAGS, Kind, Vma
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from memtui.advise.pages_format import MovedPages
     from memtui.linux.handle import ProcessHandle
 
@@ -120,7 +121,7 @@ class Remains:
     def _runs(self, within: RangeSet) -> list[RawRun]:
         runs = self._reader.raw_runs(within)
         if runs is None:
-            words = "which of its pages are out cannot be seen: you may not read its pagemap"
+            words = Detail(DetailCode.PAGEMAP_UNREADABLE).text
             raise MemtuiError(Reason.NO_ATTACH, f"process {self._handle.pid}", words)
         return runs
 

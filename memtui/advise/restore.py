@@ -6,7 +6,6 @@ that it dropped must not be made again by our reading it. What came is seen by a
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -34,6 +33,8 @@ from memtui.model.report import Progress
 from memtui.model.restore import LOST, Restored
 
 if TYPE_CHECKING:
+    import threading
+
     from memtui.advise.pages_format import MovedPages
     from memtui.linux.handle import ProcessHandle
     from memtui.model.vma import Vma

@@ -8,7 +8,6 @@ and reclaim does not see it there. The call empties the batch of the CPU that it
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,8 @@ from memtui.model.pages import RawRun, resident
 from memtui.model.verdict import Will
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from memtui.linux.pagemap import PageReader
     from memtui.model.plan import TargetPlan
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memtui.linux.filecache import cache_facts
@@ -14,10 +12,13 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import CacheFacts, HugeFacts, PageFacts, huge_facts
 from memtui.model.ranges import AddressColumns, inner_aligned
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Detail, DetailCode, Reason
 from memtui.model.vma import CACHED_KINDS, Kind
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
     from memtui.advise.forecast import LookedUp, Part
     from memtui.linux.handle import ProcessHandle
 
@@ -59,7 +60,7 @@ class Study:
 
     def _look_up(self) -> None:
         if self._cancelled is not None and self._cancelled.is_set():
-            raise MemtuiError(Reason.CANCELLED, "", "the plan was cancelled")
+            raise MemtuiError(Reason.CANCELLED, "", Detail(DetailCode.PLAN_CANCELLED).text)
 
     def _cache(self, part: Part) -> CacheFacts | None:
         self._look_up()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from memtui.advise.cutting import Grain
@@ -15,13 +14,15 @@ from memtui.linux.memory_limit import OomKills
 from memtui.linux.procfs import parse_maps, read_smaps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
-from memtui.model.fate import SwapKind, swap_kind
 from memtui.model.process import Standing
 from memtui.model.ranges import PAGE_BYTES, AddressColumns, Range
 from memtui.model.report import Alike, Effect, RangeReport, held_total, total_of
+from memtui.model.swap import SwapKind, swap_kind
 from memtui.model.vma import Kind, Vma, VmaDetails
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from memtui.advise.tally import Tallies
     from memtui.linux.handle import ProcessHandle
     from memtui.model.plan import PlannedRange, TargetPlan

@@ -6,10 +6,8 @@ While a target is held nothing happens but that: no smaps, no fsync, no word to 
 from __future__ import annotations
 
 import os
-import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -25,14 +23,17 @@ from memtui.advise.recheck import Checked, Recheck
 from memtui.advise.secondpass import SECOND_PASS_SHARE, SecondPass
 from memtui.advise.tally import Tallies, add_seen
 from memtui.linux.capability import reason_of
-from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import Freeze
 from memtui.model.pages import PRESENT, SWAPPED, RawRun
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Detail, DetailCode, Reason
 from memtui.model.report import Progress
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
     from memtui.freeze.client import Guard, Hold, Released
     from memtui.linux.handle import ProcessHandle
     from memtui.linux.pagemap import PageReader
@@ -55,9 +56,6 @@ _GOES_ON_UNHELD = frozenset(
     }
 )
 """Why a hold may fail and the plan go on without, where the operator left the choice to us."""
-
-
-_LET_GO = "cancelled: it was let go in the middle of a hold, so that what came of that one is not known"
 
 
 class HoldFailed(Exception):
@@ -167,7 +165,7 @@ class Transaction:
         if self._planned.freeze_is_ours and error.reason in _GOES_ON_UNHELD:
             self.course.freeze = Freeze.OFF
             self._sizer.run_on()
-            self.course.freeze_text = f"not held: {error.words}"
+            self.course.freeze_text = Detail(DetailCode.NOT_HELD, words=error.words).text
         else:
             self.course.stopped, self.course.detail = error.reason, error.words
 
@@ -212,7 +210,7 @@ class Transaction:
             course.stopped, course.detail = Reason.EXITED, None
         elif self._tools.cancelled.is_set():
             # We were told to let it go: by the operator, or by a signal that ends us.
-            course.stopped, course.detail = Reason.CANCELLED, _LET_GO
+            course.stopped, course.detail = Reason.CANCELLED, Detail(DetailCode.LET_GO).text
         else:
             course.stopped, course.detail = Reason.FREEZE_LOST, released.why
         if course.stopped is not Reason.CANCELLED:
@@ -298,7 +296,7 @@ class Transaction:
     def _give(self, call: Pieces) -> CallResult:
         """Make a call; an error that concerns the whole target ends the transaction."""
         tools, course = self._tools, self.course
-        result = give(tools.adviser, call, CATALOGUE[self._advice].number)
+        result = give(tools.adviser, call, self._advice.number)
         course.calls += result.calls
         if result.fatal is not None:
             course.stopped = reason_of(result.fatal, tools.handle)

@@ -6,7 +6,6 @@ in RAM all the same, and belongs to what the range held before and after.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -21,6 +20,8 @@ from memtui.model.ranges import AddressColumns
 from memtui.model.vma import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from memtui.linux.handle import ProcessHandle
     from memtui.model.plan import TargetPlan
 

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Sequence
 from io import TextIOWrapper
+from typing import TYPE_CHECKING
 
 from memtui.cli.arguments import build_parser, load
 from memtui.cli.output import complain, drop_output
 from memtui.model.errors import FilterError, MemtuiError
 from memtui.shutdown import drop_dead_streams
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +42,9 @@ def _run(argv: Sequence[str] | None, has_output: bool) -> int:
         sys.stdout.flush()
         return code
     except FilterError as error:
-        return complain(f"filter: {error}", 2)
+        from memtui.render.filter import describe_filter_error
+
+        return complain(f"filter: {describe_filter_error(error)}", 2)
     except MemtuiError as error:
         from memtui.cli.exitcode import of_error
 

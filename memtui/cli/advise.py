@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memtui.cli import exitcode, targets
-from memtui.cli.output import complain, print_json, print_table, reader_may_leave, short_name, shortlist
+from memtui.cli.output import complain, print_json, reader_may_leave
 from memtui.cli.starting import before_acting
 from memtui.cli.watching import Watching
-from memtui.format import address_range, change, duration, safe, size, size_or_dash
 from memtui.host.local import LocalHost
-from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
+from memtui.render import json_schema
+from memtui.render.report_table import report_lines
 from memtui.shutdown import CommandSignals
 
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
     from memtui.host import Selection
     from memtui.model.plan import Plan
-    from memtui.model.report import RangeReport, TargetReport
+    from memtui.model.report import TargetReport
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -80,12 +81,13 @@ def _plan(
 
 def _print(reports: Sequence[TargetReport], advice: Advice, as_json: bool) -> None:
     if as_json:
-        print_json(wire.target_report(report, advice) for report in reports)
+        print_json(json_schema.target_report(report, advice) for report in reports)
     for report in reports:
         if report.planned.blocked is not None or (as_json and _is_untold(report)):
             targets.complain_of(report.planned, report.reason, report.reason_text)
         elif not as_json:
-            _print_report(report, advice)
+            for line in report_lines(report, advice):
+                print(line)
 
 
 def _is_untold(report: TargetReport) -> bool:
@@ -96,73 +98,3 @@ def _is_untold(report: TargetReport) -> bool:
 def _moved(report: TargetReport) -> bool:
     """Whether an effect was seen."""
     return any(item.outcome.value == "done" for item in report.ranges) or bool(report.moved_bytes)
-
-
-def _print_report(report: TargetReport, advice: Advice) -> None:
-    target = report.planned.process.pid
-    held = "not held"
-    if report.holds:
-        held = f"held by {report.freeze.value} {duration(report.held_ms)} in {report.holds} goes"
-        held = held.replace("in 1 goes", "in one go")
-    print(f"{advice.value} on {target} {safe(report.planned.name)}: {report.outcome.value}, {held}")
-    if report.reason_text:
-        print(f"  {safe(report.reason_text)}")
-    shown, rest = shortlist(report.ranges, _weight)
-    rows = [_row(item, advice) for item in shown]
-    print_table(
-        ("REQUESTED", "FORECAST", "ADVISED", "MOVED", "RSS", "SWAP", "OUTCOME", "ADDRESS", "NAME", "WHY"),
-        [*rows, _total(report, advice)],
-        left=4,
-    )
-    if rest:
-        print(f"  {rest}")
-    for line in filter(None, (*report.told, report.bystanders)):
-        print(f"  {safe(line)}")
-
-
-def _weight(item: RangeReport) -> int:
-    """Return how much a range should be seen: what was refused first, then by its size in RAM."""
-    refused = item.planned.requested_bytes << 64 if item.outcome not in exitcode.TOOK else 0
-    return refused + (item.moved_bytes or item.rss_before_bytes or 0)
-
-
-def _row(item: RangeReport, advice: Advice) -> tuple[str, ...]:
-    planned = item.planned
-    return (
-        size(planned.requested_bytes),
-        size(planned.verdict.forecast_bytes),
-        size(item.advised_bytes),
-        _moved_cell(item, advice),
-        change(item.rss_before_bytes, item.rss_after_bytes, planned.has_pages),
-        change(item.swap_before_bytes, item.swap_after_bytes, planned.has_pages),
-        item.outcome.value,
-        address_range(planned.range.start, planned.range.end),
-        short_name(planned.name),
-        safe(_why(item)),
-    )
-
-
-def _why(item: RangeReport) -> str:
-    why = " ".join(filter(None, (item.errno, item.reason_text)))
-    # Without a reason the words of an outcome are what was seen.
-    told = item.told if item.reason or not why else ""
-    return "; ".join(filter(None, (why, told)))
-
-
-def _total(report: TargetReport, advice: Advice) -> tuple[str, ...]:
-    return (
-        size(report.requested_bytes),
-        size(report.planned.forecast_bytes),
-        size(report.advised_bytes),
-        _moved_cell(report, advice),
-        change(report.held("rss_before_bytes"), report.held("rss_after_bytes")),
-        change(report.held("swap_before_bytes"), report.held("swap_after_bytes")),
-        report.outcome.value,
-        "total",
-        "",
-        "",
-    )
-
-
-def _moved_cell(item: RangeReport | TargetReport, advice: Advice) -> str:
-    return size_or_dash(item.moved_bytes, advice.can_have_moved(item.advised_bytes, item.moved_bytes))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -16,6 +15,8 @@ from memtui.model.freeze import DEFAULT_HOLD_MS, Freeze
 from memtui.model.ranges import PAGE_BYTES, Range, is_aligned
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from _typeshed import SupportsWrite
 
 _MODULES = {

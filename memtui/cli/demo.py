@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain
 from memtui.cli.starting import before_acting, before_looking
@@ -14,6 +14,9 @@ from memtui.linux.namespaces import ProcView, proc_view
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
 from memtui.practice.link import PracticeError, PracticeLink
+
+if TYPE_CHECKING:
+    import argparse
 
 _NO_SWAP = "No swap: PAGEOUT moves the file region only. `memtui doctor` says how to add some."
 _NO_RIGHT = "No CAP_SYS_NICE: the practice process advises itself, not held."

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING
 
 from memtui.cli.output import print_json
 from memtui.cli.starting import state_dir_to_read
 from memtui.format import safe
 from memtui.host.local import LocalHost
-from memtui.model.wire import schema
+from memtui.render import json_schema
+from memtui.render.doctor import describe_finding
 
 if TYPE_CHECKING:
+    import argparse
+
     from memtui.host import Finding
 
 _MARKS = {True: "ok  ", False: "NO  ", None: "note"}
@@ -22,7 +24,7 @@ def run(arguments: argparse.Namespace) -> int:
     with LocalHost(state_dir_to_read(arguments)) as host:
         findings = host.doctor(arguments.pid)
     if arguments.json:
-        print_json({"schema": schema("doctor"), **finding._asdict()} for finding in findings)
+        print_json(json_schema.finding(finding) for finding in findings)
     else:
         for finding, before in zip(findings, (None, *findings), strict=False):
             _print(finding, told=before is not None and before.remedy == finding.remedy)
@@ -31,8 +33,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print(finding: Finding, *, told: bool) -> None:
     """Print a finding; ``told`` is whether its remedy stands right above."""
-    print(f"{_MARKS[finding.ok]}  {safe(finding.check)}: {safe(finding.finding)}")
-    if finding.consequence:
-        print(f"      so: {safe(finding.consequence)}")
+    words = describe_finding(finding)
+    print(f"{_MARKS[finding.ok]}  {safe(finding.check)}: {safe(words.finding)}")
+    if words.consequence:
+        print(f"      so: {safe(words.consequence)}")
     if finding.remedy:
         print(f"      try: {'the same' if told else safe(finding.remedy)}")

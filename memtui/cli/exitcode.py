@@ -6,13 +6,14 @@ all for want of permission; 4: nothing was advised, all targets gone or never th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, TargetReport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from memtui.model.errors import MemtuiError
 
 ALL, PART, USAGE, PERMISSION, GONE, CANCELLED = range(6)
@@ -30,8 +31,6 @@ _PERMISSION = frozenset(
     }
 )
 _GONE = frozenset({Reason.NO_SUCH_PROCESS, Reason.EXITED, Reason.EXECED})
-TOOK = frozenset({Outcome.DONE, Outcome.UNVERIFIED, Outcome.NO_EFFECT})
-"""Outcomes of what the kernel took."""
 
 
 def of_reason(reason: Reason | None) -> int:
@@ -56,7 +55,7 @@ def of_report(report: TargetReport) -> int:
         code = of_reason(report.planned.blocked or report.reason)
         if code != PART:
             return code
-    took = bool(report.ranges) and all(item.outcome in TOOK for item in report.ranges)
+    took = bool(report.ranges) and all(item.outcome.was_taken for item in report.ranges)
     return ALL if took else PART
 
 

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain, print_json, print_table
 from memtui.format import count, safe, size, size_or_dash
-from memtui.host import HistoryEntry
 from memtui.host.local import LocalHost
-from memtui.model.wire import Json, schema
+from memtui.render import json_schema
+from memtui.render.history import target_of
 
-_KEYS = HistoryEntry._fields
+if TYPE_CHECKING:
+    import argparse
+
+    from memtui.host import HistoryEntry
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print what was done, oldest first; the last of it, unless all is asked for."""
     with LocalHost(arguments.state_dir) as host:
         if arguments.all and arguments.json:
-            print_json(map(_json, host.stream_history(_complain_of_torn)))
+            print_json(map(json_schema.history_entry, host.stream_history(_complain_of_torn)))
             return 0
         history = host.history(None if arguments.all else arguments.last)
     if arguments.json:
-        print_json(map(_json, history.entries))
+        print_json(map(json_schema.history_entry, history.entries))
     else:
         print_table(_HEADINGS, map(_row, history.entries), left=5)
     if not history.is_whole:
@@ -36,10 +39,6 @@ def _complain_of_torn(torn_lines: int) -> None:
         complain(f"{count(torn_lines, 'line')} of the ledger could not be read and {were} skipped")
 
 
-def _json(entry: HistoryEntry) -> Json:
-    return {"schema": schema("history"), **{key: getattr(entry, key) for key in _KEYS}}
-
-
 _HEADINGS = (
     *("REQUESTED", "FORECAST", "ADVISED", "MOVED", "BACK", "RESTORED"),
     *("TIME", "ADVICE", "TARGET", "OUTCOME", "ID"),
@@ -47,7 +46,6 @@ _HEADINGS = (
 
 
 def _row(entry: HistoryEntry) -> tuple[str, ...]:
-    target = f"{entry.target.get('pid', '?')} {entry.target.get('name', '?')}"
     return (
         size(entry.requested_bytes),
         size(entry.forecast_bytes),
@@ -57,7 +55,7 @@ def _row(entry: HistoryEntry) -> tuple[str, ...]:
         size_or_dash(entry.restored_bytes, entry.restored_bytes is not None),
         safe(entry.time),
         safe(entry.advice),
-        safe(target),
+        safe(target_of(entry)),
         safe(entry.outcome),
         safe(entry.id),
     )

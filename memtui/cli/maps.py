@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -10,12 +9,14 @@ from memtui.cli.output import print_json, print_table
 from memtui.cli.starting import state_dir_to_read, tell_left_held
 from memtui.format import address_range, safe, size
 from memtui.host.local import LocalHost
-from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.filter import parse
 from memtui.model.verdict import Verdict, Will
+from memtui.render import json_schema
 
 if TYPE_CHECKING:
+    import argparse
+
     from memtui.model.vma import MappedVma
 
 _LETTERS = {Will.YES: "y", Will.PARTLY: "p", Will.NO: "-"}
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
         chosen = [row for row in space.rows() if wanted.matches_vma(row, partial(target.judge, row))]
         judged = [(row, {advice: target.judge(row, advice) for advice in Advice}) for row in chosen]
     if arguments.json:
-        print_json(wire.vma_row(row, verdicts) for row, verdicts in judged)
+        print_json(json_schema.vma_row(row, verdicts) for row, verdicts in judged)
         return 0
     rows = (
         (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from memtui.cli.output import complain, print_json, print_table
@@ -11,11 +9,14 @@ from memtui.cli.starting import state_dir_to_read, tell_left_held
 from memtui.format import safe, size_or_dash
 from memtui.host.local import LocalHost
 from memtui.linux.proc_mount import hidepid
-from memtui.model import wire
 from memtui.model.filter import parse
 from memtui.model.reasons import Reason
+from memtui.render import json_schema
 
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
     from memtui.model.process import Process
 
 _KEYS: dict[str, Callable[[Process], Any]] = {
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         has_swap = host.machine().swap_total_bytes != 0
     processes.sort(key=_KEYS[arguments.sort])
     if arguments.json:
-        print_json(wire.process_row(process) for process in processes)
+        print_json(json_schema.process_row(process) for process in processes)
     else:
         rows = (
             (

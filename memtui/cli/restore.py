@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memtui.cli import exitcode
 from memtui.cli.output import complain, has_terminal, print_json, reader_may_leave
 from memtui.cli.starting import before_acting, before_looking
-from memtui.format import safe, size
 from memtui.host.local import LocalHost
-from memtui.model import wire
 from memtui.model.errors import MemtuiError, with_step
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
-from memtui.model.restore import INTERRUPTED, Whose
+from memtui.model.restore import Whose
+from memtui.render import json_schema
+from memtui.render.restore import describe_action, restore_lines, restore_plan_lines
 from memtui.shutdown import CommandSignals
 
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
     from memtui.model.restore import RestorePlan, RestoreReport
 
 
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.id is None and not arguments.json:
             # Before anything is done: whose it is, and on whom.
             with reader_may_leave():
-                print(_which(plans[0]))
+                print(f"the last action: {describe_action(plans[0])}")
         reports = host.restore(plans, cancelled=signals.cancelled)
     _print_all(reports, as_json=arguments.json)
     return _code_of(reports)
@@ -60,11 +61,12 @@ def run(arguments: argparse.Namespace) -> int:
 def _print_all(reports: Sequence[RestoreReport], *, as_json: bool) -> None:
     with reader_may_leave():
         if as_json:
-            print_json(map(wire.restore_report, reports))
+            print_json(map(json_schema.restore_report, reports))
         else:
             for report in reports:
                 if not _is_error(report):
-                    _print(report)
+                    for line in restore_lines(report):
+                        print(line)
     for report in filter(_is_error, reports):
         _complain_of(report.planned, report.reason or Reason.FAILED, report.reason_text)
     for warning in dict.fromkeys(report.warning for report in reports if report.warning):
@@ -76,22 +78,14 @@ def _complain_of(planned: RestorePlan, reason: Reason, text: str | None) -> None
     complain(f"restore of {planned.id}: process {planned.process.pid}: {words}")
 
 
-def _which(planned: RestorePlan) -> str:
-    """Return which action it is: when, by whom, on whom."""
-    who = f"{planned.process.pid} {planned.name}"
-    return safe(f"the last action: {planned.advice} on {who} at {planned.time}, by {planned.whose}")
-
-
 def _show(plans: Sequence[RestorePlan], *, as_json: bool) -> int:
     """Say what would be put back; return the exit code."""
     with reader_may_leave():
         if as_json:
-            print_json(map(wire.restore_plan, plans))
+            print_json(map(json_schema.restore_plan, plans))
         for planned in () if as_json else plans:
-            print(f"{_which(planned).removeprefix('the last action: ')}, {safe(planned.id)}")
-            print(f"  moved {size(planned.moved_bytes)}, would be put back: {size(planned.wanted_bytes)}")
-            if planned.is_interrupted:
-                print(f"  {INTERRUPTED}")
+            for line in restore_plan_lines(planned):
+                print(line)
     blocked = [item for item in plans if item.blocked is not None]
     for planned in blocked:
         _complain_of(planned, planned.blocked or Reason.FAILED, planned.blocked_text)
@@ -121,16 +115,3 @@ def _is_error(report: RestoreReport) -> bool:
 
 def _code_of(reports: Sequence[RestoreReport]) -> int:
     return exitcode.of_all([_code(report) for report in reports])
-
-
-def _print(report: RestoreReport) -> None:
-    planned = report.planned
-    print(f"restore of {safe(planned.id)} ({safe(planned.advice)} on {planned.process.pid}", end="")
-    print(f" {safe(planned.name)}, {safe(planned.time)}): {report.outcome.value}")
-    print(f"  wanted {size(report.wanted_bytes)}, restored {size(report.restored_bytes)}", end="")
-    print(f", came along {size(report.also_back_bytes)}, still out {size(report.still_out_bytes)}")
-    for line in report.told:
-        print(f"  {safe(line)}")
-    words = report.reason_text
-    if words and not any(words in line for line in report.told):
-        print(f"  {safe(words)}")

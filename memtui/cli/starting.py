@@ -5,17 +5,19 @@ What may act releases it; what only looks tells of it.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain
+from memtui.freeze.thawed_words import describe_thawed
 from memtui.host.local import default_state_dir
 from memtui.linux.procfs import has_proc
 from memtui.model.errors import MemtuiError
 
 if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
     from memtui.host.local import LocalHost
     from memtui.model.freeze import Thawed
 
@@ -54,6 +56,6 @@ def _lines(host: LocalHost, look: Callable[[], list[Thawed]]) -> list[str]:
         # What the command is asked for fails by that, and says so.
         return []
     try:
-        return [*map(str, look()), *host.left_held.remarks]
+        return [*map(describe_thawed, look()), *host.left_held.remarks]
     except MemtuiError as error:
         return [str(error)]

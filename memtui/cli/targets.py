@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import TYPE_CHECKING
 
 from memtui.cli import exitcode
@@ -13,6 +12,8 @@ from memtui.model.filter import parse
 from memtui.model.plan import Mark, TargetPlan
 
 if TYPE_CHECKING:
+    import argparse
+
     from memtui.host.local import LocalHost
     from memtui.model.reasons import Reason
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import pwd
 from typing import TYPE_CHECKING
@@ -10,13 +9,16 @@ from typing import TYPE_CHECKING
 from memtui.cli.exitcode import ALL, PART, PERMISSION, USAGE
 from memtui.cli.output import complain, print_json, reader_may_leave
 from memtui.format import safe
+from memtui.freeze.thawed_words import describe_thawed
 from memtui.host.left_held import ROOTS_JOURNAL_DIR
 from memtui.host.local import LocalHost
-from memtui.model import wire
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import ThawOutcome
+from memtui.render import json_schema
 
 if TYPE_CHECKING:
+    import argparse
+
     from memtui.model.freeze import Thawed
 
 
@@ -38,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
             except MemtuiError as error:
                 problems.append(str(error))
     released = [item for item in thawed if item.outcome is ThawOutcome.RELEASED]
-    problems = [str(item) for item in thawed if item not in released] + problems
+    problems = [describe_thawed(item) for item in thawed if item not in released] + problems
     with reader_may_leave():
         _print(released, thawed, as_json=arguments.json, quiet=bool(problems))
     for words in problems:
@@ -66,10 +68,10 @@ def _user(name: str | None) -> pwd.struct_passwd | None:
 
 def _print(released: list[Thawed], thawed: list[Thawed], *, as_json: bool, quiet: bool) -> None:
     if as_json:
-        print_json(wire.thawed(item) for item in thawed)
+        print_json(json_schema.thawed(item) for item in thawed)
         return
     for item in released:
-        print(safe(str(item)))
+        print(safe(describe_thawed(item)))
     if released or quiet:
         return
     if os.geteuid() and ROOTS_JOURNAL_DIR.is_dir():

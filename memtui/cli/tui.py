@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import sys
 from typing import TYPE_CHECKING
@@ -15,6 +14,8 @@ from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
+    import argparse
+
     from memtui.host import Host
 
 _SWITCH_S = 0.0001

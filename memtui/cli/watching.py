@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from memtui.cli.output import complain
-from memtui.format import count, safe, size
 from memtui.host import RECORDED_CHECKS_S, RefaultEvent
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, with_step
-from memtui.model.process import Standing
 from memtui.model.reasons import Reason
-from memtui.model.report import RefaultSample, TargetReport, refault_verdict
+from memtui.render.refault import describe_refault
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from memtui.format import SafeText
     from memtui.host import Host, Target
+    from memtui.model.report import RefaultSample, TargetReport
 
 _SIGNAL_S = 0.1
 """How long a signal may go unseen between two looks."""
-
-_GONE_WORDS = {
-    Standing.EXITED: Reason.EXITED.text,
-    Standing.ZOMBIE: Reason.EXITED.text,
-    Standing.EXECED: Reason.EXECED.text,
-}
 
 
 class Watching:
@@ -122,23 +117,10 @@ class Watching:
                 words = "was restored meanwhile: what is resident again was put back"
             complain(f"--watch: {report.id} {words}")
         elif not quiet:
-            print(
-                f"{report.planned.process.pid} {safe(report.planned.name)} {self._words(report, back)}",
-                flush=True,
-            )
+            print(self._words(report, back), flush=True)
 
-    def _words(self, report: TargetReport, back: RefaultSample) -> str:
-        after = f"after {back.after_s:.0f} s:"
-        if back.back_bytes is None:
-            target = self._targets.get(report.planned.process)
-            gone = _GONE_WORDS.get(target.standing()) if target is not None else None
-            return f"{after} not known: {gone or 'its pages cannot be looked at'}"
-        said = refault_verdict(report.moved_bytes, back)
-        parts = [f"{size(back.back_bytes)} of {size(report.moved_bytes)} resident again"]
-        if said is not None:
-            parts.append(said.value)
-        if back.major_faults is not None:
-            parts.append(count(back.major_faults, "major fault"))
-        if back.psi_some_avg10 is not None:
-            parts.append(f"memory pressure of the whole machine {back.psi_some_avg10:.1f} %")
-        return f"{after} {'; '.join(parts)}"
+    def _words(self, report: TargetReport, back: RefaultSample) -> SafeText:
+        target = self._targets.get(report.planned.process)
+        # What became of it matters only where its pages could not be looked at.
+        standing = target.standing() if target is not None and back.back_bytes is None else None
+        return describe_refault(report, back, standing)

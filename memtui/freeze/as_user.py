@@ -11,9 +11,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from memtui.freeze.replay import Replayed, replay
@@ -23,6 +21,8 @@ from memtui.model.freeze import Freeze, Thawed, ThawOutcome
 from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
     from pwd import struct_passwd
 
 _WITHIN_S = 30.0

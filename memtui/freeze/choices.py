@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memtui.format import count
 from memtui.freeze.cgroup import suitable_home
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.method import FreezeError
@@ -19,9 +18,6 @@ from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
     from memtui.model.process import ProcessId
-
-_LASTS = "; if memtui's own cgroup is frozen (docker pause), it lasts until that is thawed"
-_STAYS = "after a crash it stays so until `memtui thaw`, or the next screen, advise or restore"
 
 
 def why_not(process: ProcessId, method: Freeze, *, override_names: bool = False) -> FreezeError | None:
@@ -56,12 +52,24 @@ def choices(
 
 def _choice(process: ProcessId, method: Freeze, self_advised: bool, override_names: bool) -> FreezeChoice:
     if self_advised and method is not Freeze.OFF:
-        return FreezeChoice(method, False, "not available: it advises itself, and could not while it stands")
+        # It could not answer while it stands still.
+        return FreezeChoice(method, False, Reason.SELF_ADVISED)
     refused = why_not(process, method, override_names=override_names)
     if refused is not None:
-        return FreezeChoice(method, False, f"not available: {refused.detail or refused.reason.text}")
-    lasts = _LASTS if method is not Freeze.OFF and _may_last(process.pid) else ""
-    return FreezeChoice(method, True, _does(process.pid, method) + lasts)
+        return FreezeChoice(method, False, refused.reason, refused.detail)
+    outlasts = method is not Freeze.OFF and _may_last(process.pid)
+    stat = thread_stat(process.pid, process.pid)
+    if stat is None:
+        return FreezeChoice(method, True, outlasts=outlasts)
+    by_signal = method is Freeze.SIGSTOP
+    return FreezeChoice(
+        method,
+        True,
+        threads=stat.threads,
+        parent=named(stat.parent) if by_signal and stat.parent else "",
+        is_stopped=by_signal and _is_stopped(process.pid),
+        outlasts=outlasts,
+    )
 
 
 def _may_last(pid: int) -> bool:
@@ -70,24 +78,6 @@ def _may_last(pid: int) -> bool:
         return may_be_frozen_without(pid)
     except (OSError, MemtuiError):
         return False
-
-
-def _does(pid: int, method: Freeze) -> str:
-    stat = thread_stat(pid, pid)
-    if stat is None:
-        return "it has exited"
-    whom = count(stat.threads, "thread")
-    if method is Freeze.OFF:
-        return f"stops nobody: its {whom} may change the map meanwhile, and then it is reported (raced)"
-    if method is Freeze.PTRACE:
-        return f"stops its {whom}; its parent is not told; after a crash the kernel lets it run on by itself"
-    if method is Freeze.CGROUP:
-        return f"freezes its {whom} in a cgroup of their own; nobody is told; {_STAYS}"
-    if _is_stopped(pid):
-        return f"it is stopped already, and is left so: nothing is sent to its {whom}"
-    parent = named(stat.parent) if stat.parent else "nobody"
-    then = "and is continued if it stops itself then"
-    return f"stops its {whom}; its parent, {parent}, is told (SIGCHLD), {then}; {_STAYS}"
 
 
 def _is_stopped(pid: int) -> bool:

@@ -11,13 +11,13 @@ import threading
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memtui.freeze import protocol
 from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.method import FreezeError
 from memtui.freeze.replay import BYSTANDERS_S, Replayed, replay
+from memtui.freeze.thawed_words import describe_thawed
 from memtui.isolated import isolated_command
 from memtui.linux.namespaces import children_are_elsewhere
 from memtui.linux.own_threads import no_process, start_thread
@@ -27,6 +27,8 @@ from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from memtui.model.process import ProcessId
 
 __all__ = ["FreezeError", "Guard", "Hold", "Released"]
@@ -240,7 +242,7 @@ class Guard:
             except _Lost:
                 self._await_replay()
                 thawed = self.replayed.thawed if self.replayed is not None else ()
-                return "; ".join(str(item) for item in thawed if item.bystander)
+                return "; ".join(describe_thawed(item) for item in thawed if item.bystander)
         if not isinstance(answer, protocol.BystandersReply):
             return self._kill("the guard answered what it was not asked")
         return answer.words

@@ -17,10 +17,10 @@ import select
 import signal
 import socket
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.freeze import protocol, ptrace
 from memtui.freeze.bystanders import TICK_S, Bystanders
@@ -34,6 +34,9 @@ from memtui.linux.procfs import read_stat
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 METHODS: dict[Freeze, Begin] = {
     Freeze.PTRACE: ptrace.PtraceGrip,

@@ -18,11 +18,9 @@ import json
 import os
 import stat
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.freeze.method import FreezeError
 from memtui.linux import machine
@@ -30,6 +28,10 @@ from memtui.linux.namespaces import pid_namespace, time_namespace
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 _SUFFIX = ".journal"
 BAD_SUFFIX = ".unreadable"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -13,6 +12,8 @@ from memtui.linux.procfs import Stat, parse_colon_lines, read_file, read_stat
 from memtui.model.errors import MemtuiError, NoSuchProcess
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from memtui.model.process import ProcessId
 
 NAMES = (

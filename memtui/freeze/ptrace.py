@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from memtui.freeze.method import FreezeError, Subject
 from memtui.freeze.threads import (
@@ -33,6 +33,9 @@ from memtui.linux.abi import WALL
 from memtui.linux.capability import CAP_SYS_PTRACE, has_capability
 from memtui.linux.procfs import read_file
 from memtui.model.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _RESCAN_S = 0.01
 _PASSES = 20

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from memtui.model.advice import Advice
@@ -12,7 +10,11 @@ from memtui.model.restore import Whose
 from memtui.model.values import number
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Mapping, Sequence
+
     from memtui.model.filter import Filter
+    from memtui.model.finding import FindingCode
     from memtui.model.freeze import FreezeChoice
     from memtui.model.plan import Mark, Plan
     from memtui.model.process import Process, ProcessId, Standing
@@ -150,13 +152,16 @@ class History(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One finding of the doctor. ``remedy`` is one tried command, or empty."""
+    """One finding of the doctor, with the values of its code. ``remedy`` is one tried command, or empty.
+
+    It is ``ok`` or not, or neither (None): something to know.
+    """
 
     check: str
     ok: bool | None
-    finding: str
-    consequence: str
-    remedy: str
+    code: FindingCode
+    values: Mapping[str, object] = {}
+    remedy: str = ""
 
 
 class RefaultEvent(NamedTuple):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from memtui.freeze.client import Guard
 
 

@@ -6,7 +6,6 @@ import errno
 import importlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +24,8 @@ from memtui.model.reasons import Reason
 from memtui.model.restore import Whose
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
     from memtui.advise.calls import Adviser
     from memtui.advise.engine import Subject
     from memtui.host.api import Finding, History, HistoryEntry, Selection, SelfAdviser, Target

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from memtui.advise.forecast import Part, SwapPurse, choose_marks, choose_rows, forecast
@@ -19,10 +17,13 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import Freeze, FreezeChoice
 from memtui.model.plan import Mark, PlannedRange, TargetPlan
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Detail, DetailCode, Reason
 from memtui.model.verdict import judge
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
     from memtui.host.api import SelfAdviser
     from memtui.host.target import LocalTarget
     from memtui.model.filter import Filter
@@ -130,8 +131,7 @@ def may_advise(
 def freeze_choices(target: LocalTarget, self_adviser: SelfAdviser | None) -> list[FreezeChoice]:
     """Return what each freeze method would do to a target, and why not where it cannot."""
     if target.handle.is_foreign:
-        words = f"not available: {Reason.FOREIGN_PROC.text}"
-        return [FreezeChoice(method, method is Freeze.OFF, words) for method in Freeze]
+        return [FreezeChoice(method, method is Freeze.OFF, Reason.FOREIGN_PROC) for method in Freeze]
     return choices(target.process, self_advised=may_advise(target, Advice.COLD, self_adviser)[1])
 
 
@@ -143,7 +143,7 @@ def _freeze_for(
         return Freeze.OFF, None, None
     if self_advised:
         # It could not answer while it stands still.
-        return Freeze.OFF, "the process advises itself", None
+        return Freeze.OFF, Detail(DetailCode.ADVISES_ITSELF).text, None
     # Whether ptrace is permitted is told best by trying.
     lockout_only = freeze is None or freeze is Freeze.PTRACE
     refused = why_not(target.process, freeze or Freeze.PTRACE, override_names=override_lockout)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.advise.ledger import Ledger
 from memtui.host.refault_monitor import RefaultMonitor
 from memtui.host.restore_service import RestoreService
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class Record(NamedTuple):

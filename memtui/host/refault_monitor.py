@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from memtui.advise.ledger import Ledger, now
+from memtui.advise.ledger_fields import back_fields
 from memtui.advise.refault import RefaultCounter
 from memtui.host.api import RefaultEvent
 from memtui.linux.own_threads import start_thread
-from memtui.model import wire
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import WATCHED_S
 
@@ -299,7 +299,7 @@ class RefaultMonitor:
     def _record(self, report_id: str, back: RefaultSample) -> str | None:
         """Put a check on record; return what went wrong, in words."""
         try:
-            self._ledger.write("back", {"id": report_id, "time": now(), **wire.back(back)})
+            self._ledger.write("back", {"id": report_id, "time": now(), **back_fields(back)})
         except MemtuiError as error:
             return str(error)
         return None

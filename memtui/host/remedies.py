@@ -19,6 +19,7 @@ from memtui.linux.capability import (
     no_new_privileges,
 )
 from memtui.linux.user_namespace import in_user_namespace
+from memtui.model.finding import NoRights
 
 ON_THE_HOST = "run memtui on the host"
 
@@ -71,17 +72,17 @@ class Remedies(NamedTuple):
             return ""
         return self.as_root(_ADD_SWAP)
 
-    def why_no_rights(self, capability: int) -> str:
-        """Return in words why a right cannot be had from here, for where there is no command for it."""
+    def why_no_rights(self, capability: int) -> NoRights | None:
+        """Return why a right cannot be had from here, for where there is no command for it."""
         if self.in_user_namespace:
-            return ""
+            return None
         if not can_gain_capability(capability):
-            return "whoever starts this container or shell must grant it (docker run --cap-add)"
+            return NoRights.NOT_GRANTED
         if self.is_root:
-            return "this shell has given it up: start another one"
+            return NoRights.GIVEN_UP
         if no_new_privileges():
-            return "no_new_privs is set here, so that sudo gains nothing: use another shell"
-        return "" if self.sudo_works else "there is no sudo here: ask who administers this machine"
+            return NoRights.NO_NEW_PRIVILEGES
+        return None if self.sudo_works else NoRights.NO_SUDO
 
     def record_elsewhere(self, place: Path) -> str:
         """Return how to have actions recorded where ``place`` cannot be written.

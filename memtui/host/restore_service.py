@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from memtui.advise.ledger import Action, Ledger, actions, is_same_operator, now, operator
+from memtui.advise.ledger_fields import restore_totals
 from memtui.advise.restore import Restorer
 from memtui.linux import machine
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.memory_file import MemoryFile
 from memtui.linux.program import Program
-from memtui.model import wire
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.process import ProcessId
 from memtui.model.ranges import total_bytes
-from memtui.model.reasons import Reason, cancelled_words
+from memtui.model.reasons import Detail, DetailCode, Reason, cancelled_words
 from memtui.model.report import Outcome, outcome_of_refusal
-from memtui.model.restore import RestorePlan, RestoreReport, Whose, outcome_of, told_of
+from memtui.model.restore import RestorePlan, RestoreReport, Whose, outcome_of
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
     from memtui.advise.pages_format import MovedPages
     from memtui.host.refault_monitor import RefaultMonitor
     from memtui.model.report import Progress
@@ -29,9 +30,9 @@ if TYPE_CHECKING:
 _LOOK_FOR_LAST = 2000
 _NOTHING_TO_DO = frozenset({Reason.ALL_BACK, Reason.NOTHING_MOVED})
 _NONE_OF = {
-    Whose.SESSION: "nothing was moved out of RAM in this session; the ledger (@) has older actions",
-    Whose.OPERATOR: "you have moved nothing out of RAM that is on record here",
-    Whose.ANYBODY: "nothing in the ledger has moved anything",
+    Whose.SESSION: DetailCode.NONE_OF_SESSION,
+    Whose.OPERATOR: DetailCode.NONE_OF_OPERATOR,
+    Whose.ANYBODY: DetailCode.NONE_OF_ANYBODY,
 }
 
 
@@ -199,9 +200,9 @@ class RestoreService:
             outcome=outcome,
             reason=reason,
             reason_text=text,
-            told=told_of(seen, is_interrupted=planned.is_interrupted),
+            seen=seen,
         )
-        fields = {"operator": operator(), **wire.restore_totals(report)}
+        fields = {"operator": operator(), **restore_totals(report)}
         warning = None
         try:
             self._ledger.write("restored", {"id": planned.id, "time": now(), **fields})
@@ -214,7 +215,8 @@ def _why_none(action: str | None, whose: Whose, pid: int | None) -> str | None:
     """Return in words that there is no action to be put back; None for the reason's own."""
     if action is not None:
         return None
-    return _NONE_OF[whose] if pid is None else f"nothing in the ledger has moved anything of process {pid}"
+    code = _NONE_OF[whose] if pid is None else DetailCode.NONE_OF_PROCESS
+    return Detail(code, words=str(pid)).text
 
 
 def _nothing_to_read(advice: str, moved_bytes: int | None, moved: MovedPages | None) -> MemtuiError:
@@ -225,9 +227,7 @@ def _nothing_to_read(advice: str, moved_bytes: int | None, moved: MovedPages | N
         return MemtuiError(Reason.PAGES_UNKNOWN)
     if moved.is_complete:
         return MemtuiError(Reason.PAGES_UNSEEN)
-    return MemtuiError(
-        Reason.PAGES_UNKNOWN, "", "it was interrupted before any page that it moved was on record"
-    )
+    return MemtuiError(Reason.PAGES_UNKNOWN, "", Detail(DetailCode.INTERRUPTED_EARLY).text)
 
 
 def _require_process(process: ProcessId) -> ProcessHandle:
@@ -289,4 +289,4 @@ def _refused(planned: RestorePlan, reason: Reason, text: str | None) -> RestoreR
     outcome = Outcome.NO_EFFECT if reason in _NOTHING_TO_DO else outcome_of_refusal(reason)
     wanted_bytes = still_out = None if outcome is Outcome.GONE else planned.wanted_bytes
     words = text or reason.text
-    return RestoreReport(planned, now(), wanted_bytes, 0, 0, still_out, outcome, reason, words, told=(words,))
+    return RestoreReport(planned, now(), wanted_bytes, 0, 0, still_out, outcome, reason, words)

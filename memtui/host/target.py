@@ -6,7 +6,6 @@ import itertools
 import threading
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from memtui.host.api import CHEAP_SMAPS_MS
@@ -25,6 +24,8 @@ from memtui.model.verdict import MachineFacts, Verdict, judge
 from memtui.model.vma import AddressSpace, MappedVma, VmaDetails
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from memtui.host.target_pool import TargetPool
     from memtui.linux.live import LiveResidency
     from memtui.model.advice import Advice

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from memtui.model.process import Standing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from memtui.model.process import ProcessId
 
 

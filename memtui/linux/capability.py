@@ -13,7 +13,7 @@ from memtui.linux.file_look import Wanted
 from memtui.linux.file_looker import look_at
 from memtui.linux.procfs import error_of, parse_colon_lines, read_file
 from memtui.linux.user_namespace import in_user_namespace
-from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.advice import Advice
 from memtui.model.process import Standing
 from memtui.model.reasons import Reason, reason_of_call
 
@@ -78,7 +78,7 @@ def probe_call() -> Reason | None:
     except OSError as error:
         return reason_of_pidfd(error)
     try:
-        syscalls.process_madvise(pidfd, (), CATALOGUE[Advice.COLD].number)
+        syscalls.process_madvise(pidfd, (), Advice.COLD.number)
     except OSError as error:
         if error.errno in (errno.EPERM, errno.EACCES, errno.ENOSYS) and _is_filtered(pidfd):
             return Reason.SECCOMP
@@ -95,7 +95,7 @@ def probe(handle: ProcessHandle, advice: Advice) -> Reason | None:
     """
     if handle.is_foreign:
         return Reason.FOREIGN_PROC
-    number = CATALOGUE[advice].number
+    number = advice.number
     try:
         syscalls.process_madvise(handle.pidfd, (), number)
     except OSError as error:
@@ -128,7 +128,7 @@ def _is_filtered(pidfd: int) -> bool:
     A filter may answer ENOSYS as well, as a kernel without the call does.
     """
     try:
-        syscalls.process_madvise(pidfd, (), CATALOGUE[Advice.COLD].number, flags=1)
+        syscalls.process_madvise(pidfd, (), Advice.COLD.number, flags=1)
     except OSError as error:
         if error.errno == errno.ENOSYS:
             return _is_by_filter(error, "process_madvise")

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from memtui.linux.procfs import decode, parse_colon_lines, read_file, read_process_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 

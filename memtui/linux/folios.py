@@ -11,12 +11,14 @@ import re
 import sys
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.linux.capability import CAP_SYS_ADMIN, has_capability
 from memtui.linux.descriptor import Descriptor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _ENTRY_BYTES = 8
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")

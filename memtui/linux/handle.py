@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 from memtui.linux import machine
 from memtui.linux.capability import reason_of_pidfd
@@ -17,7 +17,10 @@ from memtui.linux.procfs import Stat, error_of, parse_stat, read_fd, read_stat
 from memtui.linux.program import Program, program_of
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted, Unusable
 from memtui.model.process import ProcessId, Standing
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Detail, DetailCode, Reason
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 _OPENINGS = 100
 """How often to open what execs time and again. Each time is a tenth of a millisecond."""
@@ -147,7 +150,8 @@ class ProcessHandle:
     def lost_error(self) -> MemtuiError:
         """Return the error for an address space that is no longer there."""
         if self._closed:
-            return MemtuiError(Reason.CANCELLED, f"process {self.pid}", "it is no longer looked at")
+            words = Detail(DetailCode.TARGET_CLOSED).text
+            return MemtuiError(Reason.CANCELLED, f"process {self.pid}", words)
         # Its memory goes some milliseconds before its pidfd tells of the end.
         if self.is_ending():
             return NoSuchProcess(Reason.EXITED, f"process {self.pid}")

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import struct
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from memtui.model.pages import PRESENT, SWAPPED, ZERO, may_be_marker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
     from memtui.linux.maptable import MapTable
 
 _WINDOW_VMAS = 256

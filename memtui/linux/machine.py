@@ -9,7 +9,7 @@ from functools import cache
 from typing import NamedTuple
 
 from memtui.linux.procfs import decode, kib_to_bytes, parse_colon_lines, read_file
-from memtui.model.fate import SwapKind, swap_kind
+from memtui.model.swap import SwapKind, swap_kind
 from memtui.model.verdict import MachineFacts
 
 

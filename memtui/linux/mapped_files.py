@@ -8,7 +8,6 @@ overlay: its pages go to swap. Files on ramfs and System V memory under SHM_LOCK
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from memtui.linux.folios import FilePage, Folios
@@ -18,6 +17,8 @@ from memtui.model.pages import FILE, PRESENT
 from memtui.model.vma import Kind, Vma, VmaDetails
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from memtui.linux.handle import ProcessHandle
     from memtui.linux.maptable import MapTable
     from memtui.linux.pagemap import PageReader

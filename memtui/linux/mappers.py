@@ -8,8 +8,6 @@ same lower layer. That the pages are the same only their page frames tell, which
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from memtui.linux.folios import file_frames
@@ -22,6 +20,9 @@ from memtui.model.restore import Mapper, Mappers
 from memtui.model.vma import Kind
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Iterator
+
     from memtui.model.vma import Vma
 
 _COMPARED_BYTES = 64 << 20

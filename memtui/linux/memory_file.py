@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from memtui.linux.descriptor import Descriptor
@@ -20,6 +18,9 @@ from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalis
 from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
     from memtui.model.vma import Vma
 
 _FEW_BYTES = 4 << 20

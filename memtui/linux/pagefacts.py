@@ -13,9 +13,7 @@ import os
 import re
 import sys
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
 from operator import sub
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from memtui.linux import folios
@@ -25,6 +23,9 @@ from memtui.model.pages import HUGE, ZERO, PageFacts, RawRun
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import TracebackType
+
     from memtui.linux.handle import ProcessHandle
     from memtui.model.ranges import AddressColumns, Span
 

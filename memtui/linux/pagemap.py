@@ -11,7 +11,6 @@ import errno
 import os
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import chain, groupby
 from operator import sub
@@ -35,6 +34,8 @@ from memtui.model.ranges import PAGE_BYTES, AddressColumns, Range, RangeSet, Spa
 from memtui.model.vma import Kind, Vma, VmaDetails
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
     from memtui.linux.handle import ProcessHandle
     from memtui.linux.maptable import MapTable
     from memtui.model.errors import MemtuiError

@@ -7,11 +7,13 @@ only io_uring tells, in its fdinfo (io_uring_show_fdinfo(), io_uring/fdinfo.c).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.linux.procfs import kib_to_bytes, parse_colon_lines, read_file, read_process_file
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, normalise, total_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _RING = "anon_inode:[io_uring]"
 _HUGE_BYTES = 2 << 20

@@ -9,7 +9,6 @@ it as resident, and RSS leaves it out.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,8 @@ from memtui.model.pages import Residency
 from memtui.model.vma import USERFAULTFD_FLAGS, VmaDetails
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from memtui.linux.maptable import MapTable
 
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import codecs
 import locale
 import os
-from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _NO_LOCALE = ("", "C", "POSIX")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from array import array
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.linux import abi
@@ -15,6 +13,9 @@ from memtui.model.pages import FILE, HUGE, PRESENT, SWAPPED, WRITTEN, ZERO, RawR
 from memtui.model.ranges import AddressColumns
 
 if TYPE_CHECKING:
+    from array import array
+    from collections.abc import Sequence
+
     from memtui.linux.descriptor import Descriptor
 
 _HAS_GLIBC_WRAPPER = hasattr(libc, "process_madvise")

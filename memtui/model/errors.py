@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from memtui.model.reasons import Reason
@@ -19,7 +20,7 @@ class MemtuiError(Exception):
     """Something could not be done: a reason with a stable code, and the words for it.
 
     ``subject`` is what it concerns (``process 42``); ``detail`` replaces the reason's own words.
-    The text is raw: it passes ``text.safe`` where it is shown.
+    The text is raw: it passes ``format.safe`` where it is shown.
     """
 
     def __init__(self, reason: Reason, subject: str = "", detail: str | None = None) -> None:
@@ -43,9 +44,43 @@ class Unusable(MemtuiError):
     """The target has no memory that could be read or advised (a zombie, a kernel thread)."""
 
 
-class FilterError(ValueError):
-    """A term of a filter is wrong; ``column`` counts from 1."""
+FilterDomain = Literal["vma", "process"]
+"""What a filter is for."""
 
-    def __init__(self, message: str, column: int) -> None:
+
+class FilterMistake(Enum):
+    """What is wrong with a term of a filter."""
+
+    OPEN_QUOTE = "open_quote"
+    NOTHING_NEGATED = "nothing_negated"
+    BLANK_IN_TERM = "blank_in_term"
+    NO_SUCH_KEY = "no_such_key"
+    FOR_OTHERS = "for_others"
+    NOT_COMPARED = "not_compared"
+    NO_COLON = "no_colon"
+    NO_VALUE = "no_value"
+    NOT_A_SIZE = "not_a_size"
+    NO_SUCH_KIND = "no_such_kind"
+    NOT_PERMISSIONS = "not_permissions"
+    NOT_A_FLAG = "not_a_flag"
+    NOT_AN_ADDRESS = "not_an_address"
+    NO_SUCH_ADVICE = "no_such_advice"
+    NOT_A_PID = "not_a_pid"
+    NOT_A_STATE = "not_a_state"
+
+
+class FilterError(ValueError):
+    """A term of a filter for ``of`` is wrong; ``column`` counts from 1, ``key`` is the term's if it matters.
+
+    ``render.filter`` has the words for it.
+    """
+
+    def __init__(
+        self, mistake: FilterMistake, term: str, column: int, of: FilterDomain = "vma", key: str = ""
+    ) -> None:
+        self.mistake = mistake
+        self.term = term
         self.column = column
-        super().__init__(f"{message} (column {column})")
+        self.of = of
+        self.key = key
+        super().__init__(f"{term}: {mistake.value} (column {column})")

@@ -14,16 +14,13 @@ import operator
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from memtui.model.advice import Advice
-from memtui.model.errors import FilterError
+from memtui.model.errors import FilterDomain, FilterError, FilterMistake
 from memtui.model.process import Process
 from memtui.model.verdict import Verdict, Will
 from memtui.model.vma import Kind, MappedVma
-
-Subject = Literal["vma", "process"]
-"""What a filter is for."""
 
 Judge = Callable[[Advice], Verdict]
 """The verdict of one VMA for an advice."""
@@ -32,11 +29,6 @@ _VmaTest = Callable[[MappedVma, "Judge | None"], bool]
 _ProcessTest = Callable[[Process], bool]
 _Matcher = Callable[["str | None"], bool]
 _Tests = tuple["_VmaTest | None", "_ProcessTest | None"]
-
-_TERMS: dict[Subject, str] = {
-    "vma": "kind: perm: name: flag: rss> swap> size> addr: will: label: and bare words",
-    "process": "name: user: pid: state: cgroup: rss> swap> and bare words",
-}
 
 
 class _Term(NamedTuple):
@@ -71,7 +63,7 @@ class Filter:
         """
         for term in self._terms:
             if term.vma is None:
-                raise ValueError(f"{term.key}: is not for VMAs")
+                raise ValueError(f"{term.key}: not for VMAs")
             if term.vma(row, judge) is term.negated:
                 return False
         return True
@@ -84,13 +76,13 @@ class Filter:
         """
         for term in self._terms:
             if term.process is None:
-                raise ValueError(f"{term.key}: is not for processes")
+                raise ValueError(f"{term.key}: not for processes")
             if term.process(process) is term.negated:
                 return False
         return True
 
 
-def parse(text: str, of: Subject = "vma", *, in_box: bool = False) -> Filter:
+def parse(text: str, of: FilterDomain = "vma", *, in_box: bool = False) -> Filter:
     """Return the filter that ``text`` says.
 
     ``in_box`` is for what is typed on the screen, where its effect is seen at once: a bare word then
@@ -102,14 +94,6 @@ def parse(text: str, of: Subject = "vma", *, in_box: bool = False) -> Filter:
     return Filter(text, tuple(_term(token, of, in_box) for token in _tokens(text)))
 
 
-def quoted(word: str) -> str:
-    """Return ``word`` so that the parser reads it as one value, whatever it holds.
-
-    A ``*`` or ``?`` in it keeps its meaning in a glob.
-    """
-    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
 class _Token(NamedTuple):
     """A term's text, from ``column``; ``chars`` are its characters with whether they were quoted."""
 
@@ -117,8 +101,8 @@ class _Token(NamedTuple):
     source: str
     chars: tuple[tuple[str, bool], ...]
 
-    def error(self, what: str) -> FilterError:
-        return FilterError(f"{self.source}: {what}", self.column)
+    def error(self, mistake: FilterMistake, of: FilterDomain = "vma", key: str = "") -> FilterError:
+        return FilterError(mistake, self.source, self.column, of, key)
 
     def without(self, count: int) -> _Token:
         return _Token(self.column, self.source, self.chars[count:])
@@ -134,7 +118,7 @@ def _tokens(text: str) -> Iterator[_Token]:
         at, chars, closed = _token_end(text, at)
         token = _Token(start + 1, text[start:at], tuple(chars))
         if not closed:
-            raise token.error("its quote is not closed")
+            raise token.error(FilterMistake.OPEN_QUOTE)
         yield token
 
 
@@ -166,18 +150,18 @@ _COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 }
 
 
-def _term(token: _Token, of: Subject, in_box: bool) -> _Term:
+def _term(token: _Token, of: FilterDomain, in_box: bool) -> _Term:
     negations = 0
     while negations < len(token.chars) and token.chars[negations] == ("!", False):
         negations += 1
     body = token.without(negations)
     if not body.chars:
-        raise token.error("nothing stands after the !")
+        raise token.error(FilterMistake.NOTHING_NEGATED)
     plain = _plain_head(body)
     head = _HEAD.match(plain)
     if head is None:
         if plain[:1] in (">", "<", "=", ":"):
-            raise token.error("a term has no blanks in it, as in rss>10M")
+            raise token.error(FilterMistake.BLANK_IN_TERM)
         vma, process = _word_in_box(body) if in_box else _word(body)
         return _Term("name", negations % 2 == 1, vma, process)
     key, mark = head[1].lower(), head[2]
@@ -194,20 +178,19 @@ def _plain_head(token: _Token) -> str:
     return "".join(head)
 
 
-def _tests(token: _Token, key: str, mark: str, of: Subject) -> _Tests:
+def _tests(token: _Token, key: str, mark: str, of: FilterDomain) -> _Tests:
     subjects = _SUBJECTS.get(key)
     if subjects is None:
-        raise token.error(f"no such term; there are {_TERMS[of]} (quote a word that holds a colon)")
+        raise token.error(FilterMistake.NO_SUCH_KEY, of)
     if of not in subjects:
-        other = "processes" if of == "vma" else "VMAs"
-        raise token.error(f"only for {other}; here there are {_TERMS[of]}")
+        raise token.error(FilterMistake.FOR_OTHERS, of)
     numeric = _NUMBERS.get(key)
     if numeric is not None:
         if mark not in _COMPARISONS:
-            raise token.error(f"{key} is compared with > >= < <= or =, and negated as in !{key}=0")
+            raise token.error(FilterMistake.NOT_COMPARED, of, key)
         return numeric(_any_number(token, mark))
     if mark != ":":
-        raise token.error(f"{key} takes a colon, as in {key}:{_EXAMPLES[key]}")
+        raise token.error(FilterMistake.NO_COLON, of, key)
     return _BUILDERS[key](token)
 
 
@@ -224,7 +207,7 @@ def _values(token: _Token) -> list[str]:
         else:
             parts[-1].append(char)
     if not all(parts):
-        raise token.error("a value is missing")
+        raise token.error(FilterMistake.NO_VALUE)
     return ["".join(char for char, _ in part) for part in parts]
 
 
@@ -237,7 +220,7 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 def _size(token: _Token, word: str) -> float:
     found = _SIZE.fullmatch(word)
     if found is None:
-        raise token.error("a size is a number with k, M, G or T, as in 64k")
+        raise token.error(FilterMistake.NOT_A_SIZE)
     unit = _UNITS[found[3].lower()]
     # Whole numbers stay integers: a float does not hold all addresses' worth of bytes.
     return float(found[1] + found[2]) * unit if found[2] else int(found[1]) * unit
@@ -326,7 +309,7 @@ def _kind(token: _Token) -> _Tests:
     known = [kind.value for kind in Kind]
     for word in words:
         if word not in known:
-            raise token.error(f"no such kind; there are {' '.join(known)}")
+            raise token.error(FilterMistake.NO_SUCH_KIND)
     kinds = frozenset(Kind(word) for word in words)
     return lambda row, judge: row.kind in kinds, None
 
@@ -335,7 +318,7 @@ def _perm(token: _Token) -> _Tests:
     words = [word.lower() for word in _values(token)]
     for word in words:
         if not word or not set(word) <= set("rwxsp-"):
-            raise token.error("permissions are letters of rwxsp, or a part as maps writes it, as in r-xp")
+            raise token.error(FilterMistake.NOT_PERMISSIONS)
 
     def holds(word: str, perms: str) -> bool:
         # With a dash it is a part as it is written; without, each letter counts (rx means r and x).
@@ -347,14 +330,14 @@ def _perm(token: _Token) -> _Tests:
 def _flag(token: _Token) -> _Tests:
     flags = frozenset(word.lower() for word in _values(token))
     if not all(re.fullmatch("[a-z0-9]{2}", flag) for flag in flags):
-        raise token.error("a flag is two letters of VmFlags, as in lo")
+        raise token.error(FilterMistake.NOT_A_FLAG)
     return lambda row, judge: row.flags is not None and not flags.isdisjoint(row.flags), None
 
 
 def _addr(token: _Token) -> _Tests:
     words = _values(token)
     if not all(_ADDRESS.fullmatch(word) for word in words):
-        raise token.error("an address is hexadecimal, with at most 16 digits")
+        raise token.error(FilterMistake.NOT_AN_ADDRESS)
     addresses = [int(word, 16) for word in words]
     return lambda row, judge: any(row.vma.start <= at < row.vma.end for at in addresses), None
 
@@ -364,7 +347,7 @@ def _will(token: _Token) -> _Tests:
     known = [advice.value for advice in Advice]
     for word in words:
         if word not in known:
-            raise token.error(f"no such advice; there are {' '.join(known)}")
+            raise token.error(FilterMistake.NO_SUCH_ADVICE)
     advices = [Advice(word) for word in words]
 
     def matches(row: MappedVma, judge: Judge | None) -> bool:
@@ -376,25 +359,26 @@ def _will(token: _Token) -> _Tests:
 def _pid(token: _Token) -> _Tests:
     words = _values(token)
     if not all(_PID.fullmatch(word) for word in words):
-        raise token.error("a pid is a number")
+        raise token.error(FilterMistake.NOT_A_PID)
     pids = frozenset(int(word) for word in words)
     return None, lambda process: process.pid in pids
 
 
-_STATES = "RSDZTtXxKWPI"
+STATES = "RSDZTtXxKWPI"
+"""The letters of /proc/PID/stat."""
 
 
 def _state(token: _Token) -> _Tests:
     states = set()
     for word in _values(token):
-        if len(word) != 1 or (word not in _STATES and word.upper() not in _STATES):
-            raise token.error(f"a state is one letter of {_STATES}")
+        if len(word) != 1 or (word not in STATES and word.upper() not in STATES):
+            raise token.error(FilterMistake.NOT_A_STATE)
         # t (traced) is not T (stopped); of the others small letters are taken as capitals.
-        states.add(word if word in _STATES else word.upper())
+        states.add(word if word in STATES else word.upper())
     return None, lambda process: process.state in states
 
 
-_SUBJECTS: dict[str, tuple[Subject, ...]] = {
+_SUBJECTS: dict[str, tuple[FilterDomain, ...]] = {
     "name": ("vma", "process"),
     "rss": ("vma", "process"),
     "swap": ("vma", "process"),
@@ -420,18 +404,4 @@ _BUILDERS: dict[str, Callable[[_Token], _Tests]] = {
     "pid": _pid,
     "state": _state,
     "cgroup": _cgroup,
-}
-
-_EXAMPLES: dict[str, str] = {
-    "name": "*libc*",
-    "kind": "anon",
-    "perm": "rw",
-    "flag": "lo",
-    "addr": "7f00dead1000",
-    "will": "pageout",
-    "label": "cold",
-    "user": "root",
-    "pid": "1",
-    "state": "S",
-    "cgroup": "system.slice",
 }

@@ -1,9 +1,12 @@
-"""How a target is held still, what each method would do to it, and what a crash left held."""
+"""How a target is held still, and what a crash left held: values only."""
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from memtui.model.reasons import Reason
 
 
 class Freeze(str, Enum):
@@ -21,21 +24,24 @@ DEFAULT_HOLD_MS = 250
 WATCHED_S = 60.0
 """How long an action is watched: what is still out then stayed out."""
 
-FREEZE_NOTE = (
-    "After a hold by any method epoll_wait and a few other calls of the target return EINTR (signal(7))."
-)
-"""What no method can hide from the target."""
-
 
 class FreezeChoice(NamedTuple):
-    """What a method would do to a target, in one line: whom it stops, who notices, what a crash leaves.
+    """What a method would do to a target.
 
-    If it is not ``available`` the line says why. It is raw.
+    ``refusal`` is why it is not to be had, with ``detail`` as its words where it has its own. ``threads`` is
+    how many it would stop, None where the target has exited; ``parent`` who would be told (``process 1
+    (init)``), empty for nobody. ``is_stopped`` tells that it is stopped already, ``outlasts`` that it would
+    stay held for as long as memtui's own cgroup is frozen. All text is raw.
     """
 
     method: Freeze
     available: bool
-    line: str
+    refusal: Reason | None = None
+    detail: str | None = None
+    threads: int | None = None
+    parent: str = ""
+    is_stopped: bool = False
+    outlasts: bool = False
 
 
 class ThawOutcome(str, Enum):
@@ -63,23 +69,3 @@ class Thawed(NamedTuple):
     words: str = ""
     bystander: bool = False
     """It was not held, but had stopped itself because its child was."""
-
-    def __str__(self) -> str:
-        who = f"process {self.pid}" + (f" ({self.name})" if self.name else "")
-        by = self.method.value
-        # What was done, what is so, and what was noted.
-        done, is_so, noted = "released", f"is left held by {by} since a crash", f"held by {by}"
-        if self.bystander:
-            done, is_so, noted = (
-                "continued",
-                "has stopped because its child was held in a crash",
-                "one that may stop with its child",
-            )
-        if self.outcome is ThawOutcome.RELEASED:
-            why = "had stopped because its child was held in a crash" if self.bystander else ""
-            return f"{done} {who}, which {why or f'a crash had left held by {by}'}"
-        if self.outcome is ThawOutcome.HELD:
-            return f"{who} {is_so}; `memtui thaw` releases it"
-        if self.outcome is ThawOutcome.LEFT:
-            return f"{who}, noted in a crash as {noted}, was left as it is: {self.words}"
-        return f"{who}, left held by {by} in a crash, could not be released: {self.words}"

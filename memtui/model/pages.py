@@ -7,10 +7,12 @@ the kernel to the model without translation.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.model.ranges import AddressColumns, Range, RangeSet, inner_aligned, normalise
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 LRU_BATCH_PAGES = 31
 """Pages that a CPU keeps in a batch before they stand in an LRU list (PAGEVEC_SIZE, Linux 6.10)."""

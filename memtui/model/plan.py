@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -12,6 +11,8 @@ from memtui.model.verdict import Verdict, WhyBytes
 from memtui.model.vma import Kind, VmaIdentity
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from memtui.model.advice import Advice
     from memtui.model.process import ProcessId
     from memtui.model.ranges import Range

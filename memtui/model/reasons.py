@@ -7,11 +7,13 @@ mm/madvise.c (Linux 6.18) and measurements on that kernel.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.model.advice import Advice
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Reason(str, Enum):
@@ -148,6 +150,50 @@ class Reason(str, Enum):
 def cancelled_words(*, has_begun: bool) -> str:
     """Return in words that something was cancelled: what it had done by then stays done."""
     return "cancelled in the middle" if has_begun else "cancelled before its turn"
+
+
+class DetailCode(Enum):
+    """What a reason comes down to in one case, where its own words say too little."""
+
+    REST_EMPTY = "rest_empty"
+    KEPT_REFERENCED = "kept_referenced"
+    CAME_INTO_CACHE = "came_into_cache"
+    READ_FROM_SWAP = "read_from_swap"
+    OOM_KILLED = "oom_killed"
+    KERNEL_REFUSED = "kernel_refused"
+    LET_GO = "let_go"
+    NOT_HELD = "not_held"
+    NOT_RECORDED = "not_recorded"
+    PARTLY_NOT_RECORDED = "partly_not_recorded"
+    LEDGER_UNREADABLE = "ledger_unreadable"
+    FILE_NOT_OURS = "file_not_ours"
+    RECORD_NOT_OURS = "record_not_ours"
+    PAGEMAP_UNREADABLE = "pagemap_unreadable"
+    PLAN_CANCELLED = "plan_cancelled"
+    TARGET_CLOSED = "target_closed"
+    NONE_OF_SESSION = "none_of_session"
+    NONE_OF_OPERATOR = "none_of_operator"
+    NONE_OF_ANYBODY = "none_of_anybody"
+    NONE_OF_PROCESS = "none_of_process"
+    INTERRUPTED_EARLY = "interrupted_early"
+    ADVISES_ITSELF = "advises_itself"
+
+
+class Detail(NamedTuple):
+    """A case of the second table with its values: a number, bytes in most cases, and the system's words."""
+
+    code: DetailCode
+    number: int = 0
+    words: str = ""
+
+    @property
+    def text(self) -> str:
+        """The case in words; raw where it holds the system's."""
+        # The guard needs the reasons, and not what text takes.
+        from memtui.format import size
+
+        processes = "a process" if self.number == 1 else f"{self.number} processes"
+        return _DETAILS[self.code].format(size=size(self.number), processes=processes, words=self.words)
 
 
 class _Words(NamedTuple):
@@ -364,6 +410,42 @@ _TABLE: dict[Reason, _Words] = {
     Reason.FAILED: _Words("an error of the system"),
 }
 
+_DETAILS: dict[DetailCode, str] = {
+    DetailCode.REST_EMPTY: "the rest holds no whole huge page with anything in it",
+    DetailCode.KEPT_REFERENCED: (
+        "{size} kept Referenced: used again since, or touched last and in a batch of their CPU, where COLD"
+        " does not see them"
+    ),
+    DetailCode.CAME_INTO_CACHE: "{size} came into the page cache",
+    DetailCode.READ_FROM_SWAP: "{size} were read in from swap meanwhile, by the whole machine",
+    DetailCode.OOM_KILLED: "The OOM killer ended {processes} of its memory cgroup meanwhile (see dmesg).",
+    DetailCode.KERNEL_REFUSED: _TABLE[Reason.KERNEL_REFUSED].words + ": {words}",
+    DetailCode.LET_GO: (
+        "cancelled: it was let go in the middle of a hold, so that what came of that one is not known"
+    ),
+    DetailCode.NOT_HELD: "not held: {words}",
+    DetailCode.NOT_RECORDED: "what it moved cannot be restored later: {words}",
+    DetailCode.PARTLY_NOT_RECORDED: "a part of what it moved cannot be restored later: {words}",
+    DetailCode.LEDGER_UNREADABLE: "the ledger cannot be read: {words}",
+    DetailCode.FILE_NOT_OURS: "the file is another user's, or others may write in it",
+    DetailCode.RECORD_NOT_OURS: (
+        "the record of which pages it moved is another user's, or others may write it ({words})"
+    ),
+    DetailCode.PAGEMAP_UNREADABLE: (
+        "which of its pages are out cannot be seen: you may not read its pagemap"
+    ),
+    DetailCode.PLAN_CANCELLED: "the plan was cancelled",
+    DetailCode.TARGET_CLOSED: "it is no longer looked at",
+    DetailCode.NONE_OF_SESSION: (
+        "nothing was moved out of RAM in this session; the ledger (@) has older actions"
+    ),
+    DetailCode.NONE_OF_OPERATOR: "you have moved nothing out of RAM that is on record here",
+    DetailCode.NONE_OF_ANYBODY: "nothing in the ledger has moved anything",
+    DetailCode.NONE_OF_PROCESS: "nothing in the ledger has moved anything of process {words}",
+    DetailCode.INTERRUPTED_EARLY: "it was interrupted before any page that it moved was on record",
+    DetailCode.ADVISES_ITSELF: "the process advises itself",
+}
+
 GIVEN_UP = frozenset({Reason.LAZY_FREE, Reason.DROPPABLE})
 """Why a part of what goes is dropped, and not swapped."""
 
@@ -475,9 +557,6 @@ _ERRNO_OF_ANY: Mapping[int, Reason] = {
     errno.ENOSYS: Reason.NOT_SUPPORTED,
 }
 
-CALLS = tuple(_ERRNO_OF_CALL)
-"""The calls and files that :func:`reason_of_call` knows."""
-
 
 def reason_of_errno(advice: Advice, number: int) -> Reason:
     """Return why the kernel did not take one element of a vector, by the errno it gave for it."""
@@ -486,5 +565,5 @@ def reason_of_errno(advice: Advice, number: int) -> Reason:
 
 
 def reason_of_call(call: str, number: int) -> Reason:
-    """Return why a call failed that concerns a target as a whole; ``call`` is one of CALLS."""
+    """Return why a call, or the use of a file, failed that concerns a target as a whole."""
     return _ERRNO_OF_CALL.get(call, {}).get(number) or _ERRNO_OF_ANY.get(number) or Reason.FAILED

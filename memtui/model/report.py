@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,9 +11,13 @@ from memtui.model.freeze import WATCHED_S
 from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from memtui.model.freeze import Freeze
     from memtui.model.plan import PlannedRange, TargetPlan
     from memtui.model.ranges import RangeSet
+    from memtui.model.reasons import Detail
+    from memtui.model.swap import SwapKind
 
 
 class Outcome(str, Enum):
@@ -34,6 +37,11 @@ class Outcome(str, Enum):
     FREEZE_LOST = "freeze_lost"
     CANCELLED = "cancelled"
     FAILED = "failed"
+
+    @property
+    def was_taken(self) -> bool:
+        """Whether the kernel took all that was asked for."""
+        return self in (Outcome.DONE, Outcome.UNVERIFIED, Outcome.NO_EFFECT)
 
 
 _OUTCOMES = {
@@ -57,7 +65,8 @@ class RangeReport(NamedTuple):
     allowed (MADV_FREE, MAP_DROPPABLE), and ``huge_moved_bytes`` had stood in huge pages. In the place of
     ``zero_moved_bytes``, parts of huge pages that held zeroes, the shared zero page stands now.
     ``cache_delta_bytes`` is of the page cache of its stretch of a file, ``referenced_delta_bytes`` of the
-    whole VMA.
+    whole VMA. ``detail`` is what the reason comes down to here, or the words of an error, raw; None where the
+    reason says it all.
     """
 
     planned: PlannedRange
@@ -78,9 +87,14 @@ class RangeReport(NamedTuple):
     outcome: Outcome = Outcome.CANCELLED
     errno: str | None = None
     reason: Reason | None = None
-    reason_text: str | None = None
-    told: str = ""
-    """What became of its bytes, in a few words; empty where there is nothing to say."""
+    detail: Detail | str | None = None
+
+    @property
+    def reason_text(self) -> str | None:
+        """The reason in the words that it has here; raw where they are the system's."""
+        if self.detail:
+            return self.detail if isinstance(self.detail, str) else self.detail.text
+        return self.reason.text if self.reason else None
 
     def effect_bytes(self, advice: Advice) -> int | None:
         """What was seen, in the unit of the forecast; None where nothing can show it (COLD, swap-ins)."""
@@ -138,10 +152,10 @@ class RefaultSample(NamedTuple):
 class RefaultVerdict(str, Enum):
     """What a look back says of an action."""
 
-    SO_FAR = "out so far"
-    OUT = "stayed out"
-    PARTLY = "partly resident again"
-    BACK = "resident again: the advice was wrong, or new memory took its place"
+    SO_FAR = "so_far"
+    OUT = "out"
+    PARTLY = "partly"
+    BACK = "back"
 
 
 def refault_verdict(moved_bytes: int | None, back: RefaultSample) -> RefaultVerdict | None:
@@ -182,8 +196,10 @@ class TargetReport:
     outcome: Outcome = Outcome.CANCELLED
     reason: Reason | None = None
     reason_text: str | None = None
-    told: tuple[str, ...] = ()
-    """What became of the bytes, in sentences: the same on the screen and in the command."""
+    swap_kinds: frozenset[SwapKind] = frozenset()
+    """Of which kinds the swap areas are that took what was swapped out, as far as can be told."""
+    unswept: str | None = None
+    """The system's words for why old records of moved pages could not be removed, raw."""
     bystanders: str = ""
     """Who stopped because the target was stopped, and what was done, in words; empty for nobody. Raw."""
     moved_pages: RangeSet = ()
@@ -205,6 +221,11 @@ class TargetReport:
     def requested_bytes(self) -> int:
         """What was asked for."""
         return self.planned.requested_bytes
+
+    @property
+    def forecast_bytes(self) -> int | None:
+        """What was expected: nothing of a target that could not be advised at all; None is unknown."""
+        return 0 if self.planned.blocked is not None else self.planned.forecast_bytes
 
     @property
     def sorts(self) -> Sequence[Alike]:

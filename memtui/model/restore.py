@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from memtui.format import size
-from memtui.model.errors import with_step
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from memtui.model.process import ProcessId
 
 
@@ -46,31 +45,13 @@ class RestorePlan(NamedTuple):
     operator: Mapping[str, object] = {}
     is_interrupted: bool = False
 
-    @property
-    def whose(self) -> str:
-        """Who moved it, in words."""
-        return operator_words(self.operator)
-
-
-def operator_words(operator: Mapping[str, object]) -> str:
-    """Return who did something, in words, raw: the user, who is behind it, and where."""
-    uid = operator.get("uid")
-    words = "an unknown user" if uid is None else f"uid {uid}"
-    behind = operator.get("sudo_user")
-    if behind is not None:
-        words += f" (sudo by {behind})"
-    elif operator.get("login_uid") not in (None, uid):
-        words += f" (login uid {operator.get('login_uid')})"
-    tty = operator.get("tty")
-    return f"{words} on {tty}" if tty is not None else f"{words} without a terminal"
-
 
 class RestoreReport(NamedTuple):
     """What came of it; bytes, None where it could not be seen.
 
     ``also_back_bytes`` came along: pages of the action's ranges that were not asked for.
-    ``still_out_bytes`` were wanted and did not come. ``told`` is the same in sentences. ``warning`` says
-    in words why the restore is not in the ledger.
+    ``still_out_bytes`` were wanted and did not come. ``seen`` is all that was seen of it, None where nothing
+    was tried. ``warning`` says in words why the restore is not in the ledger.
     """
 
     planned: RestorePlan
@@ -82,7 +63,7 @@ class RestoreReport(NamedTuple):
     outcome: Outcome
     reason: Reason | None = None
     reason_text: str | None = None
-    told: tuple[str, ...] = ()
+    seen: Restored | None = None
     warning: str | None = None
 
 
@@ -108,12 +89,6 @@ class Mappers(NamedTuple):
 
 LOST = (Reason.GONE, Reason.CHANGED, Reason.PAGE_GONE)
 """Why a page that was moved is no more what it was: not out, and nothing that could be brought back."""
-
-_LOST_WORDS = {
-    Reason.GONE: "were unmapped",
-    Reason.CHANGED: "became another mapping",
-    Reason.PAGE_GONE: "were dropped (by MADV_FREE perhaps at the action itself), punched out or cut off",
-}
 
 
 class Restored(NamedTuple):
@@ -167,40 +142,3 @@ def outcome_of(seen: Restored) -> tuple[Outcome, Reason | None]:
 
 def _main(reasons: Mapping[Reason, int]) -> Reason | None:
     return max(reasons, key=lambda reason: reasons[reason]) if reasons else None
-
-
-INTERRUPTED = "the action was interrupted: what its last hold moved is not on record, and stays where it is"
-
-
-def told_of(seen: Restored, *, is_interrupted: bool = False) -> tuple[str, ...]:
-    """Return in sentences what came of a restore, and why not the rest."""
-    lines = [f"of {size(seen.moved_bytes)} moved, {size(seen.already_back_bytes)} were in RAM already"]
-    if seen.wanted_bytes:
-        lines.append(f"{size(seen.wanted_bytes)} were out, and {size(seen.restored_bytes)} of them came back")
-    for lost, when in ((seen.lost, "since"), (seen.left, "meanwhile")):
-        lines += [f"{size(lost[reason])} {_LOST_WORDS[reason]} {when}" for reason in LOST if lost.get(reason)]
-    lines += [
-        f"{size(count)} not brought back: {reason.text}"
-        for reason, count in seen.left.items()
-        if count and reason not in LOST
-    ]
-    rest = seen.wanted_bytes - (seen.restored_bytes or 0) - sum(seen.left.values())
-    if seen.stopped is not None and seen.restored_bytes is not None and rest > 0:
-        lines.append(_not_back(seen.stopped, rest))
-    if not seen.program_is_certain:
-        lines.append(
-            "that it runs the same program still was told by where its code, stack and heap begin alone:"
-            " without address space randomisation another one may have them there too"
-        )
-    if seen.also_back_bytes:
-        lines.append(
-            f"{size(seen.also_back_bytes)} came along that were not asked for: neighbours that the kernel"
-            " maps with them, and what the target touched meanwhile"
-        )
-    if is_interrupted:
-        lines.append(INTERRUPTED)
-    return tuple(lines)
-
-
-def _not_back(reason: Reason, count_bytes: int) -> str:
-    return f"{size(count_bytes)} not brought back: {with_step(reason.text, reason)}"

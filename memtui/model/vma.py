@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 from memtui.model.ranges import Range
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
     from memtui.model.process import ProcessId
 
@@ -35,49 +36,6 @@ ANONYMOUS_KINDS = frozenset({Kind.HEAP, Kind.STACK, Kind.ANON})
 
 CACHED_KINDS = frozenset({Kind.FILE, Kind.SHMEM})
 """Kinds whose pages stand in the page cache, whether or not a process maps them."""
-
-FLAG_WORDS: Mapping[str, str] = {
-    # Documentation/filesystems/proc.rst, "VmFlags", and fs/proc/task_mmu.c.
-    "rd": "readable",
-    "wr": "writable",
-    "ex": "executable",
-    "sh": "shared",
-    "mr": "may read",
-    "mw": "may write",
-    "me": "may execute",
-    "ms": "may share",
-    "gd": "stack segment grows down",
-    "pf": "pure PFN range",
-    "lo": "pages are locked in memory",
-    "io": "memory mapped I/O area",
-    "sr": "sequential read advice",
-    "rr": "random read advice",
-    "dc": "not copied on fork",
-    "de": "not expanded on remapping",
-    "ac": "accountable",
-    "nr": "no swap space reserved",
-    "ht": "huge pages of hugetlbfs",
-    "sf": "synchronous page fault",
-    "ar": "architecture specific flag",
-    "wf": "wiped on fork",
-    "dd": "not in a core dump",
-    "sd": "soft dirty",
-    "mm": "mixed map area",
-    "hg": "huge pages advised",
-    "nh": "no huge pages advised",
-    "mg": "mergeable by KSM",
-    "bt": "guarded by branch target identification",
-    "mt": "memory tagging allowed",
-    "um": "userfaultfd: missing pages tracked",
-    "uw": "userfaultfd: write protection tracked",
-    "ui": "userfaultfd: minor faults tracked",
-    "ss": "shadow or guarded control stack",
-    "sl": "sealed",
-    "lf": "locked on fault",
-    "dp": "droppable: lost under pressure",
-    "gu": "has guard pages",
-}
-"""The two letters of a VmFlag, in words."""
 
 USERFAULTFD_FLAGS = frozenset({"um", "uw", "ui"})
 """The flags of memory that a userfaultfd serves."""

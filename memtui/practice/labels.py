@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import stat
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.practice.files import claim, label_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _MAX_FILE_BYTES = 1 << 20
 _MAX_LABEL_LENGTH = 64

@@ -11,14 +11,16 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from memtui.isolated import isolated_command
 from memtui.practice.files import sweep
 from memtui.practice.labels import Region
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
 
 START_TIMEOUT_S = 30.0
 ANSWER_TIMEOUT_S = 60.0

@@ -9,7 +9,10 @@ import ctypes
 import errno
 import mmap
 import os
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PAGE_BYTES = mmap.PAGESIZE
 

@@ -6,13 +6,16 @@ import os
 import zlib
 from dataclasses import dataclass, fields
 from math import ceil
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.practice import memory
 from memtui.practice.child import WaitingChild
 from memtui.practice.files import FALLBACK, PREFIX, claim, is_in_memory
 from memtui.practice.labels import Region
 from memtui.practice.memory import PAGE_BYTES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOT = "hot"
 COLD = "cold"

@@ -23,13 +23,16 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.practice import memory
 from memtui.practice.files import sweep
 from memtui.practice.labels import publish
 from memtui.practice.regions import PracticeMap, Sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _TOUCH_EVERY_S = 0.1
 _MAX_LINE_BYTES = 4 << 20

@@ -6,18 +6,12 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
-from textual import events
 from textual.app import SystemCommand
-from textual.binding import BindingType
-from textual.filter import LineFilter
-from textual.message import Message
-from textual.screen import Screen
 
 from memtui.format import safe
 from memtui.linux.own_threads import require_threads
@@ -35,6 +29,14 @@ from memtui.ui.textual_private import event_loop
 from memtui.ui.widgets.prompt import PromptInput
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from textual import events
+    from textual.binding import BindingType
+    from textual.filter import LineFilter
+    from textual.message import Message
+    from textual.screen import Screen
+
     from memtui.host import Host
     from memtui.ui.options import UiOptions
 

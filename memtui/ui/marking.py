@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.format import count
@@ -13,6 +12,8 @@ from memtui.ui.presentation.map import MapRows
 from memtui.ui.presentation.order import row_at
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Sequence
+
     from memtui.host import Target
     from memtui.model.vma import AddressSpace, Vma
 

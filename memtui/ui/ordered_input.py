@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import App
-from textual.dom import DOMNode
 from textual.errors import NoWidget
-from textual.message_pump import MessagePump
-from textual.widget import Widget
 from textual.widgets import Input
 
 from memtui.ui.textual_private import run_bound
+
+if TYPE_CHECKING:
+    from textual.dom import DOMNode
+    from textual.message_pump import MessagePump
+    from textual.widget import Widget
 
 _TAKEN_S = 0.5
 

@@ -5,20 +5,23 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.advise import ledger, survey
 from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import pagemap, procfs, syscalls
-from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.advice import Advice
 from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import PAGE_BYTES, Range
 from tests.bench.bench_hold import Clock
 from tests.bench.crowd import many_vmas
 from tests.bench.table import print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 COUNTS = (2_000, 60_000)
 TIMES = 5
@@ -56,7 +59,7 @@ def _least(pid: int, ranges: Sequence[tuple[int, int]], state: Path) -> tuple[fl
 
     Smaps and fsync are left out of the last: what they take is the machine's, not ours.
     """
-    number = CATALOGUE[Advice.COLD].number
+    number = Advice.COLD.number
     real_fsync, os.fsync = os.fsync, lambda _fd: None
     found = []
     try:

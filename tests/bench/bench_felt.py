@@ -7,9 +7,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.host import Selection
 from memtui.host.local import LocalHost
@@ -20,6 +20,9 @@ from memtui.model.ranges import Range
 from memtui.model.report import TargetReport
 from tests.bench.bench_hold import swap
 from tests.bench.table import print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 MIB = 1 << 20
 TIMES = 50

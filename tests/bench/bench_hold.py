@@ -8,9 +8,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.host import Selection, Target
 from memtui.host.local import LocalHost
@@ -19,6 +19,9 @@ from memtui.model.advice import Advice
 from memtui.model.freeze import DEFAULT_HOLD_MS, Freeze
 from memtui.model.plan import Mark, Plan
 from memtui.model.report import TargetReport
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 METHODS = (Freeze.PTRACE, Freeze.SIGSTOP, Freeze.CGROUP)
 HOLDS = 200

@@ -6,14 +6,17 @@ import shutil
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from memtui.host.local import LocalHost
 from tests.bench.crowd import many_vmas
 from tests.bench.table import print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 COUNTS = (1_000, 10_000, 60_000)
 VISIBLE = 40

@@ -11,10 +11,10 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest import mock
 
 from memtui.freeze.client import Guard, Hold, Released
@@ -27,6 +27,9 @@ from memtui.model.report import Outcome, TargetReport
 from tests.bench.bench_hold import swap
 from tests.bench.servers import PROGRAMS, Client, Missing, Server, serving
 from tests.bench.table import print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 HOLDS = 200
 MOST_ROUNDS = 100

@@ -12,9 +12,12 @@ import struct
 import termios
 import time
 from contextlib import suppress
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 COLUMNS, ROWS = 120, 40
 

@@ -13,13 +13,15 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.bench.crowd import Crowded
 from tests.bench.screen import Screen
 from tests.bench.table import print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 A_SECOND = 500
 LIVES_MS = 100

@@ -12,9 +12,9 @@ import random
 import signal
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,6 +27,9 @@ from memtui.model.errors import NoSuchProcess
 from memtui.model.freeze import Freeze, ThawOutcome
 from tests.kernel.children import FreezeTarget, freeze_engine_command, freeze_wait
 from tests.kernel.toolkit import memtui, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _ENGINE = """
 import os, pathlib, subprocess, sys, threading, time

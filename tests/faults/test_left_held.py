@@ -14,8 +14,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,6 +23,7 @@ from memtui.cli import thaw
 from memtui.freeze import as_user
 from memtui.freeze.journal import Entry, Journal, prepare_folder
 from memtui.freeze.replay import left_held, replay
+from memtui.freeze.thawed_words import describe_thawed
 from memtui.host.left_held import ROOTS_JOURNAL_DIR
 from memtui.linux import machine
 from memtui.model.freeze import Freeze, ThawOutcome
@@ -32,6 +33,9 @@ from tests.kernel.children import FreezeTarget, freeze_wait
 from tests.kernel.toolkit import NOBODY, REPOSITORY, command, memtui, rows
 from tests.kernel.toolkit import as_user as as_user_command
 from tests.kernel.unshared import unshared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.xdist_group("machine")
 
@@ -159,7 +163,7 @@ def test_a_line_of_an_older_version_is_left_where_its_process_is_not(
     path = write(folder, of_old(line_of(target, start_time=1)))
     (item,) = replay(folder).thawed
     assert (item.outcome, item.pid) == (ThawOutcome.LEFT, target.pid)
-    assert "an older memtui noted it" in str(item)
+    assert "an older memtui noted it" in describe_thawed(item)
     assert path.exists()
 
 
@@ -171,7 +175,7 @@ def test_another_machines_line_is_left_and_an_older_boots_forgotten(
     path = write(folder, line_of(target, boot_id="another", machine="elsewhere"))
     (item,) = replay(folder).thawed
     assert item.outcome is ThawOutcome.LEFT
-    assert "run `memtui thaw` on elsewhere" in str(item)
+    assert "run `memtui thaw` on elsewhere" in describe_thawed(item)
     write(folder, line_of(target, boot_id="another"))
     assert replay(folder).thawed == ()
     assert not path.exists()

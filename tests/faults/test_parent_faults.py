@@ -6,16 +6,20 @@ import os
 import random
 import signal
 import threading
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from memtui.freeze.replay import replay
+from memtui.freeze.thawed_words import describe_thawed
 from memtui.linux.procfs import read_stat
 from memtui.model.freeze import Freeze, ThawOutcome
 from tests.faults.test_guard_faults import HELD_AT, RUNS, STEPS, Engine, is_as_before
 from tests.kernel.children import FreezeTarget, below_stopper, freeze_wait
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 STEPS_OF_SIGSTOP = [at for method, at in STEPS if method is Freeze.SIGSTOP]
 NOT_TOUCHED_AT = ("before_hold", "hold_received", "journalled")
@@ -106,7 +110,7 @@ def test_both_are_killed_at_every_step(target: FreezeTarget, journals: Path, at:
         if stands:
             (item,) = [item for item in released.thawed if item.bystander]
             assert item.pid == parent_of(target)
-            assert "had stopped because its child was held" in str(item)
+            assert "had stopped because its child was held" in describe_thawed(item)
         if at in NOT_TOUCHED_AT:
             assert not released.thawed
         assert not replay(journals).thawed

@@ -8,7 +8,7 @@ import signal
 import struct
 import subprocess
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -29,6 +29,9 @@ from tests.kernel.toolkit import (
     wait_until,
 )
 from tests.terminal.test_quit import assert_recorded, paging_out
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SIZE = 256 * MIB
 ONE_HOLD_BYTES = 32 * MIB

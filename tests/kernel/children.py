@@ -9,15 +9,18 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.linux import machine
 from memtui.linux.cgroups import Group, group_at, path_of
 from memtui.linux.procfs import parse_colon_lines, read_stat
 from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 FREEZE_SLOTS = 1024
 """Counters of a freeze target; the last two are the target's own news (see freeze_news)."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,6 +16,9 @@ from tests.conftest import need
 from tests.kernel import swaps
 from tests.kernel.children import FreezeTarget
 from tests.kernel.toolkit import NOBODY, Child, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,10 +12,13 @@ import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from types import FrameType
 
 LOOKUP, GETATTR, OPEN, READ, STATFS, RELEASE = 1, 3, 14, 15, 17, 18
 FLUSH, INIT, OPENDIR, RELEASEDIR, ACCESS, FORGET = 25, 26, 27, 29, 34, 2

@@ -5,10 +5,10 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.host import Selection
 from memtui.host.local import LocalHost
@@ -20,6 +20,9 @@ from tests.conftest import need
 from tests.kernel import swaps
 from tests.kernel.toolkit import HUGE, MIB, PAGE, RESIDUE_BYTES, Child, at, smaps, wait_until
 from tests.kernel.unshared import own_mounts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 SIZE = 4 * MIB
 MADV_WILLNEED = 3

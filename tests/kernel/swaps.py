@@ -6,12 +6,15 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tests.conftest import need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _ZRAM = Path("/sys/class/zram-control")
 

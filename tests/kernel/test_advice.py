@@ -8,15 +8,15 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
-from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.advice import Advice
 from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range
@@ -24,6 +24,9 @@ from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, TargetReport
 from tests.kernel import toolkit
 from tests.kernel.toolkit import HUGE, MIB, PAGE, RESIDUE_BYTES, Child, at, memtui, rows, span, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.usefixtures("swap_file")
 
@@ -175,7 +178,7 @@ def leave_swap_cache(child: Child, start: int, size: int) -> None:
 
     def is_out() -> bool:
         # Pages still being written back stay at the first try.
-        syscalls.process_madvise(fd, [(start, start + size)], CATALOGUE[Advice.PAGEOUT].number)
+        syscalls.process_madvise(fd, [(start, start + size)], Advice.PAGEOUT.number)
         return at(child.pid, start).rss <= RESIDUE_BYTES
 
     try:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.kernel.toolkit import MIB, REPOSITORY, Child, as_user, command, one_line, rows, span
 from tests.kernel.unshared import own_mounts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 STRANGER = 54321
 """A user without a passwd entry."""

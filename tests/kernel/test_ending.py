@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,6 +22,9 @@ from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId, Standing
 from memtui.model.reasons import Reason
 from tests.kernel.toolkit import MIB, Child
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SIZE = 192 * MIB
 """So much that to free it takes the kernel some milliseconds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.host import Selection
 from memtui.host.local import LocalHost
@@ -13,6 +13,9 @@ from memtui.model.process import Standing
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
 from tests.kernel.toolkit import Child, smaps, total
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_plan_is_dead_after_an_exec_also_where_the_new_map_was_opened(tmp_path: Path) -> None:

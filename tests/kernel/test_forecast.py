@@ -8,9 +8,9 @@ import queue
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -32,6 +32,7 @@ from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, TargetReport
 from memtui.model.verdict import Verdict, Will
 from memtui.model.vma import AddressSpace, Kind
+from memtui.render.effect import summary
 from memtui.ui.messages import Answered
 from memtui.ui.options import UiOptions
 from memtui.ui.session import Session
@@ -67,6 +68,9 @@ from tests.kernel.toolkit import (
     span,
     wait_until,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 ALONE = [name for name in CASES if name != "everything"]
 """Mappings that nobody else on the machine maps."""
@@ -394,7 +398,7 @@ def test_cold_of_what_never_leaves_ram_is_not_called_done(host: LocalHost, stage
     report = applied(host, Advice.COLD, spot)
     assert at(spot.pid, spot.start).referenced < was
     assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, Reason.UNEVICTABLE)
-    told = " ".join(report.told)
+    told = " ".join(summary(report, Advice.COLD))
     assert "reclaim takes these pages first" not in told
     assert "of memory that reclaim does not take" in told
 
@@ -412,7 +416,7 @@ def test_shared_memory_that_no_mount_shows(
     report = applied(host, Advice.PAGEOUT, spot)
     swap = at(spot.pid, spot.start).swap
     assert swap >= SIZE - RESIDUE_BYTES
-    told = " ".join(report.told)
+    told = " ".join(summary(report, Advice.PAGEOUT))
     assert f"{size(swap)} of the shared memory went to swap." in told
     assert "page cache" not in told
     target = host.open(spot.pid)
@@ -434,7 +438,7 @@ def test_the_page_cache_of_a_file_on_an_overlay_is_not_known(host: LocalHost, st
     (item,) = plan(host, Advice.WILLNEED, spot)
     assert (item.kind, item.verdict.forecast_bytes) == (Kind.FILE, None)
     assert reasons(item) == {Reason.CACHE_UNKNOWN: None}
-    told = " ".join(applied(host, Advice.PAGEOUT, spot).told)
+    told = " ".join(summary(applied(host, Advice.PAGEOUT, spot), Advice.PAGEOUT))
     assert "of the files also left the page cache could not be seen" in told
     assert at(spot.pid, spot.start).swap == 0
 
@@ -448,7 +452,7 @@ def test_shared_memory_that_was_never_written_is_not_said_to_be_in_swap(
     report = applied(host, Advice.PAGEOUT, stage.spot(start))
     after = at(stage.child.pid, start)
     assert after.swap <= SIZE // 4
-    told = " ".join(report.told)
+    told = " ".join(summary(report, Advice.PAGEOUT))
     assert f"{size(after.swap)} of the shared memory went to swap." in told
     assert f"{size(SIZE - after.swap - after.rss)} of the shared memory was never written: dropped" in told
 
@@ -456,7 +460,7 @@ def test_shared_memory_that_was_never_written_is_not_said_to_be_in_swap(
 @pytest.mark.usefixtures("swap_file")
 def test_own_copies_of_shared_memory_are_not_said_to_be_still_in_ram(host: LocalHost, stage: Stage) -> None:
     spot = CASES["tmpfs_file_private"](stage)
-    told = " ".join(applied(host, Advice.PAGEOUT, spot).told)
+    told = " ".join(summary(applied(host, Advice.PAGEOUT, spot), Advice.PAGEOUT))
     after = at(spot.pid, spot.start)
     assert after.swap >= SIZE - 2 * RESIDUE_BYTES
     assert "still in RAM" not in told
@@ -475,7 +479,7 @@ def test_zeroes_of_huge_pages_are_freed_and_not_let_go_by_the_target(host: Local
     after = at(stage.child.pid, start)
     assert after.rss == 0
     assert report.moved_bytes == 2 * HUGE
-    told = " ".join(report.told)
+    told = " ".join(summary(report, Advice.PAGEOUT))
     assert "let go" not in told
     if after.swap < 2 * HUGE:
         # Before Linux 6.12 the zeroes go to swap.

@@ -6,9 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,6 +22,10 @@ from memtui.model.vma import MappedVma, Vma
 from tests.conftest import need
 from tests.kernel.fuse import SIZE, FuseMount
 from tests.kernel.toolkit import NOBODY, REPOSITORY, as_user, command
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.xdist_group("machine")
 

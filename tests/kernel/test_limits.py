@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.kernel.toolkit import MIB, REPOSITORY, Child, as_user, at, command, harmless, span
 from tests.terminal.terminal import Terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 USER = 54322
 """Nobody else's, so that the limit counts only what is started here."""

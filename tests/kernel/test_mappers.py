@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,9 +12,12 @@ from memtui.linux.mappers import mappers_of
 from memtui.linux.procfs import parse_maps
 from memtui.model.restore import Mappers
 from memtui.model.vma import Vma
-from memtui.ui.presentation.explain import explain_mappers
+from memtui.render.vma import explain_mappers
 from tests.kernel.mappings import SIZE, Stage
 from tests.kernel.toolkit import PAGE, Child, at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _CONTAINER = """
 mkdir {place}/{name} {place}/{name}/upper {place}/{name}/work {place}/{name}/merged

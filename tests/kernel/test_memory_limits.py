@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,8 +18,12 @@ from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, TargetReport
+from memtui.render.effect import summary
 from tests.conftest import need
 from tests.kernel.toolkit import HUGE, MIB, RESIDUE_BYTES, Child, at, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 pytestmark = pytest.mark.usefixtures("swap_file")
 
@@ -148,5 +152,5 @@ def test_an_oom_kill_meanwhile_is_told(
         monkeypatch.setattr(syscalls, "process_madvise", call)
         report = give(host, child, Advice.COLD, start, MIB)
         assert report.effect.oom_kills == kills(group) == 1
-        assert any("OOM killer" in line for line in report.told)
+        assert any("OOM killer" in line for line in summary(report, Advice.COLD))
         assert os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT).si_status == signal.SIGKILL

@@ -28,6 +28,7 @@ from memtui.linux.procfs import read_stat
 from memtui.model.freeze import Freeze, ThawOutcome
 from memtui.model.process import ProcessId
 from memtui.model.reasons import Reason
+from memtui.render.freeze import describe_choice
 from tests.conftest import need
 from tests.kernel.children import FreezeTarget, freeze_wait
 from tests.kernel.toolkit import memtui, rows
@@ -223,7 +224,7 @@ def test_who_was_frozen_by_version_1_is_refused_and_the_freeze_named(
     assert refused is not None
     assert refused.reason is Reason.FREEZE_REFUSED
     assert str(freezer) in str(refused)
-    line = choices(target.process)[list(Freeze).index(method)].line
+    line = describe_choice(choices(target.process)[list(Freeze).index(method)])
     assert line.startswith("not available")
     assert str(freezer) in line
     said = memtui("doctor", target.pid, "--json", state_dir=tmp_path)
@@ -246,7 +247,7 @@ def test_a_freeze_of_our_own_cgroup_is_told_where_the_method_is_chosen(make: Mak
     assert mine is not None
 
     def told() -> dict[Freeze, bool]:
-        return {item.method: "cgroup is frozen" in item.line for item in choices(target.process)}
+        return {item.method: "cgroup is frozen" in describe_choice(item) for item in choices(target.process)}
 
     try:
         group.take_in(os.getpid())
@@ -530,14 +531,16 @@ def test_each_method_is_told_in_a_line(make: Make) -> None:
     told = {item.method: item for item in choices(target.process)}
     assert list(told) == list(Freeze)
     assert all(item.available for item in told.values()), told
-    assert all("3 threads" in item.line and "\n" not in item.line for item in told.values())
-    assert "the kernel lets it run on" in told[Freeze.PTRACE].line
-    assert f"process {os.getpid()} (" in told[Freeze.SIGSTOP].line
-    assert "memtui thaw" in told[Freeze.SIGSTOP].line
-    assert "memtui thaw" in told[Freeze.CGROUP].line
+    assert all(
+        "3 threads" in describe_choice(item) and "\n" not in describe_choice(item) for item in told.values()
+    )
+    assert "the kernel lets it run on" in describe_choice(told[Freeze.PTRACE])
+    assert f"process {os.getpid()} (" in describe_choice(told[Freeze.SIGSTOP])
+    assert "memtui thaw" in describe_choice(told[Freeze.SIGSTOP])
+    assert "memtui thaw" in describe_choice(told[Freeze.CGROUP])
     target.signal(signal.SIGSTOP)
     freeze_wait(lambda: target.states() == "TTT", "it stops")
-    assert "stopped already" in choices(target.process)[list(Freeze).index(Freeze.SIGSTOP)].line
+    assert "stopped already" in describe_choice(choices(target.process)[list(Freeze).index(Freeze.SIGSTOP)])
 
 
 def test_who_is_locked_out_is_so_for_every_method() -> None:

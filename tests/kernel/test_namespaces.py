@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from memtui.freeze.client import Guard
 from memtui.linux.namespaces import ProcView, children_are_elsewhere, proc_view
 from tests.kernel.toolkit import MIB, REPOSITORY, Child, at, command, memtui, rows, smaps, span, total
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.xdist_group("machine")
 

@@ -7,10 +7,9 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
 from mmap import PAGESIZE as PAGE
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,6 +21,7 @@ from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, TargetReport
+from memtui.render.effect import summary
 from tests.kernel import swaps
 from tests.kernel.toolkit import (
     MIB,
@@ -36,6 +36,9 @@ from tests.kernel.toolkit import (
     rows,
     span,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SIZE = 8 * MIB
 DISK_WORDS = "Swap on a disk or in a file keeps written pages in the swap cache"
@@ -104,8 +107,8 @@ def nothing_moved(tmp_path: Path, child: Child, start: int, reason: Reason) -> N
     assert "no_effect" in printed.stdout
     assert reason.text in printed.stdout
     assert "Nothing left RSS." in printed.stdout
-    assert "Nothing left RSS." in report.told
-    for text in (printed.stdout, " ".join(report.told)):
+    assert "Nothing left RSS." in summary(report, Advice.PAGEOUT)
+    for text in (printed.stdout, " ".join(summary(report, Advice.PAGEOUT))):
         for claim in ("in swap.", DISK_WORDS, ZRAM_WORDS, "is free"):
             assert claim not in text
     asked = pageout(tmp_path, child, start, "--require-effect")
@@ -187,8 +190,10 @@ def test_tmpfs_without_swap_is_unmapped_and_not_freed(no_swap: None, tmp_path: P
         assert report.moved_bytes == SIZE - after.rss
         assert report.ranges[0].swap_after_bytes == after.swap == 0
         assert report.ranges[0].cache_delta_bytes == 0
-        assert "8M of the shared memory is unmapped and still in RAM: not freed." in report.told
-        assert "went to swap" not in " ".join(report.told)
+        assert "8M of the shared memory is unmapped and still in RAM: not freed." in summary(
+            report, Advice.PAGEOUT
+        )
+        assert "went to swap" not in " ".join(summary(report, Advice.PAGEOUT))
     finally:
         shutil.rmtree(folder)
 

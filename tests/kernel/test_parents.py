@@ -21,6 +21,7 @@ from memtui.freeze.replay import replay
 from memtui.linux.procfs import read_stat
 from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason
+from memtui.render.freeze import describe_choice
 from tests.conftest import need
 from tests.kernel.children import FreezeTarget, below_stopper, freeze_wait
 from tests.kernel.toolkit import NOBODY, REPOSITORY, as_user, command, memtui, rows
@@ -98,7 +99,7 @@ def test_whose_parent_stops_with_it_is_refused(below: Below, name: str, terminal
     assert on_front or "--freeze ptrace" in words
     told = {item.method: item for item in choices(target.process)}[Freeze.SIGSTOP]
     assert not told.available
-    assert words in told.line
+    assert words in describe_choice(told)
     if not on_front:
         assert refusal(target, override=True) is None
     # And so it is: the test stops it by itself.
@@ -150,7 +151,7 @@ def test_one_that_is_stopped_already_is_not_refused(below: Below) -> None:
     target.signal(signal.SIGSTOP)
     freeze_wait(lambda: state(parent_of(target)) == "T", "its parent stops itself")
     assert refusal(target) is None
-    assert "stopped already" in choices(target.process)[list(Freeze).index(Freeze.SIGSTOP)].line
+    assert "stopped already" in describe_choice(choices(target.process)[list(Freeze).index(Freeze.SIGSTOP)])
 
 
 # Continued: who is not known to stop, or was insisted on

@@ -9,15 +9,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conftest import need
 from tests.kernel.toolkit import NOBODY, PAGE, REPOSITORY, Child, as_user, command, one_line, rows
 from tests.kernel.unshared import own_mounts, unshared
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FILTERED = (sys.executable, str(Path(__file__).with_name("filtered.py")))
 PROCESS_MADVISE, PIDFD_OPEN = "440", "434"

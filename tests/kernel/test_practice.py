@@ -13,8 +13,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -23,6 +23,9 @@ from hypothesis import strategies as st
 from memtui.practice.files import FALLBACK, PREFIX, label_path
 from memtui.practice.labels import labels_of
 from memtui.practice.link import PracticeError, PracticeLink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 WILLNEED, DONTNEED, COLD, PAGEOUT = 3, 4, 20, 21
 PAGE = mmap.PAGESIZE

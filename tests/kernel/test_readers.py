@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -33,6 +33,9 @@ from memtui.model.reasons import Reason
 from memtui.model.vma import ANONYMOUS_KINDS, Kind, Vma
 from tests.conftest import need
 from tests.kernel.toolkit import HUGE, MIB, NOBODY, PAGE, RESIDUE_BYTES, Child, at, smaps, wait_until, within
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MADV_GUARD_INSTALL = 102
 

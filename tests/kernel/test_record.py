@@ -10,9 +10,7 @@ import struct
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -42,6 +40,10 @@ from tests.kernel.toolkit import (
     span,
     wait_until,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 CALL = 32 * MIB
 

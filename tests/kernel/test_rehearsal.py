@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,6 +22,10 @@ from memtui.model.ranges import Range
 from memtui.model.report import Outcome
 from memtui.model.vma import VmaIdentity
 from tests.kernel.toolkit import PAGE, Child
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 COUNT = 100
 

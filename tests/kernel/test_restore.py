@@ -10,9 +10,9 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -32,6 +32,7 @@ from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, Progress, TargetReport
 from memtui.model.restore import RestoreReport
+from memtui.render.restore import summary
 from tests.conftest import need
 from tests.kernel import swaps
 from tests.kernel.mappings import drain_batches
@@ -53,6 +54,9 @@ from tests.kernel.toolkit import (
     span,
     wait_until,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SIZE = 16 * MIB
 
@@ -93,7 +97,7 @@ def page_out(host: LocalHost, child: Child, *parts: tuple[int, int]) -> TargetRe
 def restore(host: LocalHost, action: str | None = None) -> RestoreReport:
     (planned,) = host.plan_restore(action)
     (report,) = host.restore([planned])
-    assert report.told
+    assert summary(report)
     return report
 
 
@@ -107,7 +111,7 @@ def present(pid: int, start: int, size: int) -> list[int]:
 def assert_all_back(report: RestoreReport, moved_bytes: int | None) -> None:
     assert moved_bytes
     assert moved_bytes >= SIZE - RESIDUE_BYTES
-    assert report.outcome is Outcome.DONE, report.told
+    assert report.outcome is Outcome.DONE, summary(report)
     assert report.wanted_bytes == report.restored_bytes == moved_bytes
     assert report.still_out_bytes == 0
 
@@ -161,7 +165,7 @@ def test_of_a_file_what_came_along_is_reported(host: LocalHost, child: Child, di
     assert restored.outcome is Outcome.DONE
     assert restored.restored_bytes == report.moved_bytes
     assert restored.also_back_bytes == at(child.pid, start).rss - before - report.moved_bytes > 0
-    assert any("came along" in line for line in restored.told)
+    assert any("came along" in line for line in summary(restored))
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -216,7 +220,7 @@ def test_what_was_dropped_since_is_not_made_again(host: LocalHost, child: Child)
     restored = restore(host)
     assert restored.outcome is Outcome.DONE
     assert set(present(child.pid, start, SIZE // 2)) == set()
-    assert any("dropped" in line for line in restored.told)
+    assert any("dropped" in line for line in summary(restored))
     assert child.checksum(start, PAGE) == child.checksum(start + PAGE, PAGE), "zeros"
 
 
@@ -234,7 +238,7 @@ def test_holes_of_shared_memory_stay_holes(host: LocalHost, child: Child) -> Non
     assert os.stat(path).st_blocks == blocks == (SIZE - 8 * MIB) // 512
     assert restored.restored_bytes == restored.wanted_bytes
     assert at(child.pid, start).rss >= (SIZE - 8 * MIB) * 0.99
-    assert any("were dropped (by MADV_FREE" in line for line in restored.told), restored.told
+    assert any("were dropped (by MADV_FREE" in line for line in summary(restored)), summary(restored)
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -264,9 +268,9 @@ def test_holes_punched_between_the_look_and_the_reads_stay_holes(
     restored = restore(host)
     assert punched.is_set()
     assert os.stat(path).st_blocks == 16 * PAGE // 512, "no page was made"
-    assert (restored.outcome, restored.reason) == (Outcome.PARTIAL, Reason.PAGE_GONE), restored.told
+    assert (restored.outcome, restored.reason) == (Outcome.PARTIAL, Reason.PAGE_GONE), summary(restored)
     assert (restored.restored_bytes, restored.still_out_bytes) == (16 * PAGE, 0)
-    assert any("punched out or cut off meanwhile" in line for line in restored.told), restored.told
+    assert any("punched out or cut off meanwhile" in line for line in summary(restored)), summary(restored)
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -291,7 +295,7 @@ def test_what_left_again_is_told_from_what_is_gone(host: LocalHost, child: Child
     assert stayed <= RESIDUE_BYTES, "it did go"
     assert restored.still_out_bytes == pytest.approx(quarter // 2, abs=RESIDUE_BYTES)
     assert restored.restored_bytes == pytest.approx(quarter // 2, abs=2 * RESIDUE_BYTES)
-    told = "\n".join(restored.told)
+    told = "\n".join(summary(restored))
     for words in (Reason.WENT_AGAIN.text, "unmapped meanwhile", "mapping meanwhile", "cut off meanwhile"):
         assert words in told
 
@@ -308,7 +312,7 @@ def test_a_mapping_that_is_cut_short_meanwhile_comes_back_all_the_same(host: Loc
             child.do("unmap", address=start + SIZE - MIB, size=MIB)
 
     (restored,) = host.restore(host.plan_restore(), unmap_end)
-    assert at(child.pid, start).rss == SIZE - MIB, restored.told
+    assert at(child.pid, start).rss == SIZE - MIB, summary(restored)
     assert (restored.reason, restored.still_out_bytes) == (Reason.GONE, 0)
 
 
@@ -376,8 +380,8 @@ def test_changed_and_unmapped_ones_are_skipped_and_counted(host: LocalHost, chil
     assert restored.outcome is Outcome.DONE
     assert at(child.pid, start + 4 * MIB).rss <= RESIDUE_BYTES
     assert at(child.pid, start + 8 * MIB).rss == pytest.approx(8 * MIB, abs=RESIDUE_BYTES)
-    assert any("were unmapped since" in line for line in restored.told), restored.told
-    assert any("became another mapping since" in line for line in restored.told), restored.told
+    assert any("were unmapped since" in line for line in summary(restored)), summary(restored)
+    assert any("became another mapping since" in line for line in summary(restored)), summary(restored)
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -451,7 +455,7 @@ def test_a_target_at_the_limit_of_its_cgroup_is_not_killed(group: Path, tmp_path
         restored = restore(host)
         assert (restored.outcome, restored.reason) == (Outcome.PARTIAL, Reason.MEMORY_LIMIT)
         assert MIB <= at(child.pid, start).rss <= size // 2
-        assert any("its cgroup has too little room" in line for line in restored.told)
+        assert any("its cgroup has too little room" in line for line in summary(restored))
         (group / limit).write_text(str(4 * size))
         assert restore(host).outcome is Outcome.DONE
 
@@ -539,7 +543,7 @@ def test_without_randomisation_the_next_program_is_told_too(
     assert (planned.blocked is Reason.EXECED) is not stack_is_out
     assert has_random_bytes_in_ram(child) is not stack_is_out, "a plan brings nothing in"
     (restored,) = host.restore([planned])
-    assert (restored.outcome, restored.reason) == (Outcome.GONE, Reason.EXECED), restored.told
+    assert (restored.outcome, restored.reason) == (Outcome.GONE, Reason.EXECED), summary(restored)
     assert at(child.pid, start).rss == rss <= RESIDUE_BYTES
 
 
@@ -550,9 +554,9 @@ def test_the_same_program_is_known_with_its_stack_out(host: LocalHost, child: Ch
     page_out(host, child, (start, SIZE), (stack.start, stack.end - stack.start))
     page_out_random_bytes(child)
     restored = restore(host)
-    assert restored.outcome is Outcome.DONE, restored.told
+    assert restored.outcome is Outcome.DONE, summary(restored)
     assert at(child.pid, start).rss == SIZE
-    assert not any("address space randomisation" in line for line in restored.told)
+    assert not any("address space randomisation" in line for line in summary(restored))
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -581,7 +585,7 @@ def test_where_the_program_cannot_be_told_it_says_so(
     path.write_bytes(json.dumps(content).encode() + b"\n" + frames)
     restored = restore(host)
     assert restored.outcome is Outcome.DONE
-    assert any("address space randomisation" in line for line in restored.told), restored.told
+    assert any("address space randomisation" in line for line in summary(restored)), summary(restored)
 
 
 @pytest.mark.usefixtures("swap_file")

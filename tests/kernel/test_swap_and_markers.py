@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,16 +14,20 @@ from memtui.linux import folios, pagemap
 from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagemap import Source
 from memtui.model.advice import Advice
-from memtui.model.foretold import forecast_in_words
 from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark, Plan
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
 from memtui.model.vma import Kind, MappedVma
+from memtui.render.effect import describe_range_effect, summary
+from memtui.render.forecast import forecast_in_words
 from tests.conftest import need
 from tests.kernel.mappings import drain_batches
 from tests.kernel.toolkit import HUGE, MIB, PAGE, RESIDUE_BYTES, Child, at, memtui, rows, smaps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SIZE = 64 * MIB
 TOUCHED = 4 * MIB
@@ -227,11 +231,11 @@ def test_droppable_memory_is_dropped_and_told_so(child: Child, host: LocalHost) 
     told = at(child.pid, start)
     assert (told.rss, told.swap) == (0, 0)
     assert child.do("touch", address=start, size=TOUCHED) == 0, "its bytes are lost"
-    words = " ".join(report.told)
+    words = " ".join(summary(report, Advice.PAGEOUT))
     assert "4M were dropped and are lost" in words
     assert "in swap" not in words.replace("read in from swap", "")
     assert "MADV_FREE" not in words
-    assert report.ranges[0].told == "4M left RSS: dropped (MAP_DROPPABLE)"
+    assert describe_range_effect(report.ranges[0], Advice.PAGEOUT) == "4M left RSS: dropped (MAP_DROPPABLE)"
     target.release()
 
 

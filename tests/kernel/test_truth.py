@@ -12,10 +12,10 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from mmap import PAGESIZE as PAGE
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -26,12 +26,13 @@ from memtui.format import size as in_words
 from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
-from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.advice import Advice
 from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason, reason_of_errno
 from memtui.model.report import Outcome, TargetReport
+from memtui.render.effect import summary
 from tests.conftest import need
 from tests.kernel.toolkit import (
     HUGE,
@@ -45,6 +46,9 @@ from tests.kernel.toolkit import (
     span,
     wait_until,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 pytestmark = pytest.mark.usefixtures("swap_file")
 
@@ -128,21 +132,22 @@ def forget(path: Path) -> None:
     os.close(fd)
 
 
-def tells(report: TargetReport, *words: str) -> None:
+def tells(report: TargetReport, *words: str, advice: Advice = Advice.PAGEOUT) -> None:
     """Assert that each of these stands in a sentence of its own."""
+    told = summary(report, advice)
     for word in words:
-        assert sum(word in line for line in report.told) == 1, (word, report.told)
+        assert sum(word in line for line in told) == 1, (word, told)
 
 
-def tells_nothing_of(report: TargetReport, *words: str) -> None:
-    told = " ".join(report.told)
+def tells_nothing_of(report: TargetReport, *words: str, advice: Advice = Advice.PAGEOUT) -> None:
+    told = " ".join(summary(report, advice))
     assert not [word for word in words if word in told], told
 
 
-def the_machine_is_named(report: TargetReport) -> None:
+def the_machine_is_named(report: TargetReport, advice: Advice = Advice.PAGEOUT) -> None:
     """Its counters stand in one sentence, which says whose they are."""
     for word in ("MemFree +", "MemFree -", "SwapCached +", "SwapCached -", "read in from swap"):
-        for line in report.told:
+        for line in summary(report, advice):
             assert word not in line or line.startswith("The whole machine meanwhile: "), line
 
 
@@ -256,15 +261,20 @@ def test_peers_7_willneed_of_swap_shows_in_no_rss(host: LocalHost, child: Child)
     assert 0 < (report.effect.swapped_in_bytes or 0) <= came
     assert report.outcome is Outcome.UNVERIFIED
     assert report.moved_bytes is None
-    tells(report, "only counters of the whole machine show it", "RSS does not rise by it")
-    tells_nothing_of(report, "page cache")
-    the_machine_is_named(report)
+    tells(
+        report,
+        "only counters of the whole machine show it",
+        "RSS does not rise by it",
+        advice=Advice.WILLNEED,
+    )
+    tells_nothing_of(report, "page cache", advice=Advice.WILLNEED)
+    the_machine_is_named(report, Advice.WILLNEED)
 
 
 def _out_of_the_swap_cache(child: Child, start: int, size: int) -> None:
     """Read back what was written to swap: it is clean then, and leaves RAM whole."""
     fd = os.pidfd_open(child.pid)
-    number = CATALOGUE[Advice.PAGEOUT].number
+    number = Advice.PAGEOUT.number
 
     def is_out() -> bool:
         syscalls.process_madvise(fd, [(start, start + size)], number)
@@ -492,8 +502,8 @@ def test_fact_3_9_a_file_of_64_mib_comes_in_whole(host: LocalHost, child: Child,
     assert at(child.pid, start).rss == 0
     assert report.ranges[0].cache_delta_bytes == size
     assert report.outcome is Outcome.DONE
-    tells(report, "64M of files came into the page cache")
-    tells_nothing_of(report, "swap cache;", "What came from swap")
+    tells(report, "64M of files came into the page cache", advice=Advice.WILLNEED)
+    tells_nothing_of(report, "swap cache;", "What came from swap", advice=Advice.WILLNEED)
 
 
 def test_fact_3_11_a_collapse_shows_the_rss_that_it_added(child: Child, tmp_path: Path) -> None:
@@ -559,7 +569,7 @@ def test_facts_2_each_errno_has_a_reason_and_a_step(
         result = calls.give(
             lambda elements, number: syscalls.process_madvise(fd, elements, number),
             Pieces.of([Piece(start, start + size, 0)]),
-            CATALOGUE[advice].number,
+            advice.number,
         )
     finally:
         os.close(fd)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -19,6 +18,10 @@ from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.report import Outcome, TargetReport
 from tests.kernel.toolkit import HUGE, MIB, PAGE, Child
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 EXAMPLES = 60
 ACTIONS_AN_EXAMPLE = 50

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,6 +19,9 @@ from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.report import Outcome, Progress, TargetReport
 from tests.kernel.toolkit import MIB, PAGE, RESIDUE_BYTES, Child, at, memtui, rows, within
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("swap_file")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import copy
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,10 +18,14 @@ from memtui.linux import machine
 from memtui.linux.procfs import read_stat
 from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId
+from memtui.render.freeze import describe_choice
 from tests.conftest import need
 from tests.kernel.toolkit import Child
 from tests.witness.__main__ import METHODS, witness
 from tests.witness.check import FOREVER, Event, Logs, Verdict, Witness, read_logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RUNS = int(os.environ.get("MEMTUI_WITNESS_RUNS", "300"))
 LOGS = Path(__file__).parents[1] / "witness_logs"
@@ -32,7 +36,7 @@ def need_method(method: str) -> None:
     with Child() as child:
         process = ProcessId(child.pid, read_stat(child.pid).start_time, machine.boot_id())
         (choice,) = [choice for choice in choices(process) if choice.method is Freeze(method)]
-    need(choice.available, f"{method} is not to be had here: {choice.line}")
+    need(choice.available, f"{method} is not to be had here: {describe_choice(choice)}")
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,9 +14,13 @@ from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.report import TargetReport
+from memtui.render.effect import summary
 from tests.conftest import need
 from tests.kernel.mappings import drain_batches
 from tests.kernel.toolkit import MIB, PAGE, Child, at, memtui, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SIZE = 32 * MIB
 _ENABLED = Path("/sys/module/zswap/parameters/enabled")
@@ -63,7 +67,7 @@ def test_with_zswap_nothing_is_said_to_stay_in_the_swap_cache(
     took = zswapped() - before
     assert took > SIZE // 2
     assert report.effect.zswapped_delta_bytes == pytest.approx(took, abs=4 * MIB)
-    told = " ".join(report.told)
+    told = " ".join(summary(report, Advice.PAGEOUT))
     assert "zswap compresses pages on their way to swap: what it takes is freed at once" in told
     assert "MemFree need not rise" not in told
     assert "Zswapped +" in told
@@ -76,6 +80,6 @@ def test_with_zswap_nothing_is_said_to_stay_in_the_swap_cache(
 @pytest.mark.usefixtures("swap_file")
 def test_without_zswap_it_does(host: LocalHost, child: Child) -> None:
     need(not _ENABLED.exists() or _ENABLED.read_text().strip() != "Y", "zswap off")
-    told = " ".join(page_out(host, child).told)
+    told = " ".join(summary(page_out(host, child), Advice.PAGEOUT))
     assert "MemFree need not rise" in told
     assert "zswap" not in told.lower()

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.advise.engine import Subject
 from memtui.host.local import LocalHost
@@ -16,6 +16,9 @@ from memtui.model.freeze import Freeze
 from memtui.model.plan import TargetPlan
 from memtui.ui.app import run
 from memtui.ui.options import UiOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LONG_S = 1.8
 

@@ -11,9 +11,12 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import pyte
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 _POLL_S = 0.02
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from memtui.ui.bindings import APP_BINDINGS, MAIN_BINDINGS, TABLE_BINDINGS
 from tests.terminal.terminal import Terminal
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Seen = str | Callable[[str], bool]
 

@@ -7,15 +7,18 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.conftest import need
 from tests.kernel import toolkit
 from tests.terminal.terminal import Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 DEMO = 32 << 20
 ABOUT_32M = r"(?:31\.\d|32)M"

@@ -6,10 +6,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +16,10 @@ from memtui.model.ranges import total_bytes
 from tests.conftest import need
 from tests.kernel import toolkit
 from tests.terminal.terminal import Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 SIZE = 384 << 20
 

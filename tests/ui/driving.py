@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable
 from functools import partial
-from typing import Any
-
-from textual.pilot import Pilot
+from typing import TYPE_CHECKING, Any
 
 from memtui.host import RECORDED_CHECKS_S
 from memtui.model.process import Process
 from memtui.model.report import RefaultSample
+from memtui.model.result import Result
 from memtui.ui.app import MemtuiApp
 from memtui.ui.messages import LookedBack, MachineRead, MapRead, MapView, PidFound, ProcessesRead
 from memtui.ui.presentation.map import MapRows
-from memtui.ui.presentation.results import Result
 from tests.fakes import FACTS, FakeHost, FakeTarget, process_id
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from textual.pilot import Pilot
 
 WAIT_S = 10.0
 

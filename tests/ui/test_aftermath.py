@@ -12,9 +12,9 @@ from memtui.host import refault_monitor
 from memtui.model.advice import Advice
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, RefaultSample
+from memtui.model.result import RestoreResult, Result
 from memtui.ui.app import MemtuiApp
 from memtui.ui.messages import LookedBack
-from memtui.ui.presentation.results import RestoreResult, Result
 from memtui.ui.screens.history import HistoryScreen
 from memtui.ui.screens.lines import ExplainScreen
 from memtui.ui.screens.restore import RestoreScreen
@@ -183,7 +183,7 @@ async def test_a_restore_is_a_row_of_its_own_and_ends_the_watch(make_app: MakeAp
         assert "restored" in line_with(app, "pageout  done")
         await pilot.press("enter")
         await pilot.pause()
-        assert "made-up words of what was put back" in screen_text(app)
+        assert "of 32M moved, 0 were in RAM already" in screen_text(app)
         assert "restored   32M  of these, seen in RAM again" in screen_text(app)
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +12,10 @@ from memtui.host.local import LocalHost
 from memtui.ui.app import MemtuiApp
 from memtui.ui.options import UiOptions
 from tests.ui.driving import settled, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 COUNT = 8
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from textual.pilot import Pilot
-from textual.widget import Widget
 from textual.widgets import Button
 
 from memtui.model.errors import NotPermitted
@@ -26,6 +24,10 @@ from tests.ui.driving import (
     settled,
     start,
 )
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
+    from textual.widget import Widget
 
 SIZES = [
     (60, 15),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
-from textual.pilot import Pilot
 
 from memtui.format import safe
 from memtui.ui.app import MemtuiApp
@@ -11,6 +12,9 @@ from memtui.ui.messages import Said
 from tests.fakes import HOSTILE, FakeHost, hostile_map, process, process_id
 from tests.ui.conftest import MakeApp
 from tests.ui.driving import advise, open_map, read_machine, screen_lines, screen_text, settled
+
+if TYPE_CHECKING:
+    from textual.pilot import Pilot
 
 WIDE, NARROW = (150, 40), (80, 24)
 

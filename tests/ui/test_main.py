@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
 from memtui.model.errors import NoSuchProcess
 from memtui.model.freeze import Freeze
@@ -26,6 +26,9 @@ from tests.ui.driving import (
     start,
     until,
 )
+
+if TYPE_CHECKING:
+    import pytest
 
 WIDE, NARROW = (120, 36), (80, 24)
 

@@ -12,8 +12,8 @@ from memtui.model.errors import NotPermitted
 from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
+from memtui.model.result import Result
 from memtui.ui.messages import TargetDone
-from memtui.ui.presentation.results import Result
 from memtui.ui.screens.plan import PlanScreen
 from memtui.ui.screens.result import ResultScreen
 from tests.fakes import FakeHost, process_id

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from textual.message import Message
 
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
-from memtui.ui.marks import Shelf
 from memtui.ui.messages import Answered, Said
 from memtui.ui.presentation.order import Superseded
 from memtui.ui.workers.query_worker import QueryWorker
 from tests.fakes import FakeHost
 from tests.ui.test_threads import Inbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from textual.message import Message
 
 WAIT_S = 10.0
 
@@ -41,13 +44,8 @@ def inbox() -> Inbox:
 
 
 @pytest.fixture
-def shelf() -> Shelf:
-    return Shelf()
-
-
-@pytest.fixture
-def worker(shelf: Shelf, inbox: Inbox) -> Iterator[QueryWorker]:
-    made = QueryWorker("memtui-test", shelf, inbox.post)
+def worker(inbox: Inbox) -> Iterator[QueryWorker]:
+    made = QueryWorker("memtui-test", inbox.post)
     made.start()
     yield made
     made.stop()
@@ -148,19 +146,17 @@ def test_an_exception_becomes_a_message_and_the_worker_lives_on(
 
 
 def test_a_target_is_kept_open_until_its_question_is_over(
-    worker: QueryWorker, shelf: Shelf, deliver: Callable[[], None]
+    worker: QueryWorker, deliver: Callable[[], None]
 ) -> None:
     host = FakeHost()
-    running, replaced, dropped = (host.open(4242) for _ in range(3))
-    for target in (running, replaced, dropped):
-        shelf.put(target)
+    running, replaced, dropped = (host.open(pid) for pid in (4242, 811, 903))
     asked = Asked("running")
     worker.ask(asked, target=running)
     worker.ask(Asked("replaced"), target=replaced, subject="order")
     worker.ask(Asked("dropped"), target=dropped, subject="matches")
     assert asked.begun.wait(WAIT_S)
     for target in (running, replaced, dropped):
-        shelf.give_back(target)
+        target.release()
     assert [target.closed for target in host.targets] == [0, 0, 0]
     worker.ask(lambda _: None, subject="order")
     worker.drop("matches")
@@ -172,8 +168,8 @@ def test_a_target_is_kept_open_until_its_question_is_over(
     deliver()
 
 
-def test_stopping_cancels_what_runs_and_asks_nothing_more(shelf: Shelf, inbox: Inbox) -> None:
-    worker = QueryWorker("memtui-test", shelf, inbox.post)
+def test_stopping_cancels_what_runs_and_asks_nothing_more(inbox: Inbox) -> None:
+    worker = QueryWorker("memtui-test", inbox.post)
     worker.start()
     asked = Asked("late")
     worker.ask(asked, pytest.fail)

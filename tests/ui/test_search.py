@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from textual import events
-from textual.pilot import Pilot
 
 from memtui.ui.app import MemtuiApp
 from memtui.ui.presentation.map import MapRows
@@ -28,6 +26,11 @@ from tests.ui.driving import (
     start,
     until,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.pilot import Pilot
 
 WIDE, NARROW = (120, 36), (80, 24)
 

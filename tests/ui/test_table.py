@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
-from textual.pilot import Pilot
 
 from memtui.format import SafeText, safe
 from memtui.ui.presentation.rows import Cell, Column, Line
@@ -17,6 +15,11 @@ from memtui.ui.widgets.columns import fit
 from memtui.ui.widgets.pane import Pane
 from memtui.ui.widgets.table import VirtualTable
 from tests.fakes import HOSTILE
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from textual.pilot import Pilot
 
 HEIGHT = 20
 _COLUMNS = (Column("NUMBER", 8, right=True), Column("NAME", 20))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from textual.message import Message
@@ -29,6 +28,9 @@ from memtui.ui.messages import (
 from memtui.ui.workers.plan_executor import PlanExecutor
 from memtui.ui.workers.sampler import Beat, ChosenMap, Sampler
 from tests.fakes import FakeHost, FakeTarget, process_id, vma
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 M = TypeVar("M", bound=Message)
 WAIT_S = 10.0

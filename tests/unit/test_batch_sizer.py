@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,9 @@ from memtui.advise import batch_sizer
 from memtui.advise.batch_sizer import BatchSizer
 from memtui.advise.cutting import CALL_BYTES
 from memtui.model.advice import Advice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 MIB = 1 << 20
 HOLD_S = 0.25

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -13,6 +13,9 @@ from hypothesis import strategies as st
 from memtui.advise.calls import give
 from memtui.advise.pieces import Piece, Pieces
 from memtui.model.ranges import PAGE_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 OF_ONE_ELEMENT = [errno.EINVAL, errno.ENOMEM, errno.EAGAIN, errno.EBUSY, errno.EBADF, errno.EIO]
 OF_THE_TARGET = [errno.ESRCH, errno.EPERM, errno.EACCES, errno.ENOSYS]

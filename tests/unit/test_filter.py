@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.model.advice import Advice
-from memtui.model.errors import FilterError
-from memtui.model.filter import Subject, parse, quoted
+from memtui.model.errors import FilterDomain, FilterError
+from memtui.model.filter import parse
 from memtui.model.process import Process
 from memtui.model.verdict import Verdict, Will
 from memtui.model.vma import Kind, MappedVma
+from memtui.render.filter import describe_filter_error
 from tests.unit.make import BASE, details, process, row, vma
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MIB = 1 << 20
 LIBC = row(vma(Kind.FILE, perms="r-xp", name="/usr/lib/libc.so.6", inode=7), rss=MIB, swap=0)
@@ -199,8 +203,8 @@ def test_a_wrong_term_is_named_with_its_column(text: str, column: int | None, wo
     with pytest.raises(FilterError) as caught:
         parse(text)
     assert caught.value.column == column
-    assert words in str(caught.value)
-    assert f"(column {column})" in str(caught.value)
+    assert words in describe_filter_error(caught.value)
+    assert f"(column {column})" in describe_filter_error(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +224,7 @@ def test_a_wrong_term_is_named_with_its_column(text: str, column: int | None, wo
 def test_a_wrong_term_for_processes(text: str, words: str) -> None:
     with pytest.raises(FilterError, match="column 1") as caught:
         parse(text, "process")
-    assert words in str(caught.value)
+    assert words in describe_filter_error(caught.value)
 
 
 def test_a_filter_for_one_is_no_filter_for_the_other() -> None:
@@ -262,6 +266,11 @@ COMPARE: dict[str, Callable[[int, int], bool]] = {
     "=": operator.eq,
 }
 UNIT = {"": 1, "k": 1 << 10, "K": 1 << 10, "M": 1 << 20, "g": 1 << 30, "T": 1 << 40}
+
+
+def quoted(word: str) -> str:
+    """Return ``word`` so that the parser reads it as one value, whatever it holds."""
+    return '"' + word.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 @dataclass(frozen=True)
@@ -383,7 +392,7 @@ bits = st.sampled_from(
 
 
 @given(st.text() | st.lists(bits, max_size=12).map("".join), st.sampled_from(["vma", "process"]))
-def test_the_parser_says_yes_or_where_it_is_wrong(text: str, of: Subject) -> None:
+def test_the_parser_says_yes_or_where_it_is_wrong(text: str, of: FilterDomain) -> None:
     error = None
     try:
         chosen = parse(text, of)
@@ -402,7 +411,7 @@ def test_the_parser_says_yes_or_where_it_is_wrong(text: str, of: Subject) -> Non
     # The column is that of a term's first character, and the message begins with the term.
     assert 1 <= error.column <= len(text)
     assert not text[error.column - 1].isspace()
-    assert text[error.column - 1] == str(error)[0]
+    assert text[error.column - 1] == describe_filter_error(error)[0]
 
 
 def test_a_glob_on_a_long_hostile_name_is_quick() -> None:

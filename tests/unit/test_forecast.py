@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,6 @@ from memtui.advise.forecast import Part, SwapPurse, choose_marks, choose_rows, f
 from memtui.linux import cgroups
 from memtui.linux.cgroups import Group, Mount, swap_rooms
 from memtui.model.advice import Advice
-from memtui.model.foretold import forecast_in_words
 from memtui.model.freeze import Freeze
 from memtui.model.pages import PageFacts
 from memtui.model.plan import Mark, PlannedRange, TargetPlan
@@ -21,7 +20,11 @@ from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.reasons import Reason
 from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
 from memtui.model.vma import AddressSpace, Kind, MappedVma
+from memtui.render.forecast import forecast_in_words
 from tests.unit.make import BASE, details, row, vma
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MIB = 1 << 20
 

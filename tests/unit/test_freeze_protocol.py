@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.freeze import protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _TEXT = st.text(st.characters(codec=None), max_size=300)
 _NUMBER = st.integers(0, 1 << 63)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,9 +19,14 @@ from memtui.model.process import Standing
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, Progress
 from memtui.model.restore import Whose
+from memtui.render.freeze import describe_choice
 from tests.conftest import need
 from tests.fakes import FakeHost
 from tests.kernel.toolkit import MIB, Child
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 SIZE = 32 * MIB
 WAIT_S = 20.0
@@ -130,7 +134,7 @@ def test_a_plan_that_is_cancelled_raises(machine: Machine) -> None:
 def test_each_freeze_method_is_told_of(machine: Machine) -> None:
     choices = machine.host.freeze_choices(machine.target())
     assert {choice.method for choice in choices} == set(Freeze)
-    assert all(choice.line for choice in choices)
+    assert all(describe_choice(choice) for choice in choices)
     assert next(choice for choice in choices if choice.method is Freeze.OFF).available
 
 

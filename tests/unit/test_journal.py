@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.freeze.journal import Entry, Journal, read
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_journal_that_was_removed_is_written_anew_with_all_that_stands_in_it(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ import re
 import stat
 import subprocess
 import sys
-from collections.abc import Iterable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -20,6 +19,10 @@ from memtui.advise.ledger import Action, Ledger, actions, new_action_id, operato
 from memtui.cli import main
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
 
 names = st.text(st.characters(codec=None), max_size=20)
 """Any text, lone surrogates too: a process may be called anything."""

@@ -9,9 +9,8 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
@@ -21,6 +20,10 @@ from memtui.advise import ledger_files
 from memtui.advise.ledger import Ledger, is_same_operator
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 WRITER = """
 import sys

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
+from typing import TYPE_CHECKING
 
 from memtui.linux import cgroups, memory_limit
 from memtui.linux.memory_limit import MemoryLimits, OomKills
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
 
 MIB = 1 << 20
 

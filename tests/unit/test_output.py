@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from memtui.cli.output import print_table, short_name
+from memtui.cli.output import print_table
 from memtui.format import cells, safe
+from memtui.render.table import short_name
 
 
 @pytest.mark.parametrize(

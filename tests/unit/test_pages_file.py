@@ -8,8 +8,8 @@ import stat
 import subprocess
 import sys
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -26,6 +26,9 @@ from memtui.model.process import ProcessId
 from memtui.model.ranges import PAGE_BYTES, Range, normalise, subtract
 from memtui.model.reasons import Reason
 from memtui.model.vma import Kind, VmaIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 names = st.text(st.characters(codec=None), max_size=20)
 identities = st.builds(
@@ -324,9 +327,7 @@ def test_old_records_that_cannot_be_removed_are_told_and_leave_the_new_one(
 
     monkeypatch.setattr(Path, "unlink", fail)
     told = kept.sweep(machine.boot_id())
-    assert (
-        told == f"old records of moved pages cannot be removed: Permission denied ({tmp_path / 'old.pages'})"
-    )
+    assert told == f"Permission denied ({tmp_path / 'old.pages'})"
     assert kept.read("new") is not None
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from memtui.linux import pinned
 from memtui.linux.pinned import Pinned, pinned_memory
 from memtui.model.ranges import PAGE_BYTES, Range
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MIB = 1 << 20
 FDINFO = b"pos:\t0\nUserFiles:\t0\nUserBufs:\t%d\n%bPollList:\nCqOverflowList:\n"

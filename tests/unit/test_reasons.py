@@ -7,7 +7,7 @@ import errno
 import pytest
 
 from memtui.model.advice import Advice
-from memtui.model.reasons import CALLS, Reason, reason_of_call, reason_of_errno
+from memtui.model.reasons import Reason, reason_of_call, reason_of_errno
 
 
 @pytest.mark.parametrize("reason", list(Reason))
@@ -46,6 +46,18 @@ def test_the_same_errno_means_another_thing_to_collapse() -> None:
 
 def test_an_errno_that_nobody_expects_is_refused_all_the_same() -> None:
     assert reason_of_errno(Advice.COLD, errno.EXDEV) is Reason.KERNEL_REFUSED
+
+
+CALLS = (
+    "process_madvise",
+    "pidfd_open",
+    "PAGEMAP_SCAN",
+    "PROCMAP_QUERY",
+    "ptrace",
+    "/proc/PID/mem",
+    "map_files",
+    "cachestat",
+)
 
 
 @pytest.mark.parametrize("call", CALLS)

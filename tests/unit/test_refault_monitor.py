@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -24,6 +22,10 @@ from memtui.model.reasons import Reason
 from memtui.model.report import RefaultSample, RefaultVerdict, TargetReport, refault_verdict
 from tests.fakes import FakeHost, FakeLedger
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
 WAIT_S = 10.0
 
 
@@ -37,7 +39,7 @@ class Looking(RefaultMonitor):
     """A monitor whose checks find what the test says. ``gate`` holds them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        super().__init__(cast(Ledger, FakeLedger(FakeHost())), clock)
+        super().__init__(cast("Ledger", FakeLedger(FakeHost())), clock)
         self.looked: list[str] = []
         self.gate: threading.Event | None = None
         self.error: Exception | None = None
@@ -68,7 +70,7 @@ class Looking(RefaultMonitor):
 
 
 def watching(looking: Looking, for_s: float) -> Watching:
-    return Watching(cast(Host, SimpleNamespace(refaults=looking)), for_s, [])
+    return Watching(cast("Host", SimpleNamespace(refaults=looking)), for_s, [])
 
 
 def run(watch: Watching, reports: tuple[TargetReport, ...], *, came: bool = False) -> None:
@@ -199,7 +201,7 @@ class Stage:
 
     def watch(self, number: int) -> SlowCounter:
         counter = SlowCounter()
-        self.under_test.keep(self.reports[number].id, counter, cast(Target, self.targets[number]))
+        self.under_test.keep(self.reports[number].id, counter, cast("Target", self.targets[number]))
         return counter
 
     def begin_look(self, number: int) -> tuple[threading.Thread, list[RefaultSample | None]]:

@@ -17,8 +17,9 @@ from memtui.model.process import ProcessId
 from memtui.model.ranges import PAGE_BYTES, Range, intersect, normalise, total_bytes
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
-from memtui.model.restore import Restored, RestorePlan, RestoreReport, outcome_of, told_of
+from memtui.model.restore import Restored, RestorePlan, RestoreReport, outcome_of
 from memtui.model.vma import Kind, Vma
+from memtui.render.restore import describe_seen
 
 MIB = 1 << 20
 
@@ -88,7 +89,7 @@ def test_it_says_done_only_of_what_was_seen_to_come(seen: Restored) -> None:
         assert reason is None
     else:
         assert reason is not None
-    assert all(line and line.isprintable() for line in told_of(seen))
+    assert all(line and line.isprintable() for line in describe_seen(seen))
 
 
 def test_what_did_not_come_is_told_with_its_reason() -> None:
@@ -103,7 +104,7 @@ def test_what_did_not_come_is_told_with_its_reason() -> None:
         stopped=Reason.MEMORY_LOW,
     )
     assert outcome_of(seen) == (Outcome.PARTIAL, Reason.MEMORY_LOW)
-    assert told_of(seen) == (
+    assert describe_seen(seen) == (
         "of 10M moved, 1M were in RAM already",
         "6M were out, and 2M of them came back",
         "3M were unmapped since",
@@ -118,7 +119,7 @@ def test_what_is_no_more_is_not_out_and_did_not_leave_again() -> None:
     left = {Reason.PAGE_GONE: MIB, Reason.GONE: 2 * MIB, Reason.CHANGED: 3 * MIB}
     seen = Restored(9 * MIB, 0, 9 * MIB, 2 * MIB, 0, {}, {**left, Reason.WENT_AGAIN: MIB})
     assert seen.still_out_bytes == MIB
-    assert told_of(seen)[2:] == (
+    assert describe_seen(seen)[2:] == (
         "2M were unmapped meanwhile",
         "3M became another mapping meanwhile",
         "1M were dropped (by MADV_FREE perhaps at the action itself), punched out or cut off meanwhile",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,9 @@ from memtui.freeze.journal import Journal
 from memtui.freeze.method import Subject
 from memtui.freeze.sigstop import SigstopGrip
 from memtui.linux.procfs import Stat
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PID, OTHER = 4242, 4243
 

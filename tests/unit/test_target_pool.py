@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +11,9 @@ from memtui.host.target_pool import TargetPool
 from memtui.model.errors import NoSuchProcess
 from memtui.model.process import ProcessId, Standing
 from memtui.model.reasons import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 WAIT_S = 10.0
 

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.model.advice import Advice
-from memtui.model.foretold import forecast_in_words, forecast_size, rest_in_words
 from memtui.model.freeze import Freeze
 from memtui.model.pages import FILE, PRESENT, SWAPPED, CacheFacts, HugeFacts, PageFacts, huge_facts
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
@@ -15,7 +14,8 @@ from memtui.model.ranges import PAGE_BYTES
 from memtui.model.reasons import Reason
 from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
 from memtui.model.vma import ANONYMOUS_KINDS, Kind, MappedVma, Vma
-from memtui.ui.presentation.explain import explain_verdicts
+from memtui.render.forecast import explain_verdicts, forecast_in_words, forecast_size
+from memtui.render.reasons import rest_in_words
 from memtui.ui.presentation.verdicts import VerdictRows
 from tests.unit.make import BASE, details, process, row, vma
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from memtui.model.process import ProcessId
 from memtui.model.ranges import PAGE_BYTES
-from memtui.model.vma import FLAG_WORDS, AddressSpace, Kind, identity_of, kind_of
+from memtui.model.vma import AddressSpace, Kind, identity_of, kind_of
+from memtui.render.vma import FLAG_WORDS
 from tests.unit.make import BASE, details, row, vma
 
 TMPFS = frozenset({"00:2a"})

@@ -10,8 +10,8 @@ import json
 import random
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from memtui.advise import cutting, recheck, transaction
 from memtui.host import Selection, Target
@@ -23,6 +23,9 @@ from memtui.model.plan import Mark
 from memtui.model.ranges import Range
 from memtui.model.report import TargetReport
 from tests.witness.target import APART, FIRST, PAGE, PAGES, THREADS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 OFTEN = 25
 """How often the map is read before the first call of a hold, and again after the last call."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from memtui.format import SafeText, count, safe, size
 from memtui.host import Selection
 from memtui.model.plan import Mark
-from memtui.ui.presentation.sentences import describe_vma
+from memtui.render.vma import describe_vma
 
 if TYPE_CHECKING:
     from memtui.model.plan import Plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memtui.format import safe
-from memtui.ui.presentation.results import RestoreResult, Result
+from memtui.model.result import RestoreResult, Result
 
 if TYPE_CHECKING:
     from memtui.ui.messages import LookedBack, RunEnded
@@ -52,11 +52,11 @@ class ResultController:
         if message.words:
             screen.status_bar.say(message.words, bad=True, stays=True)
         elif isinstance(result, Result):
-            from memtui.ui.presentation.sentences import describe_result
+            from memtui.render.report import describe_result
 
             screen.status_bar.say(describe_result(result), stays=True)
         elif result is not None:
-            from memtui.ui.presentation.restores import describe_restored
+            from memtui.render.restore import describe_restored
 
             screen.status_bar.say(describe_restored(result.report), stays=True)
 
@@ -72,7 +72,7 @@ class ResultController:
             self._open = ResultScreen(result)
             self._screen.app.push_screen(self._open, closed)
         elif result is not None:
-            from memtui.ui.presentation.restores import describe_restore_report
+            from memtui.render.restore import describe_restore_report
             from memtui.ui.screens.lines import LinesScreen
 
             self._screen.app.push_screen(LinesScreen(describe_restore_report(result.report)))
@@ -83,7 +83,7 @@ class ResultController:
         if screen.current is screen.results:
             result = screen.results.under_cursor
             if isinstance(result, Result):
-                from memtui.ui.presentation.explain import explain_result
+                from memtui.render.report import explain_result
                 from memtui.ui.screens.lines import LinesScreen
 
                 screen.app.push_screen(LinesScreen(explain_result(result)))

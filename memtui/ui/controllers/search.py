@@ -78,7 +78,9 @@ class SearchController:
         try:
             wanted = parse(bar.prompt.text, pane.subject, in_box=True)
         except FilterError as error:
-            bar.point_at(error.column, str(error))
+            from memtui.render.filter import describe_filter_error
+
+            bar.point_at(error.column, describe_filter_error(error))
             self._points = True
             return None
         if self._points:

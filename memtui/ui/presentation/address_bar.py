@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Sequence
 from itertools import accumulate
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.model.vma import Kind, Vma
 from memtui.ui.presentation.order import Stale, Superseded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LETTERS = {
     Kind.HEAP: "h",

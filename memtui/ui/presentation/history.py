@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from memtui.format import SafeText, safe, size, size_or_dash
 from memtui.model.report import Outcome
-from memtui.model.values import number
+from memtui.render.history import target_of
 from memtui.ui.presentation.rows import Cell, Column, Line
 from memtui.ui.presentation.words import outcome_cell, outcome_glyph
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
     from memtui.host import History, HistoryEntry
 
 _COLUMNS = (
@@ -69,46 +70,12 @@ class HistoryRows:
             Cell(size_or_dash(entry.last_back_bytes, bool(entry.back))),
             Cell(size_or_dash(entry.restored_bytes, entry.restored_bytes is not None)),
             Cell(safe(_who(entry)), "dim"),
-            Cell(safe(_target(entry))),
+            Cell(safe(target_of(entry))),
         )
         return Line(SafeText("!") if outcome is None else outcome_glyph(outcome), "", cells)
-
-
-def describe_entry(entry: HistoryEntry) -> list[SafeText]:
-    """Return all that the ledger says of one target of one action."""
-    lines = [
-        f"{entry.advice.upper()} on {_target(entry)}",
-        f"time       {entry.time}",
-        f"id         {entry.id}  of action {entry.action_id}",
-        f"outcome    {entry.outcome}",
-        f"requested  {size(entry.requested_bytes)}",
-        f"forecast   {size(entry.forecast_bytes)}",
-        f"advised    {size(entry.advised_bytes)}  the kernel's word: what it walked, not what it did",
-        f"moved      {size_or_dash(entry.moved_bytes, entry.can_have_moved)}",
-    ]
-    for look in entry.back:
-        after_s, faults = look.get("after_s"), look.get("major_faults")
-        after = f"{after_s:.0f}" if isinstance(after_s, (int, float)) else "?"
-        lines.append(
-            f"back       {size(number(look.get('back_bytes')))} after {after} s, "
-            f"{'?' if faults is None else faults} major faults"
-        )
-    if not entry.back:
-        lines.append("back       -  nobody looked, or nothing moved")
-    restored = entry.restored_bytes
-    lines.append(f"restored   {size_or_dash(restored, restored is not None)}")
-    lines.append(f"freeze     {entry.freeze}")
-    for title, fields in (("target", entry.target), ("operator", entry.operator)):
-        lines += ["", title]
-        lines += [f"  {name:<15} {'-' if value is None else value}" for name, value in fields.items()]
-    return [safe(line) for line in lines]
 
 
 def _who(entry: HistoryEntry) -> str:
     who = entry.operator
     named = who.get("sudo_user") or who.get("login_uid")
     return str(who.get("uid", "?") if named is None else named)
-
-
-def _target(entry: HistoryEntry) -> str:
-    return f"{entry.target.get('pid', '?')} {entry.target.get('name', '?')}"

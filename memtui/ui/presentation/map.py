@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from memtui.format import SafeText, address, address_range, count, safe, size
 from memtui.model.vma import total
+from memtui.render.vma import NOTABLE_FLAGS, name_of
 from memtui.ui.presentation.order import row_at
 from memtui.ui.presentation.rows import Cell, Column, Line
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
     from memtui.model.vma import AddressSpace, MappedVma, Vma
     from memtui.ui.marks import MarkSet
 
@@ -28,9 +30,6 @@ _COLUMNS = (
     Column("ADDRESS", 25, right=True, from_width=96, sort="address"),
     Column("NAME", 20, sort="name"),
 )
-
-NOTABLE_FLAGS = ("lo", "pf", "ht", "io", "um", "uw", "ui", "lf", "dp", "hg", "nh", "mg", "gu", "sl")
-"""VmFlags that change what an advice does, the weightiest first."""
 
 _ROLES = {"*": "marked", "~": "marked", "!": "stale", ">": "pending"}
 _NOTHING = range(0)
@@ -133,15 +132,6 @@ def flags_in_short(row: MappedVma) -> SafeText:
     if row.flags is None:
         return SafeText("?")
     return SafeText(" ".join(flag for flag in NOTABLE_FLAGS if flag in row.flags))
-
-
-def name_of(row: MappedVma) -> SafeText:
-    """Return what a VMA is called: the practice's word first."""
-    path = row.vma.name
-    folder, _, last = path.rpartition("/")
-    # The end of a path says most, and a narrow column shows its beginning.
-    parts = (row.label, last, folder) if path.startswith("/") and last and folder else (row.label, path)
-    return safe("  ".join(part for part in parts if part))
 
 
 def map_title(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from memtui.format import SafeText, safe, size_or_dash
 from memtui.model.process import Process, ProcessId
 from memtui.ui.presentation.rows import Cell, Column, Line
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
 
 _COLUMNS = (
     Column("PID", 7, right=True, sort="pid"),

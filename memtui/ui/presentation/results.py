@@ -2,65 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from memtui.format import DOES_NOT_APPLY, SafeText, address_range, duration, safe, size, size_or_dash
+from memtui.format import (
+    DOES_NOT_APPLY,
+    SafeText,
+    address_range,
+    duration,
+    safe,
+    size,
+    size_or_dash,
+    time_of_day,
+)
 from memtui.model.freeze import Freeze
-from memtui.model.report import RangeReport, RefaultSample, RefaultVerdict, TargetReport, refault_verdict
+from memtui.model.report import RangeReport, RefaultVerdict, TargetReport
+from memtui.model.result import RestoreResult, Result
+from memtui.render.reasons import why
 from memtui.ui.presentation.rows import Cell, Column, Line
 from memtui.ui.presentation.words import change, outcome_cell, outcome_glyph
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
     from memtui.model.advice import Advice
-    from memtui.model.reasons import Reason
     from memtui.model.restore import RestoreReport
-
-
-class Result(NamedTuple):
-    """A report, with the advice that it is about, and the looks back at it that were kept, and the last.
-
-    ``was_restored`` tells that what is back was put back, so that it no longer speaks of the advice.
-    """
-
-    advice: Advice
-    report: TargetReport
-    looks: tuple[RefaultSample, ...] = ()
-    last_is_kept: bool = True
-    was_restored: bool = False
-
-    @property
-    def id(self) -> str:
-        """Which target of which action it is about."""
-        return self.report.id
-
-    def looked_back(self, back: RefaultSample, *, kept: bool) -> Result:
-        """Return the result after another look back."""
-        looks = self.looks if self.last_is_kept else self.looks[:-1]
-        return self._replace(looks=(*looks, back), last_is_kept=kept)
-
-    @property
-    def back_bytes(self) -> int | None:
-        """How much had come back at the last look."""
-        return self.looks[-1].back_bytes if self.looks else None
-
-    @property
-    def stayed(self) -> RefaultVerdict | None:
-        """What the last look says; None where there was none, or it cannot say."""
-        if self.was_restored:
-            return None
-        return refault_verdict(self.report.moved_bytes, self.looks[-1]) if self.looks else None
-
-
-class RestoreResult(NamedTuple):
-    """What came of putting back what an action had moved."""
-
-    report: RestoreReport
-
-    @property
-    def id(self) -> str:
-        """Which target of which action was put back."""
-        return self.report.planned.id
 
 
 _COLUMNS = (
@@ -124,7 +89,7 @@ def _result_line(result: Result) -> Line:
         Cell(SafeText(result.advice.value)),
         outcome_cell(report.outcome),
         Cell(size(report.requested_bytes)),
-        Cell(size(forecast_of(report))),
+        Cell(size(report.forecast_bytes)),
         Cell(size(report.advised_bytes)),
         Cell(_moved(result.advice, report)),
         Cell(size_or_dash(result.back_bytes, bool(result.looks))),
@@ -169,11 +134,6 @@ def _restored_line(report: RestoreReport) -> Line:
         Cell(target),
     )
     return Line(outcome_glyph(report.outcome), "", cells)
-
-
-def forecast_of(report: TargetReport) -> int | None:
-    """Return what was expected: nothing of a target that could not be advised at all."""
-    return 0 if report.planned.blocked is not None else report.planned.forecast_bytes
 
 
 _RANGE_COLUMNS = (
@@ -227,16 +187,6 @@ class RangeRows:
             Cell(safe(planned.name)),
         )
         return Line(outcome_glyph(item.outcome), "", cells)
-
-
-def time_of_day(time: str) -> SafeText:
-    """Return the hours, minutes and seconds of an RFC 3339 time."""
-    return safe(time[11:19] if len(time) >= 19 else time)
-
-
-def why(reason: Reason | None, reason_text: str | None) -> SafeText:
-    """Return a reason in words; nothing where there is none."""
-    return safe(reason_text or (reason.text if reason else ""))
 
 
 def _moved(advice: Advice, item: RangeReport | TargetReport) -> SafeText:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from memtui.format import SafeText, address, safe, size
-from memtui.model.foretold import forecast_size
+from memtui.render.forecast import forecast_size, will_glyph
+from memtui.render.reasons import reasons_in_words
 from memtui.ui.presentation.rows import Cell, Column, Line
-from memtui.ui.presentation.words import reasons_in_words, will_cell, will_glyph
+from memtui.ui.presentation.words import will_cell
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
     from memtui.model.plan import Plan, PlannedRange, TargetPlan
 
 _COLUMNS = (

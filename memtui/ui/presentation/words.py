@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from memtui.format import DOES_NOT_APPLY, SafeText, safe, size
+from memtui.format import DOES_NOT_APPLY, SafeText, size
 from memtui.model.report import Outcome
 from memtui.model.verdict import Verdict, Will
 from memtui.ui.presentation.rows import Cell
@@ -21,11 +21,7 @@ _OUTCOMES: dict[Outcome, tuple[str, str]] = {
     Outcome.FAILED: ("x", "bad"),
 }
 
-_WILL: dict[Will, tuple[str, str]] = {
-    Will.YES: ("+", "good"),
-    Will.PARTLY: ("~", "warn"),
-    Will.NO: ("=", "warn"),
-}
+_WILL_ROLES = {Will.YES: "good", Will.PARTLY: "warn", Will.NO: "warn"}
 
 
 def outcome_cell(outcome: Outcome) -> Cell:
@@ -40,25 +36,11 @@ def outcome_glyph(outcome: Outcome) -> SafeText:
 
 def will_cell(verdict: Verdict) -> Cell:
     """Return what is expected, in a word and its colour."""
-    return Cell(SafeText(verdict.will.value), _WILL[verdict.will][1])
-
-
-def will_glyph(verdict: Verdict) -> SafeText:
-    """Return the glyph of what is expected."""
-    return SafeText("x" if verdict.refused else _WILL[verdict.will][0])
+    return Cell(SafeText(verdict.will.value), _WILL_ROLES[verdict.will])
 
 
 def change(before_bytes: int | None, after_bytes: int | None, applies: bool = True) -> SafeText:
-    """Do what text.change() does in thirteen cells, each number over the other rows' ones."""
+    """Do what format.change() does in thirteen cells, each number over the other rows' ones."""
     if not applies:
         return SafeText(f"{DOES_NOT_APPLY:>6}")
     return SafeText(f"{size(before_bytes):>6}>{size(after_bytes):>6}")
-
-
-def reasons_in_words(verdict: Verdict) -> SafeText:
-    """Return all reasons of a verdict, with their bytes."""
-    parts = []
-    for why in verdict.reasons:
-        amount = f"{size(why.count_bytes)}: " if why.count_bytes else ""
-        parts.append(f"{amount}{why.reason.text}")
-    return safe("; ".join(parts))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.css.query import NoMatches
 from textual.errors import NoWidget
 from textual.screen import ModalScreen
-from textual.strip import Strip
 from textual.widgets import Button
 
 from memtui.format import SafeText
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.header import TextLine
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.strip import Strip
 
 Answer = TypeVar("Answer")
 

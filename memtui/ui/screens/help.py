@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
@@ -31,6 +29,10 @@ from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from textual.app import ComposeResult
+
     from memtui.ui.options import UiOptions
 
 _GLYPHS = (

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.screen import Screen
 
 from memtui.format import SafeText, count, safe
@@ -19,6 +17,9 @@ from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.pane import Pane
 
 if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
     from memtui.host import History, HistoryEntry
     from memtui.ui.session import Session
     from memtui.ui.widgets.table import VirtualTable

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 
 from memtui.model.vma import Kind, MappedVma
+from memtui.render.forecast import explain_verdicts
+from memtui.render.history import describe_entry
+from memtui.render.vma import explain_flags, explain_mappers, explain_vma
 from memtui.ui import messages as told
 from memtui.ui.bindings import CLOSE_BINDINGS, HISTORY_BINDINGS
-from memtui.ui.presentation.explain import explain_flags, explain_mappers, explain_verdicts, explain_vma
-from memtui.ui.presentation.history import describe_entry
 from memtui.ui.screens.closing import close
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Sequence
+
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
     from memtui.format import SafeText
     from memtui.host import HistoryEntry
     from memtui.model.advice import Advice

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
-from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.widgets import Input
 
+from memtui.model.result import RestoreResult, Result
+from memtui.render.vma import describe_vma
 from memtui.ui import messages as told
 from memtui.ui.bindings import MAIN_BINDINGS, SECONDARY, is_acting
 from memtui.ui.controllers.marks import MarkController
@@ -19,8 +19,6 @@ from memtui.ui.controllers.readings import ReadingController
 from memtui.ui.controllers.restore import RestoreController
 from memtui.ui.controllers.results import ResultController
 from memtui.ui.controllers.search import SearchController
-from memtui.ui.presentation.results import RestoreResult, Result
-from memtui.ui.presentation.sentences import describe_vma
 from memtui.ui.widgets.header import TextLine
 from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.map_pane import MapPane
@@ -30,6 +28,8 @@ from memtui.ui.widgets.status import system_words
 from memtui.ui.widgets.status_bar import StatusBar
 
 if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
     from textual.message import Message
 
     from memtui.ui.session import Session

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.cells import cell_len
 from textual import on
-from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.widgets import Button
 
 from memtui.format import SafeText, safe
-from memtui.model.advice import CATALOGUE, Advice
+from memtui.model.advice import Advice
+from memtui.render.advice import ADVICE_WORDS
+from memtui.render.forecast import describe_forecast, describe_thorough
+from memtui.render.freeze import describe_choices, describe_freeze
+from memtui.render.reasons import reasons_in_words
 from memtui.ui.bindings import CONFIRM_BINDINGS, DIALOG_BINDINGS, PLAN_BINDINGS
 from memtui.ui.presentation.rows import NoRows
-from memtui.ui.presentation.sentences import (
-    describe_choices,
-    describe_forecast,
-    describe_freeze,
-    describe_thorough,
-)
 from memtui.ui.presentation.verdicts import VerdictRows
-from memtui.ui.presentation.words import reasons_in_words
 from memtui.ui.screens.closing import close
 from memtui.ui.screens.confirm import ROOMY_ROWS, ConfirmScreen
 from memtui.ui.session import FREEZE_CHOICES, Session
@@ -35,6 +29,11 @@ from memtui.ui.widgets.status import freeze_word
 from memtui.ui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
     from memtui.host import Selection
     from memtui.model.freeze import FreezeChoice
     from memtui.model.plan import Plan
@@ -158,7 +157,7 @@ class PlanScreen(ConfirmScreen["Plan | None"]):
     def _explain(self) -> None:
         """Say what the advice and the freeze methods do, or only what the chosen ones do."""
         roomy = self.size.height >= ROOMY_ROWS and not self.has_class("-narrow")
-        facts = CATALOGUE[self._advice]
+        facts = ADVICE_WORDS[self._advice]
         does = [safe(f"does    {facts.does}")]
         if roomy:
             does += [safe(f"skips   {facts.skips}"), safe(f"shows   {facts.shows}")]

@@ -6,18 +6,16 @@ import threading
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
-from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.widgets import Button
 
 from memtui.format import SafeText, safe
-from memtui.ui.bindings import CONFIRM_BINDINGS, DIALOG_BINDINGS, RESTORE_BINDINGS
-from memtui.ui.presentation.restores import (
+from memtui.render.restore import (
     describe_restore,
     describe_restore_forecast,
     describe_restore_needs,
     wanted_of,
 )
+from memtui.ui.bindings import CONFIRM_BINDINGS, DIALOG_BINDINGS, RESTORE_BINDINGS
 from memtui.ui.screens.closing import close
 from memtui.ui.screens.confirm import ConfirmScreen
 from memtui.ui.widgets.header import TextLine
@@ -25,6 +23,9 @@ from memtui.ui.widgets.keys import KeyLine
 from memtui.ui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
     from memtui.model.restore import RestorePlan
     from memtui.ui.session import Session
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 
 from memtui.format import SafeText, count
+from memtui.render.report import describe_range, describe_report
 from memtui.ui.bindings import CLOSE_BINDINGS
-from memtui.ui.presentation.results import RangeRows, Result
-from memtui.ui.presentation.sentences import describe_range, describe_report
+from memtui.ui.presentation.results import RangeRows
 from memtui.ui.screens.closing import close
 from memtui.ui.styles import stylesheets
 from memtui.ui.widgets.keys import KeyLine
@@ -20,6 +18,10 @@ from memtui.ui.widgets.pane import Pane
 from memtui.ui.widgets.text_lines import TextLines
 
 if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
+
+    from memtui.model.result import Result
     from memtui.ui.widgets.table import VirtualTable
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
-from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.geometry import Region
 from textual.reactive import reactive
@@ -20,6 +18,10 @@ from memtui.model.vma import Kind
 from memtui.ui.presentation.address_bar import BarCell, Frame, bar_cells
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from textual.app import ComposeResult
+
     from memtui.ui.messages import MapView
     from memtui.ui.workers.map_queries import MapQueries
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
 from textual.reactive import reactive
@@ -11,6 +10,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from memtui.format import SafeText
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class ChoiceLine(Widget):

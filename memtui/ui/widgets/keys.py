@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
+from typing import TYPE_CHECKING
+
 from textual.widgets import Footer
 
 from memtui.ui.textual_private import drop_dead_watchers
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
 
 
 class KeyLine(Footer):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from memtui.ui.messages import MapView
     from memtui.ui.presentation.map import MapRows
     from memtui.ui.presentation.order import Arrangement

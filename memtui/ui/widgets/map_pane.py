@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
-
-from textual.app import ComposeResult
 
 from memtui.format import SafeText, safe
 from memtui.ui.marking import Marking, Shown
@@ -19,7 +16,11 @@ from memtui.ui.widgets.map_search import MapMatches, MapSearch
 from memtui.ui.widgets.searchable_pane import SearchablePane
 
 if TYPE_CHECKING:
-    from memtui.model.filter import Subject
+    from collections.abc import Sequence
+
+    from textual.app import ComposeResult
+
+    from memtui.model.errors import FilterDomain
     from memtui.model.process import ProcessId
     from memtui.model.vma import MappedVma, Vma
     from memtui.ui.workers.map_queries import MapQueries
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 class MapPane(SearchablePane):
     """The map of the chosen process."""
 
-    subject: Subject = "vma"
+    subject: FilterDomain = "vma"
 
     def __init__(self, marking: Marking, queries: MapQueries) -> None:
         super().__init__("Map", Sorting(ADDRESS), id="map")

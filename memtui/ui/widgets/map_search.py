@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from memtui.model.filter import Filter
     from memtui.ui.messages import MapView
     from memtui.ui.workers.map_queries import MapQueries

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from textual.app import ComposeResult
+from typing import TYPE_CHECKING
+
 from textual.containers import Vertical
 
 from memtui.format import SafeText
 from memtui.ui.widgets.header import PaneTitle, TableHeader
 from memtui.ui.widgets.table import VirtualTable
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
 
 
 class Pane(Vertical):

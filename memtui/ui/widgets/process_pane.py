@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from memtui.format import SafeText, safe, size
@@ -11,14 +10,16 @@ from memtui.ui.presentation.processes import ProcessRows
 from memtui.ui.widgets.searchable_pane import SearchablePane
 
 if TYPE_CHECKING:
-    from memtui.model.filter import Subject
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from memtui.model.errors import FilterDomain
     from memtui.model.process import Process, ProcessId
 
 
 class ProcessPane(SearchablePane):
     """The process list."""
 
-    subject: Subject = "process"
+    subject: FilterDomain = "process"
 
     def __init__(self) -> None:
         super().__init__("Processes", Sorting("rss"), id="processes")

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from textual import events
-from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Input
@@ -16,6 +13,11 @@ from textual.widgets import Input
 from memtui.format import SafeText
 from memtui.ui.bindings import PROMPT_BINDINGS
 from memtui.ui.widgets.header import TextLine
+
+if TYPE_CHECKING:
+    from textual import events
+    from textual.app import ComposeResult
+    from textual.binding import BindingType
 
 End = Callable[[bool], None]
 """What is called at the end: whether what was typed is to be kept."""

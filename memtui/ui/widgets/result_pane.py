@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memtui.format import SafeText, duration, safe
-from memtui.ui.presentation.results import RestoreResult, Result, ResultRows, why
-from memtui.ui.presentation.sentences import describe_back
+from memtui.model.result import RestoreResult, Result
+from memtui.render.reasons import why
+from memtui.render.refault import describe_back
+from memtui.ui.presentation.results import ResultRows
 from memtui.ui.widgets.pane import Pane
 
 if TYPE_CHECKING:

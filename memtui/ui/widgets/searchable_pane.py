@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,10 @@ from memtui.format import SafeText
 from memtui.ui.widgets.pane import Pane
 
 if TYPE_CHECKING:
-    from memtui.model.filter import Filter, Subject
+    from collections.abc import Hashable
+
+    from memtui.model.errors import FilterDomain
+    from memtui.model.filter import Filter
     from memtui.ui.presentation.order import Sorting
 
 _DOWN, _UP = "↓", "↑"
@@ -23,7 +25,7 @@ _FILTER_CELLS = 30
 class SearchablePane(Pane):
     """What is common to the process list and the map. ``subject`` is what its filters are for."""
 
-    subject: Subject
+    subject: FilterDomain
 
     @dataclass(eq=False, repr=False)
     class Found(Message):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.timer import Timer
 
 from memtui.format import SafeText, safe
 from memtui.ui.widgets.header import TextLine
@@ -15,6 +13,9 @@ from memtui.ui.widgets.prompt import End, Prompt
 from memtui.ui.widgets.status import progress_words
 
 if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.timer import Timer
+
     from memtui.model.report import Progress
 
 _MESSAGE_STAYS_S = 10.0

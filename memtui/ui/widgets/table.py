@@ -7,14 +7,10 @@ list repaints only the visible lines that differ from what stands there.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.segment import Segment
-from rich.style import Style
-from textual import events
-from textual.binding import BindingType
 from textual.cache import LRUCache
 from textual.geometry import Region, Size
 from textual.message import Message
@@ -27,6 +23,13 @@ from memtui.format import SafeText
 from memtui.ui.bindings import TABLE_BINDINGS
 from memtui.ui.presentation.rows import Line, NoRows, Rows
 from memtui.ui.widgets.columns import ShownColumns, cut
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from rich.style import Style
+    from textual import events
+    from textual.binding import BindingType
 
 _SIDEWAYS = 8
 _KEPT = 256

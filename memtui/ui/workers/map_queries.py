@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.ui.marking import eligible
@@ -12,6 +10,9 @@ from memtui.ui.presentation.address_bar import Frame, frame_of
 from memtui.ui.presentation.order import Arrangement, arrange, is_live, matching
 
 if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
     from memtui.model.filter import Filter
     from memtui.model.verdict import MachineFacts
     from memtui.model.vma import Vma

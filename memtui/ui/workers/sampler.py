@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,8 @@ from memtui.ui.messages import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from memtui.model.process import ProcessId
     from memtui.model.vma import AddressSpace
 

@@ -1,29 +1,16 @@
-"""A forecast in words: the same on the screen and in the command."""
+"""Reasons in words: alone, and behind the bytes that they are of."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from memtui.format import SafeText, size
-from memtui.model.advice import Advice
-from memtui.model.pages import LRU_BATCH_PAGES
-from memtui.model.plan import Plan, TargetPlan
-from memtui.model.ranges import PAGE_BYTES
+from memtui.format import SafeText, safe, size
 from memtui.model.reasons import GIVEN_UP, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from memtui.model.verdict import Verdict, WhyBytes
-
-FORECAST_MEANS = {
-    Advice.PAGEOUT: "will leave RSS",
-    Advice.COLLAPSE: "will become huge",
-    Advice.COLD: "is resident and will be aged",
-    Advice.WILLNEED: "will be read in",
-}
-
-BUT_FOR_BATCHES = f", but for what each CPU touched last (up to {size(LRU_BATCH_PAGES * PAGE_BYTES)} a CPU)"
-"""COLD skips what stands in an LRU batch (KERNEL.md 12.14): which pages those are no file tells."""
 
 _IN_SHORT: dict[Reason, str] = {
     Reason.ALREADY_OUT: "already out",
@@ -67,10 +54,9 @@ _GIVEN_UP_WORDS = {
 }
 
 
-def forecast_size(verdict: Verdict) -> SafeText:
-    """Return a forecast with ``~`` before what is but an estimate; ``?`` where it is not known."""
-    amount = size(verdict.forecast_bytes)
-    return SafeText(f"~{amount}") if verdict.is_estimate and verdict.forecast_bytes is not None else amount
+def why(reason: Reason | None, reason_text: str | None) -> SafeText:
+    """Return a reason in words; nothing where there is none."""
+    return safe(reason_text or (reason.text if reason else ""))
 
 
 def reason_in_short(reason: Reason) -> str:
@@ -96,20 +82,10 @@ def rest_in_words(reasons: Sequence[WhyBytes]) -> SafeText:
     return SafeText(", ".join(parts))
 
 
-def forecast_in_words(advice: Advice, of: Plan | TargetPlan) -> SafeText:
-    """Return of what is asked for how much is expected to come of it, and why not the rest."""
-    forecast = of.forecast_bytes
-    expected = "? (not known how much)" if forecast is None else size(forecast)
-    targets = of.targets if isinstance(of, Plan) else (of,)
-    if forecast is not None and any(item.verdict.is_estimate for target in targets for item in target.ranges):
-        if advice is Advice.WILLNEED:
-            expected = f"at most {expected} (what of it is in RAM already cannot be seen)"
-        elif any(why.reason is Reason.SWAPPED_OUT for why in of.reasons):
-            expected = f"at least {expected} (what of the rest is in the swap cache cannot be seen)"
-        else:
-            expected = f"about {expected} (estimated: not all of its pages may be seen)"
-    words = f"of {size(of.requested_bytes)} requested {expected} {FORECAST_MEANS[advice]}"
-    if advice is Advice.COLD and forecast != 0:
-        words += BUT_FOR_BATCHES
-    rest = rest_in_words(of.reasons)
-    return SafeText(f"{words}; {rest}" if rest else words)
+def reasons_in_words(verdict: Verdict) -> SafeText:
+    """Return all reasons of a verdict, with their bytes."""
+    parts = []
+    for why in verdict.reasons:
+        amount = f"{size(why.count_bytes)}: " if why.count_bytes else ""
+        parts.append(f"{amount}{why.reason.text}")
+    return safe("; ".join(parts))

@@ -9,15 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.model.advice import Advice
-from memtui.model.fate import SwapKind, swap_kind, tell, tell_range
 from memtui.model.freeze import Freeze
 from memtui.model.plan import PlannedRange, TargetPlan
 from memtui.model.process import ProcessId
 from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.reasons import Reason
 from memtui.model.report import Effect, Outcome, RangeReport, TargetReport, score_of
+from memtui.model.swap import SwapKind, swap_kind
 from memtui.model.verdict import Verdict, Will
 from memtui.model.vma import Kind, VmaIdentity
+from memtui.render.effect import describe_effect, describe_range_effect
 
 SIZE = 16 * PAGE_BYTES
 KINDS = [Kind.ANON, Kind.HEAP, Kind.FILE, Kind.SHMEM]
@@ -91,7 +92,8 @@ def test_no_sentence_claims_what_no_number_shows(
     ranges: list[RangeReport], effect: Effect, swaps: frozenset[SwapKind], advice: Advice
 ) -> None:
     report = report_of(ranges, effect)
-    told = tell(report, advice, swaps)
+    report.swap_kinds = swaps
+    told = describe_effect(report, advice)
     text = "\n".join(told)
     for line in told:
         assert line.isprintable()
@@ -119,18 +121,20 @@ def test_no_sentence_claims_what_no_number_shows(
     if not swaps:
         assert "Swap on" not in text
     for item in ranges:
-        line = tell_range(item, advice)
+        line = describe_range_effect(item, advice)
         assert line.isprintable()
         assert "left RSS" not in line or item.moved_bytes
 
 
 @given(ranges_of, st.sampled_from(list(Advice)))
 def test_where_nothing_was_tried_nothing_is_told(ranges: list[RangeReport], advice: Advice) -> None:
-    assert tell(report_of(ranges, calls=0), advice, {SwapKind.DISK}) == ()
+    assert describe_effect(report_of(ranges, calls=0), advice) == ()
 
 
 def told_of(*ranges: RangeReport, swaps: set[SwapKind] | None = None) -> str:
-    return " ".join(tell(report_of(list(ranges)), Advice.PAGEOUT, swaps or {SwapKind.DISK}))
+    report = report_of(list(ranges))
+    report.swap_kinds = frozenset(swaps or {SwapKind.DISK})
+    return " ".join(describe_effect(report, Advice.PAGEOUT))
 
 
 def test_unmapped_in_swap_and_freed_are_three_things() -> None:

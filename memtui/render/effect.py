@@ -6,28 +6,17 @@ What the machine's counters show is told of the whole machine, never of the targ
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from enum import Enum
+from typing import TYPE_CHECKING
 
 from memtui.format import signed_size, size
 from memtui.model.advice import Advice
-from memtui.model.reasons import Reason
+from memtui.model.reasons import Detail, DetailCode, Reason
 from memtui.model.report import Alike, Effect, Outcome, RangeReport, TargetReport, total_of
+from memtui.model.swap import SwapKind
 from memtui.model.vma import ANONYMOUS_KINDS, Kind
 
-
-class SwapKind(str, Enum):
-    """What a swap area does with a page that was written to it (measured on Linux 6.18)."""
-
-    DISK = "disk"
-    """A partition or a file: the page stays in the swap cache, and in RAM, until reclaim takes it."""
-    ZSWAP = "zswap"
-    """A disk with zswap before it: what it takes is compressed in RAM, and the page is freed at once."""
-    ZRAM = "zram"
-    """Memory (zram, brd, pmem): writing is done at once, and the page is freed at once."""
-
-
-_MEMORY_DEVICES = ("/dev/zram", "/dev/ram", "/dev/pmem")
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
 _SWAP_WORDS = {
     SwapKind.DISK: "Swap on a disk or in a file keeps written pages in the swap cache, in RAM,"
@@ -40,33 +29,33 @@ _SWAP_WORDS = {
 }
 
 
-def swap_kind(path: str) -> SwapKind:
-    """Return the kind of a swap area by its path in /proc/swaps (SWP_SYNCHRONOUS_IO, mm/swapfile.c)."""
-    return SwapKind.ZRAM if path.startswith(_MEMORY_DEVICES) else SwapKind.DISK
+def summary(report: TargetReport, advice: Advice) -> tuple[str, ...]:
+    """Return in sentences, raw, what came of a target, and what cannot be restored of it later."""
+    lines = [*describe_effect(report, advice)]
+    if advice is Advice.PAGEOUT and report.is_unseen:
+        what = "what of them comes back cannot be counted, and nothing be restored later"
+        lines.append(f"{Reason.PAGES_UNSEEN.text}; {what}")
+    if report.unswept is not None:
+        lines.append(f"old records of moved pages cannot be removed: {report.unswept}")
+    return tuple(lines)
 
 
-def tell(report: TargetReport, advice: Advice, swaps: Collection[SwapKind]) -> tuple[str, ...]:
-    """Return what came of a target; ``swaps`` are the kinds of the swap areas that were in use.
+def describe_effect(report: TargetReport, advice: Advice) -> tuple[str, ...]:
+    """Return what became of the bytes of a target.
 
     Nothing where nothing was tried. No text of the system is in it.
     """
     if report.planned.blocked is not None or not report.calls:
         return ()
     words = [f"Advised is the kernel's word: it walked {size(report.advised_bytes)}."]
-    words += _TELLERS[advice](report, swaps)
+    words += _EFFECTS[advice](report)
     if report.effect.oom_kills:
-        words.append(oom_words(report.effect.oom_kills))
+        words.append(Detail(DetailCode.OOM_KILLED, report.effect.oom_kills).text)
     machine = _machine(report.effect, advice)
     return (*words, machine) if machine else tuple(words)
 
 
-def oom_words(kills: int) -> str:
-    """Return what to say of processes that the OOM killer ended meanwhile."""
-    what = "a process" if kills == 1 else f"{kills} processes"
-    return f"The OOM killer ended {what} of its memory cgroup meanwhile (see dmesg)."
-
-
-def tell_range(item: RangeReport, advice: Advice) -> str:
+def describe_range_effect(item: RangeReport, advice: Advice) -> str:
     """Return in a few words what became of the bytes of one range; empty where nothing is known."""
     if advice is Advice.PAGEOUT and item.moved_bytes:
         where = _where([Alike(item, 1)])
@@ -99,7 +88,7 @@ def _machine(effect: Effect, advice: Advice) -> str | None:
     return f"The whole machine meanwhile: {', '.join(parts)}." if parts else None
 
 
-def _pageout(report: TargetReport, swaps: Collection[SwapKind]) -> Iterator[str]:
+def _pageout(report: TargetReport) -> Iterator[str]:
     moved = report.moved_bytes
     if moved is None:
         yield "Whether anything left RSS could not be seen."
@@ -113,7 +102,7 @@ def _pageout(report: TargetReport, swaps: Collection[SwapKind]) -> Iterator[str]
         yield "Nothing left RSS."
     shared_memory = [alike for alike in seen if _is(alike, Kind.SHMEM) and alike.report.moved_bytes]
     if (moved and _total(seen, "swapped_bytes")) or _may_be_in_swap(shared_memory):
-        yield from _of_swap(swaps)
+        yield from _of_swap(report.swap_kinds)
     if huge := _total([alike for alike in seen if _is(alike, *ANONYMOUS_KINDS)], "huge_moved_bytes"):
         yield f"{size(huge)} of it were huge pages; they come back as small ones."
     if freed := _total([alike for alike in seen if not _is_droppable(alike.report)], "given_up_bytes"):
@@ -243,7 +232,7 @@ def _may_be_in_swap(shared_memory: Sequence[Alike]) -> bool:
     return (_cache_delta(shared_memory) or 0) < 0 if swapped is None else swapped > 0
 
 
-def _cold(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[str]:
+def _cold(report: TargetReport) -> Iterator[str]:
     delta = report.effect.referenced_delta_bytes
     stays = [alike for alike in report.sorts if alike.report.reason in (Reason.UNEVICTABLE, Reason.PINNED)]
     of_these = _total(stays, "referenced_delta_bytes")
@@ -264,7 +253,7 @@ def _cold(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[str]:
         yield f"{size(-huge)} of huge pages were split into small ones."
 
 
-def _willneed(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[str]:
+def _willneed(report: TargetReport) -> Iterator[str]:
     advised = [alike for alike in report.sorts if alike.report.advised_bytes]
     files = [alike for alike in advised if _is(alike, Kind.FILE)]
     if files:
@@ -288,7 +277,7 @@ def _may_come_from_swap(item: RangeReport) -> bool:
     return item.planned.kind in ANONYMOUS_KINDS or item.planned.kind is Kind.SHMEM
 
 
-def _collapse(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[str]:
+def _collapse(report: TargetReport) -> Iterator[str]:
     moved = report.moved_bytes
     if moved is None:
         yield "Whether pages became huge could not be seen."
@@ -309,7 +298,7 @@ def _collapse(report: TargetReport, _swaps: Collection[SwapKind]) -> Iterator[st
         yield "RSS did not grow."
 
 
-_TELLERS = {
+_EFFECTS = {
     Advice.PAGEOUT: _pageout,
     Advice.COLD: _cold,
     Advice.WILLNEED: _willneed,
