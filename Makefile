@@ -22,7 +22,7 @@ help:
 	@echo 'make check        ruff, mypy and import-linter'
 	@echo 'make bench        measure'
 	@echo 'make screenshots  draw the screenshots anew'
-	@echo 'make reasons      write the table of reasons into the README anew'
+	@echo 'make reasons      write the table of reasons into docs/reasons.md'
 	@echo 'Another Python: make demo PYTHON=python3.12'
 
 demo: $(RUNTIME)

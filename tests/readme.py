@@ -1,4 +1,4 @@
-"""``python -m tests.readme``: writes into README.md what is said in the code, so that the two agree."""
+"""``python -m tests.readme``: write the table of reasons into docs/reasons.md, from the code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from pathlib import Path
 
 from memtui.model.reasons import Reason
 
-README = Path(__file__).parents[1] / "README.md"
+REPOSITORY = Path(__file__).parents[1]
+README = REPOSITORY / "README.md"
+REASONS = REPOSITORY / "docs/reasons.md"
 BEGIN, END = "<!-- reasons: make reasons -->", "<!-- end of reasons -->"
 
 
@@ -17,17 +19,17 @@ def reasons_table() -> str:
 
 
 def with_reasons(text: str) -> str:
-    """Return the README with the table as it is now.
+    """Return the document with the table as the code has it now.
 
     Raises:
-        ValueError: the place for it is not marked.
+        ValueError: the place for the table is not marked.
     """
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"README.md has no {BEGIN} and {END}")
+        raise ValueError(f"{REASONS.name} has no {BEGIN} and {END}")
     return f"{before}{BEGIN}\n\n{reasons_table()}\n\n{END}{after}"
 
 
 if __name__ == "__main__":
-    README.write_text(with_reasons(README.read_text("utf-8")), "utf-8")
+    REASONS.write_text(with_reasons(REASONS.read_text("utf-8")), "utf-8")

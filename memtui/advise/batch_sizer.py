@@ -1,8 +1,8 @@
 """How much goes into one call and into one hold, learned from what the calls before it cost.
 
 A call cannot be cut short, and a held target stands still until it returns. What a call costs differs by
-advice by four orders of magnitude (KERNEL.md 2.8), and on a busy machine by another: so it is measured,
-call by call.
+advice by four orders of magnitude (docs/kernel-facts.md 2.8), and on a busy machine by another: so it is
+measured, call by call.
 """
 
 from __future__ import annotations

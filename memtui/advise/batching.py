@@ -79,7 +79,7 @@ class Batches:
         """Return how much to work on between two looks at the map where nothing is held: a call's worth.
 
         More of small pieces that are marked old only. That takes the kernel a fiftieth of the time of
-        paging out (KERNEL.md 2.8), and what is unmapped meanwhile fails no large element.
+        paging out (docs/kernel-facts.md 2.8), and what is unmapped meanwhile fails no large element.
         """
         is_quick = self._advice is Advice.COLD and len(pieces) >= MANY_PIECES
         if is_quick and max(map(sub, pieces.ends, pieces.starts)) <= _SMALL_BYTES:

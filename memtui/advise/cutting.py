@@ -187,7 +187,7 @@ def _element_end(piece: Piece, start: int, meter: _Meter, grain: Grain, allowed_
     limit = min(start + CALL_SPAN_BYTES, piece.end, piece.end if reach is None else reach)
     if limit >= piece.end:
         return limit
-    # A cut inside a huge page would split it (measured: KERNEL.md 3.7).
+    # A cut inside a huge page would split it (measured: docs/kernel-facts.md 3.7).
     cut = limit // grain.huge_page_bytes * grain.huge_page_bytes
     if cut <= start:
         cut = (start // grain.huge_page_bytes + 1) * grain.huge_page_bytes

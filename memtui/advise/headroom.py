@@ -1,7 +1,7 @@
 """How much more may be brought into RAM: what the machine and the target's cgroups have room for.
 
 Pages from swap are charged to the cgroup that they came from. Where that is full and nothing of it has a
-way out, the kernel kills a process of it rather than leave a page out (KERNEL.md 12.7).
+way out, the kernel kills a process of it rather than leave a page out (docs/kernel-facts.md 12.7).
 """
 
 from __future__ import annotations

@@ -153,7 +153,7 @@ def add_seen(
 ) -> RangeSet:
     """Add what two looks at the pages of ascending, disjoint pieces saw; return the pages that left RSS."""
     tallies.add("seen_bytes", called)
-    # The page table has hugetlb memory as present; RSS leaves it out (KERNEL.md 3.2).
+    # The page table has hugetlb memory as present; RSS leaves it out (docs/kernel-facts.md 3.2).
     counted = _without(called, tallies.hugetlb)
     spans = counted.spans
     same = before == after

@@ -76,5 +76,5 @@ class Wholes:
             # It has gone: the outcome says so.
             return {}
         pairs = zip(wanted, found.rss_bytes, found.swap_bytes, strict=True)
-        # The page table has hugetlb memory as present; RSS leaves it out (KERNEL.md 3.2).
+        # The page table has hugetlb memory as present; RSS leaves it out (docs/kernel-facts.md 3.2).
         return {at: (0 if self._ranges[at].kind is Kind.HUGETLB else rss, swap) for at, rss, swap in pairs}

@@ -12,7 +12,7 @@ ffi: Any = layouts.ffi
 libc: Any = ffi.dlopen(None)
 
 _MACHINE = os.uname().machine
-# One number on every architecture but alpha and the MIPS ABIs (KERNEL.md 9.1).
+# One number on every architecture but alpha and the MIPS ABIs (docs/kernel-facts.md 9.1).
 _MIPS_OFFSET = 5000 if sys.maxsize > 1 << 32 else 4000
 _OFFSET = _MIPS_OFFSET if _MACHINE.startswith("mips") else 110 if _MACHINE == "alpha" else 0
 

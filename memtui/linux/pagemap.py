@@ -41,13 +41,13 @@ if TYPE_CHECKING:
     from memtui.model.errors import MemtuiError
 
 WINDOW_PAGES = (256 << 20) // PAGE_BYTES
-"""Populated pages a scan visits under one hold of the target's mmap lock: 256 MiB (KERNEL.md 4.7)."""
+"""Populated pages a scan visits under one hold of the mmap lock: 256 MiB (docs/kernel-facts.md 4.7)."""
 
 _JOIN_BYTES = 2 << 20
 _PREAD_LIMIT_BYTES = 64 << 30
 _PREAD_ENTRIES = 1 << 16
 # Of an entry of pagemap that is not present: whether it is swapped and no guard region, and then its type and
-# its place. Type 31 is of markers, which are not in swap (include/linux/swap.h; KERNEL.md 12.1).
+# its place. Type 31 is of markers, which are not in swap (include/linux/swap.h; docs/kernel-facts.md 12.1).
 _LOOKS_SWAPPED, _IN_SWAP, _PLACE, _TYPE, _MARKER = 0b1100_0100 << 56, 0b0100_0000 << 56, (1 << 55) - 1, 31, 31
 
 

@@ -1,9 +1,9 @@
 """RSS and swap where the page table does not tell them: what smaps says stands in their place.
 
-Measured on Linux 6.18 (KERNEL.md 12.1, 12.4, 3.2, 3.3). The page table shows markers (of userfaultfd, of lost
-pages, before Linux 6.15 of guard regions) as if they were swapped, and has no trace of shared memory in swap,
-also where a mapping looks like one of a file since its tmpfs is hidden from us. Memory of hugetlbfs stands in
-it as resident, and RSS leaves it out.
+Measured on Linux 6.18 (docs/kernel-facts.md 12.1, 12.4, 3.2, 3.3). The page table shows markers (of
+userfaultfd, of lost pages, before Linux 6.15 of guard regions) as if they were swapped, and has no trace of
+shared memory in swap, also where a mapping looks like one of a file since its tmpfs is hidden from us. Memory
+of hugetlbfs stands in it as resident, and RSS leaves it out.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def _failed(call: str) -> OSError:
 def process_madvise(pidfd: int, elements: Sequence[tuple[int, int]], advice: int, flags: int = 0) -> int:
     """Advise ``elements`` (start, end) of another process; return the bytes that the kernel walked.
 
-    That is no effect: see KERNEL facts in ``advise``. A short return means that an element failed;
+    That is no effect: see docs/kernel-facts.md 2.1. A short return means that an element failed;
     if the first fails, the call raises.
 
     Raises:

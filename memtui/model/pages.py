@@ -24,7 +24,7 @@ FILE = 1 << 2
 PRESENT = 1 << 3
 """In RAM and mapped here."""
 SWAPPED = 1 << 4
-"""In swap, or a marker of userfaultfd, which the kernel shows as if it were (KERNEL.md 12.1).
+"""In swap, or a marker of userfaultfd, which the kernel shows as if it were (docs/kernel-facts.md 12.1).
 
 Never set for shared memory in swap, which leaves no trace in the page table.
 """

@@ -26,7 +26,7 @@ HUGE = 2 * MIB
 NOBODY = 65534
 REPOSITORY = Path(__file__).resolve().parents[2]
 RESIDUE_BYTES = 31 * (os.cpu_count() or 1) * PAGE
-"""What may stay behind: pages in a CPU's LRU-add batch, at most 31 a CPU (KERNEL.md 3.6)."""
+"""What may stay behind: pages in a CPU's LRU-add batch, at most 31 a CPU (docs/kernel-facts.md 3.6)."""
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:

@@ -1,4 +1,4 @@
-"""The README says what the program says."""
+"""The documents say what the program says."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import re
 
 from memtui.cli.arguments import build_parser
 from memtui.model.reasons import Reason
-from tests.readme import README, with_reasons
-
-TEXT = README.read_text("utf-8")
+from tests.readme import README, REASONS, with_reasons
 
 
 def test_the_reasons_are_those_of_the_table() -> None:
-    assert with_reasons(TEXT) == TEXT, "make reasons"
+    text = REASONS.read_text("utf-8")
+    assert with_reasons(text) == text, "make reasons"
 
 
 def test_every_reason_has_words_that_a_table_can_hold() -> None:
@@ -24,8 +23,9 @@ def test_every_reason_has_words_that_a_table_can_hold() -> None:
 
 
 def test_every_command_and_its_options_are_there() -> None:
+    text = README.read_text("utf-8")
     (commands,) = (
         action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction)
     )
     for name in commands.choices:
-        assert re.search(rf"^    memtui {name}\b", TEXT, re.MULTILINE), name
+        assert re.search(rf"^    memtui {name}\b", text, re.MULTILINE), name

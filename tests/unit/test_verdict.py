@@ -1,4 +1,4 @@
-"""Will this VMA take this advice? KERNEL facts as a table."""
+"""Will this VMA take this advice? docs/kernel-facts.md 3, as a table."""
 
 from __future__ import annotations
 
