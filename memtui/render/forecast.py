@@ -27,7 +27,7 @@ FORECAST_MEANS = {
 }
 
 BUT_FOR_BATCHES = f", but for what each CPU touched last (up to {size(LRU_BATCH_PAGES * PAGE_BYTES)} a CPU)"
-"""COLD skips what stands in an LRU batch (docs/kernel-facts.md 12.14): which pages those are no file tells."""
+"""COLD skips pages in a CPU's LRU batch (docs/kernel-facts.md 12.14); no file says which those are."""
 
 _WILL_GLYPHS = {Will.YES: "+", Will.PARTLY: "~", Will.NO: "="}
 
