@@ -16,7 +16,7 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.freeze import DEFAULT_HOLD_MS, Freeze, FreezeChoice
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
-from memtui.model.process import Process, ProcessId, Standing
+from memtui.model.process import Liveness, Process, ProcessId
 from memtui.model.reasons import Reason, cancelled_words
 from memtui.model.report import (
     Effect,
@@ -27,9 +27,9 @@ from memtui.model.report import (
     TargetReport,
     outcome_of_refusal,
 )
-from memtui.model.restore import Mapper, Mappers, Restored, RestorePlan, RestoreReport, Whose
+from memtui.model.restore import Restored, RestorePlan, RestoreReport, Sharer, Sharers, Whose
 from memtui.model.swap import SwapKind
-from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
+from memtui.model.verdict import Expectation, MachineFacts, ReasonBytes, Verdict, judge
 from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaDetails, kind_of
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ class FakeTarget:
         self.closed = 0
         self.generation = next(_GENERATIONS)
         self.looks: list[bool] = []
-        self.standing_now = Standing.ALIVE
+        self.standing_now = Liveness.ALIVE
         self.look_error: MemtuiError | None = None
         self.cost_ms = 0.8
         self.looked_at: list[Sequence[int] | None] = []
@@ -258,8 +258,8 @@ class FakeTarget:
     def name(self) -> str:
         return self._who.name
 
-    def standing(self) -> Standing:
-        return Standing.CLOSED if self.closed else self.standing_now
+    def standing(self) -> Liveness:
+        return Liveness.CLOSED if self.closed else self.standing_now
 
     def look(self, *, details: bool = False, only: Sequence[int] | None = None) -> AddressSpace:
         self.looks.append(details)
@@ -401,9 +401,9 @@ class FakeHost:
                 continue
             name = row.label or row.vma.name
             verdict = target.judge(row, advice)
-            if advice is Advice.COLLAPSE and verdict.will is Will.YES:
+            if advice is Advice.COLLAPSE and verdict.will is Expectation.YES:
                 holes = row.vma.size_bytes // 4
-                verdict = replace(verdict, reasons=(WhyBytes(Reason.RSS_GROWS, holes),))
+                verdict = replace(verdict, reasons=(ReasonBytes(Reason.RSS_GROWS, holes),))
             planned.append(
                 PlannedRange(
                     row.vma.range, name, row.vma.identity, row.kind, replace(verdict, is_estimate=False)
@@ -474,8 +474,8 @@ class FakeHost:
         if target.blocked is not None or self._cancelled.is_set():
             return target.blocked or Reason.CANCELLED
         opened = self._pool.get(target.generation)
-        if opened is None or opened.standing_now is not Standing.ALIVE:
-            return Reason.EXECED if opened and opened.standing_now is Standing.EXECED else Reason.EXITED
+        if opened is None or opened.standing_now is not Liveness.ALIVE:
+            return Reason.EXECED if opened and opened.standing_now is Liveness.EXECED else Reason.EXITED
         return None
 
     def _begin(self, cancelled: threading.Event | None) -> None:
@@ -669,7 +669,7 @@ class FakeHost:
             warning=self.unrecorded_now,
         )
 
-    def mappers(self, target: Target, row: MappedVma, *, cancelled: threading.Event | None = None) -> Mappers:
+    def mappers(self, target: Target, row: MappedVma, *, cancelled: threading.Event | None = None) -> Sharers:
         self.calls.append("mappers")
         if cancelled is not None and cancelled.is_set():
             raise MemtuiError(Reason.CANCELLED)
@@ -677,7 +677,7 @@ class FakeHost:
             if cancelled is not None and cancelled.is_set():
                 self.calls.append("mappers cancelled")
                 raise MemtuiError(Reason.CANCELLED)
-        return Mappers((Mapper(811, "postgres"), Mapper(7000, HOSTILE[2])), 1)
+        return Sharers((Sharer(811, "postgres"), Sharer(7000, HOSTILE[2])), 1)
 
     def history(self, last: int | None = None) -> History:
         self.calls.append(f"history {last}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from memtui.advise.cutting import CALL_BYTES
+from memtui.advise.alignment import CALL_BYTES
 from memtui.model.advice import Advice
 from memtui.model.freeze import DEFAULT_HOLD_MS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from operator import sub
 from typing import TYPE_CHECKING
 
-from memtui.advise.cutting import PIECE_BYTES
-from memtui.advise.pieces import Piece, Pieces
+from memtui.advise.alignment import PIECE_BYTES
+from memtui.advise.segments import Segment, Segments
 from memtui.model.advice import Advice
 from memtui.model.ranges import AddressColumns, split
 
@@ -47,7 +47,7 @@ class Batches:
         self._pieces_a_hold = _PIECES_A_HOLD
         self.left = _pieces_of(planned, huge_page_bytes)
 
-    def take(self, held: bool) -> Pieces:
+    def take(self, held: bool) -> Segments:
         """Take out as much as one hold may do, or one round."""
         count = min(len(self.left), self._pieces_a_hold if held else self._pieces_a_round())
         batch = self.left[:count]
@@ -70,12 +70,12 @@ class Batches:
         elif spent_s < hold_s / 8:
             self._pieces_a_hold = min(_PIECES_A_HOLD, 2 * self._pieces_a_hold)
 
-    def put_back(self, pieces: Pieces) -> None:
+    def put_back(self, pieces: Segments) -> None:
         """Put what was not worked on before all else that is left."""
         if len(pieces):
-            self.left = Pieces.joined([pieces, self.left])
+            self.left = Segments.joined([pieces, self.left])
 
-    def round_bytes(self, pieces: Pieces) -> int:
+    def round_bytes(self, pieces: Segments) -> int:
         """Return how much to work on between two looks at the map where nothing is held: a call's worth.
 
         More of small pieces that are marked old only. That takes the kernel a fiftieth of the time of
@@ -99,17 +99,17 @@ class Batches:
         return _PIECES_A_ROUND
 
 
-def _pieces_of(planned: TargetPlan, huge_page_bytes: int) -> Pieces:
+def _pieces_of(planned: TargetPlan, huge_page_bytes: int) -> Segments:
     """Return all that goes to the kernel, in pieces of which none takes long to look at."""
     ranges = planned.ranges
     going = [at for at, item in enumerate(ranges) if item.identity and not item.verdict.refused]
     wholes = [ranges[at].range for at in going]
     spans = AddressColumns.from_items(wholes)
-    pieces = Pieces(spans.starts, spans.ends, going)
+    pieces = Segments(spans.starts, spans.ends, going)
     if max(map(sub, spans.ends, spans.starts), default=0) <= PIECE_BYTES:
         return pieces
-    return Pieces.of(
-        Piece(part.start, part.end, index)
+    return Segments.of(
+        Segment(part.start, part.end, index)
         for whole, index in zip(wholes, going, strict=True)
         for part in split(whole, max(PIECE_BYTES, huge_page_bytes), huge_page_bytes)
     )

@@ -9,13 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from memtui.advise.garbage import uncollected
+from memtui.advise.classify import Circumstances, classify_all, outcome_of
+from memtui.advise.gc_pause import gc_paused
 from memtui.advise.ledger import Ledger, new_action_id, now, operator
 from memtui.advise.ledger_fields import ledger_entry, target_fields
+from memtui.advise.measurement import Measurement
 from memtui.advise.moved_pages import MovedPagesRecord
-from memtui.advise.outcome import Circumstances, outcome_of, settle_all
-from memtui.advise.survey import Survey
-from memtui.advise.transaction import Course, Tools, Transaction
+from memtui.advise.transaction import Context, Execution, Transaction
 from memtui.linux import syscalls
 from memtui.linux.pagemap import PageReader
 from memtui.model.advice import Advice
@@ -28,10 +28,10 @@ from memtui.model.report import Outcome, Progress, RangeReport, TargetReport, ou
 if TYPE_CHECKING:
     import threading
 
-    from memtui.advise.calls import Adviser
+    from memtui.advise.vector import Adviser
     from memtui.freeze.client import Guard
     from memtui.json_line import Json
-    from memtui.linux.handle import ProcessHandle
+    from memtui.linux.process_handle import ProcessHandle
     from memtui.model.plan import Plan, TargetPlan
 
 OnProgress = Callable[[Progress], None]
@@ -117,7 +117,7 @@ class Engine:
         report: TargetReport,
         subject_of: Callable[[TargetPlan], Subject],
         on_progress: OnProgress | None,
-    ) -> Course | None:
+    ) -> Execution | None:
         """Work on one target; return how it went, None where nothing was tried."""
         planned = report.planned
         if planned.blocked is not None:
@@ -136,9 +136,9 @@ class Engine:
         def ask_kernel(elements: Sequence[tuple[int, int]], advice: int) -> int:
             return syscalls.process_madvise(handle.pidfd, elements, advice)
 
-        survey = Survey(plan.advice, planned, subject.handle, subject.smaps_is_cheap)
+        survey = Measurement(plan.advice, planned, subject.handle, subject.smaps_is_cheap)
         try:
-            tools = Tools(
+            tools = Context(
                 handle=subject.handle,
                 reader=PageReader(subject.handle),
                 adviser=subject.adviser or ask_kernel,
@@ -149,7 +149,7 @@ class Engine:
             )
             self._start_holder(planned)
             survey.before()
-            with uncollected():
+            with gc_paused():
                 transaction = Transaction(planned, plan.advice, plan.hold_ms, tools, thorough=plan.thorough)
         except MemtuiError as error:
             _refuse(report, error.reason, error.words)
@@ -159,7 +159,7 @@ class Engine:
             tools.on_moved = record.add
         try:
             course = transaction.run()
-            with uncollected():
+            with gc_paused():
                 survey.after(course.tallies)
                 # Of a process that advises itself it is not our CPU that matters.
                 emptied = plan.thorough and course.batches_emptied and not planned.self_advised
@@ -210,7 +210,7 @@ def _empty_report(action_id: str, number: int, planned: TargetPlan) -> TargetRep
     )
 
 
-def _bystanders_of(course: Course | None) -> str:
+def _bystanders_of(course: Execution | None) -> str:
     """Return who stopped because the target was stopped. Asked last, since they have a second for it."""
     if course is None or course.holder is None or course.freeze is not Freeze.SIGSTOP:
         return ""
@@ -236,9 +236,9 @@ def _refuse(report: TargetReport, reason: Reason, text: str | None) -> None:
         report.ranges.append(RangeReport(item, outcome=outcome, reason=reason, detail=report.reason_text))
 
 
-def _fill(report: TargetReport, course: Course, survey: Survey, about: Circumstances) -> None:
+def _fill(report: TargetReport, course: Execution, survey: Measurement, about: Circumstances) -> None:
     planned = report.planned
-    report.ranges, report.alike = settle_all(course.tallies, about)
+    report.ranges, report.alike = classify_all(course.tallies, about)
     report.freeze = course.freeze
     report.calls, report.holds = course.calls, course.holds
     report.held_ms, report.longest_held_ms = course.held_ms, course.longest_held_ms

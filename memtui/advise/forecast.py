@@ -14,8 +14,8 @@ from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
 from memtui.model.plan import Mark, PlannedRange
 from memtui.model.ranges import PAGE_BYTES, AddressColumns, Range
 from memtui.model.reasons import Reason
-from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will
-from memtui.model.vma import AddressSpace, Kind, MappedVma, Vma, VmaDetails, VmaIdentity, kind_with
+from memtui.model.verdict import Expectation, MachineFacts, ReasonBytes, Verdict
+from memtui.model.vma import AddressSpace, MappedVma, Vma, VmaDetails, VmaIdentity, VmaKind, kind_with
 
 if TYPE_CHECKING:
     from memtui.model.filter import Filter
@@ -44,7 +44,7 @@ class Part(NamedTuple):
 
     whole: Vma
     range: Range
-    kind: Kind
+    kind: VmaKind
     details: VmaDetails | None
     row: MappedVma | None
     space: AddressSpace
@@ -63,7 +63,7 @@ class Part(NamedTuple):
         return self.space.row(self.number) if self.row is None else self.row
 
 
-class SwapPurse:
+class SwapBudget:
     """Free swap, spent as the kernel will walk: ascending, target by target. One for a whole plan.
 
     Beside what the machine has free, each cgroup with a limit has a purse of its own.
@@ -84,7 +84,7 @@ class SwapPurse:
         rooms = [self._rooms.get(folder, room) for folder, room in groups.items()]
         return self._machine._replace(swap_room_bytes=min(rooms))
 
-    def spend(self, count_bytes: int, groups: Mapping[str, int] | None = None) -> None:
+    def charge(self, count_bytes: int, groups: Mapping[str, int] | None = None) -> None:
         """Take out what a range will use."""
         if not count_bytes:
             return
@@ -157,7 +157,7 @@ def forecast(
     parts: Sequence[Part],
     looked_up: Sequence[LookedUp],
     assess: Assess,
-    purse: SwapPurse,
+    purse: SwapBudget,
     groups: Mapping[str, int] | None = None,
 ) -> list[PlannedRange]:
     """Say of each part, ascending, what will come of it, and spend the swap that it takes.
@@ -182,7 +182,7 @@ def forecast(
             if key is not None:
                 alike[key] = verdict
         if verdict.swap_bytes:
-            purse.spend(verdict.swap_bytes, groups)
+            purse.charge(verdict.swap_bytes, groups)
             # With less swap free the next one may fare differently.
             facts = purse.facts(groups)
             alike.clear()
@@ -222,14 +222,14 @@ def _made_disjoint(marks: Sequence[Mark]) -> Iterator[tuple[Range, VmaIdentity |
 
 def _missing(part: Range, identity: VmaIdentity | None) -> PlannedRange:
     reason = Reason.NOT_MAPPED if identity is None else Reason.GONE
-    verdict = Verdict(Will.NO, 0, (WhyBytes(reason, part.size_bytes),))
+    verdict = Verdict(Expectation.NO, 0, (ReasonBytes(reason, part.size_bytes),))
     return PlannedRange(part, identity.name if identity else "", None, None, verdict)
 
 
 def _marked(part: Part, wanted: Range, identity: VmaIdentity | None, measure: Measure) -> Part | PlannedRange:
     vma = part.whole
     if identity is not None and identity != vma.identity:
-        verdict = Verdict(Will.NO, 0, (WhyBytes(Reason.CHANGED, wanted.size_bytes),))
+        verdict = Verdict(Expectation.NO, 0, (ReasonBytes(Reason.CHANGED, wanted.size_bytes),))
         return PlannedRange(wanted, identity.name, None, None, verdict)
     if wanted.start == vma.start and wanted.end == vma.end:
         return part

@@ -9,18 +9,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from memtui.linux import machine
+from memtui.linux import sysinfo
 from memtui.linux.memory_limit import MemoryLimits
 from memtui.model.advice import Advice
 from memtui.model.ranges import PAGE_BYTES
 from memtui.model.reasons import Reason
-from memtui.model.verdict import WhyBytes, Will
-from memtui.model.vma import Kind
+from memtui.model.verdict import Expectation, ReasonBytes
+from memtui.model.vma import VmaKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memtui.advise.cutting import Call
+    from memtui.advise.alignment import Call
     from memtui.model.plan import PlannedRange
 
 BRINGS_IN = frozenset({Advice.WILLNEED, Advice.COLLAPSE})
@@ -86,7 +86,7 @@ def fit_in_room(
         if not wanted or verdict.refused:
             found.append(item)
             continue
-        is_charged = item.kind is not Kind.FILE or advice is Advice.COLLAPSE
+        is_charged = item.kind is not VmaKind.FILE or advice is Advice.COLLAPSE
         tighter = of_group < of_machine
         room = min(of_machine, of_group) if is_charged else of_machine
         if advice is Advice.COLLAPSE:
@@ -97,8 +97,8 @@ def fit_in_room(
             of_group -= comes if is_charged else 0
         if comes < wanted:
             reason = Reason.MEMORY_LIMIT if is_charged and tighter else Reason.MEMORY_LOW
-            reasons = (WhyBytes(reason, wanted - comes), *verdict.reasons)
-            will = Will.PARTLY if comes else Will.NO
+            reasons = (ReasonBytes(reason, wanted - comes), *verdict.reasons)
+            will = Expectation.PARTLY if comes else Expectation.NO
             item = item._replace(verdict=replace(verdict, will=will, forecast_bytes=comes, reasons=reasons))
         found.append(item)
     return found
@@ -106,7 +106,7 @@ def fit_in_room(
 
 def machine_room_bytes() -> int:
     """Return how much may be taken so that enough of the machine's memory stays available; 0 if unknown."""
-    memory = machine.memory()
+    memory = sysinfo.memory()
     if memory.available_bytes is None or memory.total_bytes is None:
         return 0
     floor = max(FLOOR_LEAST_BYTES, int(memory.total_bytes * FLOOR_SHARE))

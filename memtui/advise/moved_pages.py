@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from memtui.advise.pages_file import words_of
 from memtui.advise.pages_format import Stretch, encode_frame
-from memtui.model.process import Standing
+from memtui.model.process import Liveness
 from memtui.model.ranges import Range, RangeSet, normalise
 from memtui.model.reasons import Detail, DetailCode
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from memtui.advise.pages_file import PageRecords, PagesWriter
-    from memtui.advise.pieces import Pieces
-    from memtui.linux.handle import ProcessHandle
+    from memtui.advise.segments import Segments
+    from memtui.linux.process_handle import ProcessHandle
     from memtui.model.plan import PlannedRange, TargetPlan
     from memtui.model.report import TargetReport
 
 
-_GONE = frozenset({Standing.EXITED, Standing.ZOMBIE, Standing.EXECED})
+_GONE = frozenset({Liveness.EXITED, Liveness.ZOMBIE, Liveness.EXECED})
 """What has no page left to be restored. Of one that is no longer looked at (CLOSED) nothing is known."""
 
 
@@ -55,7 +55,7 @@ class MovedPagesRecord:
                 return error
         return None
 
-    def add(self, called: Pieces, raced: Pieces, moved: RangeSet) -> None:
+    def add(self, called: Segments, raced: Segments, moved: RangeSet) -> None:
         """Put on record what moved of ascending pieces; of ranges that raced nothing is to be restored."""
         if moved:
             self._stretches += self._touched(called, moved)
@@ -106,7 +106,7 @@ class MovedPagesRecord:
         self._stretches, self._pages, self._dropped = [], [], []
         return None
 
-    def _touched(self, called: Pieces, moved: RangeSet) -> list[Stretch]:
+    def _touched(self, called: Segments, moved: RangeSet) -> list[Stretch]:
         """Return the planned ranges of pieces that some of the pages lie in."""
         owners: dict[int, None] = {}
         at = 0

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from memtui.model.process import ProcessId
 from memtui.model.ranges import PAGE_BYTES, Range, RangeSet, intersect, normalise, subtract
-from memtui.model.vma import Kind, VmaIdentity
+from memtui.model.vma import VmaIdentity, VmaKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -34,7 +34,7 @@ class Stretch:
 
     range: Range
     identity: VmaIdentity
-    kind: Kind
+    kind: VmaKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _process(header: Any) -> ProcessId:
 
 def _stretches(rows: Any) -> list[Stretch]:
     return [
-        Stretch(Range(start, end), VmaIdentity(name, perms, device, inode, delta), Kind(kind))
+        Stretch(Range(start, end), VmaIdentity(name, perms, device, inode, delta), VmaKind(kind))
         for start, end, kind, name, perms, device, inode, delta in rows
     ]
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from memtui.advise.pieces import Piece
-from memtui.linux import machine
-from memtui.linux.maptable import MapTable, digest_of
+from memtui.advise.segments import Segment
+from memtui.linux import sysinfo
 from memtui.linux.syscalls import MapQuery, QueriedVma
+from memtui.linux.vma_table import MapTable, digest_of
 from memtui.model.vma import Vma, VmaIdentity, identity_of
 
 if TYPE_CHECKING:
-    from memtui.linux.handle import ProcessHandle
+    from memtui.linux.process_handle import ProcessHandle
 
 _Next = Callable[[int], "QueriedVma | Vma | None"]
 
@@ -33,9 +33,9 @@ class _Unanswerable(Exception):
 class Checked:
     """Pieces by what stands there now: the same mapping, another one, or none."""
 
-    standing: Sequence[Piece] = field(default_factory=list)
-    changed: list[Piece] = field(default_factory=list)
-    gone: list[Piece] = field(default_factory=list)
+    standing: Sequence[Segment] = field(default_factory=list)
+    changed: list[Segment] = field(default_factory=list)
+    gone: list[Segment] = field(default_factory=list)
 
 
 class Recheck:
@@ -51,7 +51,7 @@ class Recheck:
         self._sure: bytes | None = None
         self._text_s: float | None = None
         self._last: tuple[float, bytes] = (0.0, b"")
-        self._rehearsed: tuple[bytes, Sequence[Piece], Checked] | None = None
+        self._rehearsed: tuple[bytes, Sequence[Segment], Checked] | None = None
         self._query: MapQuery | None = MapQuery(handle.maps)
         try:
             self._query.at_or_after(0)
@@ -60,7 +60,7 @@ class Recheck:
                 # ENOTTY before Linux 6.11; an emulator or a filter may answer with anything else.
                 self._query = None
 
-    def rehearse(self, pieces: Sequence[Piece], identities: Sequence[VmaIdentity | None]) -> None:
+    def rehearse(self, pieces: Sequence[Segment], identities: Sequence[VmaIdentity | None]) -> None:
         """Check pieces before a hold: if under it the text of the map is the same, so is the answer.
 
         Only where reading the text takes less time than asking for each piece.
@@ -85,7 +85,7 @@ class Recheck:
         return self._text_s < pieces * _QUERY_S
 
     def check_by_text(
-        self, pieces: Sequence[Piece], identities: Sequence[VmaIdentity | None], *, anew: bool
+        self, pieces: Sequence[Segment], identities: Sequence[VmaIdentity | None], *, anew: bool
     ) -> Checked:
         """Do what :meth:`check` does by the text of the map, where that is quicker for many pieces.
 
@@ -116,7 +116,7 @@ class Recheck:
         self._last = ended, text
         return text
 
-    def check(self, pieces: Sequence[Piece], identities: Sequence[VmaIdentity | None]) -> Checked:
+    def check(self, pieces: Sequence[Segment], identities: Sequence[VmaIdentity | None]) -> Checked:
         """Sort ascending pieces by what stands there; ``identities`` are by the pieces' owner.
 
         Raises:
@@ -132,9 +132,9 @@ class Recheck:
             return self._check(pieces, identities, self._next())
 
     def _check(
-        self, pieces: Sequence[Piece], identities: Sequence[VmaIdentity | None], next_vma: _Next
+        self, pieces: Sequence[Segment], identities: Sequence[VmaIdentity | None], next_vma: _Next
     ) -> Checked:
-        standing: list[Piece] = []
+        standing: list[Segment] = []
         checked = Checked(standing)
         found: QueriedVma | Vma | None = None
         for piece in pieces:
@@ -143,12 +143,12 @@ class Recheck:
                 if found is None or not found.start <= at < found.end:
                     found = next_vma(at)
                 if found is None or found.start >= piece.end:
-                    checked.gone.append(Piece(at, piece.end, piece.owner))
+                    checked.gone.append(Segment(at, piece.end, piece.owner))
                     break
                 if found.start > at:
-                    checked.gone.append(Piece(at, found.start, piece.owner))
+                    checked.gone.append(Segment(at, found.start, piece.owner))
                     at = found.start
-                part = Piece(at, min(found.end, piece.end), piece.owner)
+                part = Segment(at, min(found.end, piece.end), piece.owner)
                 same = _identity(found) == identities[piece.owner]
                 (standing if same else checked.changed).append(part)
                 at = part.end
@@ -163,7 +163,7 @@ class Recheck:
         return self._walk(self._handle.read_maps())
 
     def _walk(self, text: bytes) -> _Next:
-        table = MapTable(text, machine.shmem_devices(self._handle.pid))
+        table = MapTable(text, sysinfo.shmem_devices(self._handle.pid))
 
         def walk(address: int) -> Vma | None:
             at = bisect_right(table.starts, address) - 1

@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from memtui.advise.pieces import Piece
 from memtui.advise.recheck import Recheck
-from memtui.linux import machine
+from memtui.advise.segments import Segment
+from memtui.linux import sysinfo
 from memtui.linux.pagemap import PageReader
 from memtui.linux.procfs import read_stat
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import resident
-from memtui.model.process import Standing
+from memtui.model.process import Liveness
 from memtui.model.ranges import Range, intersect, normalise, total_bytes
 from memtui.model.report import RefaultSample, TargetReport
 
 if TYPE_CHECKING:
-    from memtui.linux.handle import ProcessHandle
+    from memtui.linux.process_handle import ProcessHandle
 
 
 class RefaultCounter:
@@ -29,7 +29,7 @@ class RefaultCounter:
         planned = [item.planned for item in report.ranges if item.planned.identity is not None]
         planned.sort(key=lambda item: item.range)
         self._identities = [item.identity for item in planned]
-        self._pieces = [Piece(item.range.start, item.range.end, at) for at, item in enumerate(planned)]
+        self._pieces = [Segment(item.range.start, item.range.end, at) for at, item in enumerate(planned)]
         self._began = time.monotonic()
         self._faults = self._major_faults()
 
@@ -42,10 +42,10 @@ class RefaultCounter:
         """Count now. Nothing is known of a target that has exited or runs another program."""
         after_s = self.age_s
         back_bytes, faults = self._back_bytes(), self._major_faults()
-        if self._handle.standing() is not Standing.ALIVE:
+        if self._handle.standing() is not Liveness.ALIVE:
             back_bytes = faults = None
         since = None if faults is None or self._faults is None else faults - self._faults
-        return RefaultSample(round(after_s, 3), back_bytes, since, machine.pressure_some_avg10())
+        return RefaultSample(round(after_s, 3), back_bytes, since, sysinfo.pressure_some_avg10())
 
     def _major_faults(self) -> int | None:
         try:

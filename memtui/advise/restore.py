@@ -14,9 +14,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from memtui.advise.headroom import Headroom
-from memtui.advise.remains import Look, PagesByReason, Remains, note
-from memtui.linux.memory_file import MemoryFile, SharedFile
-from memtui.linux.program import Program, places_of, random_address, random_at
+from memtui.advise.moved_page_state import MovedPageScanner, MovedPageState, PagesByReason, note
+from memtui.linux.exec_identity import Program, places_of, random_address, random_at
+from memtui.linux.proc_mem import MemoryFile, SharedFile
 from memtui.model.errors import MemtuiError, Unusable
 from memtui.model.ranges import (
     PAGE_BYTES,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import threading
 
     from memtui.advise.pages_format import MovedPages
-    from memtui.linux.handle import ProcessHandle
+    from memtui.linux.process_handle import ProcessHandle
     from memtui.model.vma import Vma
 
 STEP_BYTES = 1 << 20
@@ -70,7 +70,7 @@ class Restorer:
     def __init__(self, handle: ProcessHandle, moved: MovedPages) -> None:
         self._handle = handle
         self._moved = moved
-        self._remains = Remains(handle, moved)
+        self._remains = MovedPageScanner(handle, moved)
         self._headroom = Headroom(handle.pid)
         self._served: RangeSet = ()
         self._look_for_servers_at = 0.0
@@ -200,7 +200,7 @@ class Restorer:
         except OSError as error:
             self._stopped = reason_of_call("/proc/PID/mem", error.errno or 0)
 
-    def _note(self, look: Look) -> None:
+    def _note(self, look: MovedPageState) -> None:
         for reason, pages in look.vanished.items():
             note(self._vanished, reason, normalise(pages))
         for reason, pages in look.left.items():
@@ -251,7 +251,7 @@ class Restorer:
         except MemtuiError as error:
             self._stopped = error.reason
             return self._restored(found, None, None)
-        self._note(Look((), (), vanished=look.vanished))
+        self._note(MovedPageState((), (), vanished=look.vanished))
         # A page that was seen to vanish is another one if it is there again.
         same = subtract(found.wanted, normalise(_all(self._vanished)))
         now = intersect(look.resident, same)
@@ -259,7 +259,7 @@ class Restorer:
         self._left = self._why_out(subtract(same, now), look)
         return self._restored(found, total_bytes(now), total_bytes(besides))
 
-    def _why_out(self, out: RangeSet, look: Look) -> PagesByReason:
+    def _why_out(self, out: RangeSet, look: MovedPageState) -> PagesByReason:
         """Return why pages are out that still exist, but for those that a stop left; each page once."""
         why: PagesByReason = {}
         for reasons in (self._left, look.left):

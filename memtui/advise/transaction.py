@@ -12,17 +12,17 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from memtui.advise.alignment import Alignment, calls_of, collapsible, populated_bytes
 from memtui.advise.batch_sizer import BatchSizer
 from memtui.advise.batching import MANY_PIECES, Batches
-from memtui.advise.calls import Adviser, CallResult, give
-from memtui.advise.cutting import Grain, calls_of, collapsible, populated_bytes
 from memtui.advise.headroom import BRINGS_IN, Headroom
-from memtui.advise.pieces import Pieces
+from memtui.advise.lru_drain import SECOND_PASS_SHARE, LruDrain
 from memtui.advise.priority import raised_priority
+from memtui.advise.range_stats import RangeStats, add_seen
 from memtui.advise.recheck import Checked, Recheck
-from memtui.advise.secondpass import SECOND_PASS_SHARE, SecondPass
-from memtui.advise.tally import Tallies, add_seen
-from memtui.linux.capability import reason_of
+from memtui.advise.segments import Segments
+from memtui.advise.vector import Adviser, CallResult, advise_vector
+from memtui.linux.capabilities import reason_of
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import Freeze
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from memtui.freeze.client import Guard, Hold, Released
-    from memtui.linux.handle import ProcessHandle
     from memtui.linux.pagemap import PageReader
+    from memtui.linux.process_handle import ProcessHandle
     from memtui.model.plan import TargetPlan
     from memtui.model.ranges import Range, RangeSet
 
@@ -67,25 +67,25 @@ class HoldFailed(Exception):
 
 
 @dataclass(slots=True)
-class Tools:
+class Context:
     """What a transaction works with."""
 
     handle: ProcessHandle
     reader: PageReader
     adviser: Adviser
-    grain: Grain
+    grain: Alignment
     holder: Callable[[], Guard] | None
     cancelled: threading.Event
     on_progress: Callable[[Progress], None] | None = None
-    on_moved: Callable[[Pieces, Pieces, RangeSet], None] | None = None
+    on_moved: Callable[[Segments, Segments, RangeSet], None] | None = None
     """Told after each hold, once its target runs: what was called, what of it raced, which pages left RSS."""
 
 
 @dataclass(slots=True)
-class Course:
+class Execution:
     """How a transaction went. ``stopped`` is why it ended before its end, with ``detail`` in words."""
 
-    tallies: Tallies
+    tallies: RangeStats
     freeze: Freeze
     freeze_text: str | None = None
     calls: int = 0
@@ -108,10 +108,10 @@ class Transaction:
     """Gives one advice to the ranges of one target, hold after hold."""
 
     def __init__(
-        self, planned: TargetPlan, advice: Advice, hold_ms: int, tools: Tools, *, thorough: bool = False
+        self, planned: TargetPlan, advice: Advice, hold_ms: int, tools: Context, *, thorough: bool = False
     ) -> None:
         twice = thorough and advice is Advice.PAGEOUT
-        self._again = SecondPass(planned, tools.reader, tools.grain) if twice else None
+        self._again = LruDrain(planned, tools.reader, tools.grain) if twice else None
         self._planned = planned
         self._advice = advice
         self._hold_s = hold_ms / 1000
@@ -124,10 +124,10 @@ class Transaction:
             planned, advice, tools.grain.huge_page_bytes, tools.reader, self._recheck, self._sizer
         )
         self._headroom = Headroom(tools.handle.pid) if advice in BRINGS_IN else None
-        self._looks: list[tuple[Pieces, list[RawRun], list[RawRun]]] = []
-        self.course = Course(Tallies(planned.ranges), planned.freeze)
+        self._looks: list[tuple[Segments, list[RawRun], list[RawRun]]] = []
+        self.course = Execution(RangeStats(planned.ranges), planned.freeze)
 
-    def run(self) -> Course:
+    def run(self) -> Execution:
         """Work through the plan; return how it went. Raises nothing that the kernel can cause."""
         course = self.course
         try:
@@ -160,7 +160,7 @@ class Transaction:
             # Between two holds the target runs at least as long as it was held.
             self._tools.cancelled.wait(pause_s)
 
-    def _hold_failed(self, batch: Pieces, error: MemtuiError) -> None:
+    def _hold_failed(self, batch: Segments, error: MemtuiError) -> None:
         self._batches.put_back(batch)
         if self._planned.freeze_is_ours and error.reason in _GOES_ON_UNHELD:
             self.course.freeze = Freeze.OFF
@@ -169,7 +169,7 @@ class Transaction:
         else:
             self.course.stopped, self.course.detail = error.reason, error.words
 
-    def _held_turn(self, batch: Pieces) -> tuple[Pieces, float]:
+    def _held_turn(self, batch: Segments) -> tuple[Segments, float]:
         """Hold, work, release; return what is left of the batch, and how long it was held in seconds."""
         tools, course = self._tools, self.course
         assert tools.holder is not None
@@ -183,7 +183,7 @@ class Transaction:
             hold = holder.hold(self._planned.process, tools.handle.pidfd, course.freeze, GUARD_DEADLINE_MS)
         except MemtuiError as error:
             raise HoldFailed(error) from error
-        called: list[Pieces] = []
+        called: list[Segments] = []
         try:
             # It stands still from when it is being stopped. The second pass has its part of it too.
             self._sizer.hold_from(hold.began, 1 - SECOND_PASS_SHARE if self._again else 1)
@@ -197,11 +197,11 @@ class Transaction:
         if released.held_throughout:
             self._add_looks()
         else:
-            self._lost(Pieces.joined(called), released)
+            self._lost(Segments.joined(called), released)
         self._tell(holding=False)
         return leftover, released.held_ms / 1000
 
-    def _lost(self, called: Pieces, released: Released) -> None:
+    def _lost(self, called: Segments, released: Released) -> None:
         """Record a hold that ended early: what was seen of its pieces is certain no more, and dropped."""
         self._looks.clear()
         course = self.course
@@ -216,7 +216,7 @@ class Transaction:
         if course.stopped is not Reason.CANCELLED:
             course.tallies.add("lost_bytes", called)
 
-    def _work(self, batch: Pieces, called: list[Pieces], hold: Hold | None) -> Pieces:
+    def _work(self, batch: Segments, called: list[Segments], hold: Hold | None) -> Segments:
         """Re-check, scan, call, scan; return what time did not suffice for. ``called`` grows with each call.
 
         Where it is not held one call's worth is done, and the map is looked at again after it.
@@ -224,31 +224,31 @@ class Transaction:
         held = hold is not None
         tallies = self.course.tallies
         checked = self._check(batch, held=held)
-        tallies.add("changed_bytes", Pieces.of(checked.changed))
-        tallies.add("gone_bytes", Pieces.of(checked.gone))
-        pieces = Pieces.of(checked.standing)
+        tallies.add("changed_bytes", Segments.of(checked.changed))
+        tallies.add("gone_bytes", Segments.of(checked.gone))
+        pieces = Segments.of(checked.standing)
         before = self._runs(pieces)
         if self._advice is Advice.COLLAPSE:
             pieces = self._only_collapsible(pieces, before)
         if hold is not None:
             self._batches.looked(len(batch), time.monotonic() - hold.began, self._hold_s)
         leftover = self._call(pieces, before, called, held=held)
-        worked_on = Pieces.joined(called)
+        worked_on = Segments.joined(called)
         if called and self._again is not None and self.course.stopped is None:
             self._ask_again(worked_on, hold)
         if called and self.course.stopped not in (Reason.EXITED, Reason.EXECED):
             self._look_after(worked_on, before, running=not held)
         return leftover
 
-    def _check(self, pieces: Pieces, *, held: bool = False, anew: bool = False) -> Checked:
+    def _check(self, pieces: Segments, *, held: bool = False, anew: bool = False) -> Checked:
         if held or len(pieces) < MANY_PIECES:
             return self._recheck.check(pieces, self._identities)
         return self._recheck.check_by_text(pieces, self._identities, anew=anew)
 
-    def _runs(self, pieces: Pieces) -> list[RawRun] | None:
+    def _runs(self, pieces: Segments) -> list[RawRun] | None:
         return self._tools.reader.raw_runs(pieces.spans)
 
-    def _only_collapsible(self, pieces: Pieces, before: list[RawRun] | None) -> Pieces:
+    def _only_collapsible(self, pieces: Segments, before: list[RawRun] | None) -> Segments:
         if before is None:
             return pieces
         wanted = collapsible(pieces, before, self._tools.grain.huge_page_bytes)
@@ -258,8 +258,8 @@ class Transaction:
         return wanted
 
     def _call(
-        self, pieces: Pieces, before: list[RawRun] | None, called: list[Pieces], *, held: bool
-    ) -> Pieces:
+        self, pieces: Segments, before: list[RawRun] | None, called: list[Segments], *, held: bool
+    ) -> Segments:
         """Give the advice call by call; return what was left when the time or the room was used up."""
         course, tools, sizer = self.course, self._tools, self._sizer
         # Not knowing what is populated, all of it counts as if it were.
@@ -293,10 +293,10 @@ class Transaction:
         allowed_bytes = self._sizer.call_bytes()
         return allowed_bytes if self._headroom is None else min(allowed_bytes, self._headroom.look())
 
-    def _give(self, call: Pieces) -> CallResult:
+    def _give(self, call: Segments) -> CallResult:
         """Make a call; an error that concerns the whole target ends the transaction."""
         tools, course = self._tools, self.course
-        result = give(tools.adviser, call, self._advice.number)
+        result = advise_vector(tools.adviser, call, self._advice.number)
         course.calls += result.calls
         if result.fatal is not None:
             course.stopped = reason_of(result.fatal, tools.handle)
@@ -306,7 +306,7 @@ class Transaction:
             course.detail = os.strerror(result.fatal.errno or 0)
         return result
 
-    def _ask_again(self, called: Pieces, hold: Hold | None) -> None:
+    def _ask_again(self, called: Segments, hold: Hold | None) -> None:
         """Give what stayed a second pass. What it advises was counted the first time."""
         assert self._again is not None
         tools, course, sizer = self._tools, self.course, self._sizer
@@ -323,29 +323,29 @@ class Transaction:
             sizer.took(call.cost_bytes, time.monotonic() - began)
         course.batches_emptied = course.batches_emptied and self._again.was_on_all_cpus
 
-    def _is_little(self, pieces: Pieces, runs: Sequence[RawRun]) -> bool:
+    def _is_little(self, pieces: Segments, runs: Sequence[RawRun]) -> bool:
         """Whether all of it is no more work than may be done between two looks at the map."""
         ahead = self._tools.grain.read_ahead_bytes
         if ahead and any(owner in ahead for owner in pieces.owners):
             return False
         return populated_bytes(runs) <= self._batches.round_bytes(pieces)
 
-    def _look_after(self, called: Pieces, before: list[RawRun] | None, running: bool) -> None:
+    def _look_after(self, called: Segments, before: list[RawRun] | None, running: bool) -> None:
         """Look at the pages again. Of a target that runs, the map must then still be what it was."""
         after = None if before is None else self._runs(called)
-        raced = Pieces()
+        raced = Segments()
         if running:
             checked = self._check(called, anew=True)
-            raced = Pieces.of([*checked.changed, *checked.gone])
+            raced = Segments.of([*checked.changed, *checked.gone])
             self.course.tallies.add("raced_bytes", raced)
             # What raced says nothing of the advice.
-            called = Pieces.of(checked.standing)
+            called = Segments.of(checked.standing)
         if before is not None and after is not None:
             self._looks.append((called, before, after))
         if running:
             self._add_looks(raced)
 
-    def _add_looks(self, raced: Pieces | None = None) -> None:
+    def _add_looks(self, raced: Segments | None = None) -> None:
         """Count what was seen, now that the target is known to have been there all the time.
 
         Of one that exits or execs all pages are gone: that is not what the advice did.
@@ -356,9 +356,9 @@ class Transaction:
             self._tell_moved(called, moved, raced)
         self._looks.clear()
 
-    def _tell_moved(self, called: Pieces, moved: RangeSet, raced: Pieces | None) -> None:
+    def _tell_moved(self, called: Segments, moved: RangeSet, raced: Segments | None) -> None:
         if self._tools.on_moved is not None and (moved or raced):
-            self._tools.on_moved(called, raced or Pieces(), moved)
+            self._tools.on_moved(called, raced or Segments(), moved)
 
     def _tell(self, holding: bool) -> None:
         if self._tools.on_progress is not None:
@@ -374,11 +374,11 @@ class Transaction:
                 )
 
 
-def _behind(pieces: Pieces, called: Sequence[Pieces]) -> Pieces:
+def _behind(pieces: Segments, called: Sequence[Segments]) -> Segments:
     """Return what of ascending ``pieces`` lies behind the last called one."""
     reached = called[-1].ends[-1] if called else 0
     first = bisect_right(pieces.ends, reached)
     rest = pieces[first:]
     if not len(rest) or rest.starts[0] >= reached:
         return rest
-    return Pieces([reached, *rest.starts[1:]], rest.ends, rest.owners)
+    return Segments([reached, *rest.starts[1:]], rest.ends, rest.owners)

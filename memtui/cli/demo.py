@@ -9,7 +9,7 @@ from memtui.cli.starting import before_acting, before_looking
 from memtui.cli.tui import no_terminal, show
 from memtui.format import safe
 from memtui.host.local import LocalHost, default_state_dir
-from memtui.linux.capability import CAP_SYS_NICE, has_capability
+from memtui.linux.capabilities import CAP_SYS_NICE, has_capability
 from memtui.linux.namespaces import ProcView, proc_view
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason

@@ -11,7 +11,7 @@ from memtui.format import address_range, safe, size
 from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.filter import parse
-from memtui.model.verdict import Verdict, Will
+from memtui.model.verdict import Expectation, Verdict
 from memtui.render import json_schema
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from memtui.model.vma import MappedVma
 
-_LETTERS = {Will.YES: "y", Will.PARTLY: "p", Will.NO: "-"}
+_LETTERS = {Expectation.YES: "y", Expectation.PARTLY: "p", Expectation.NO: "-"}
 
 
 def run(arguments: argparse.Namespace) -> int:

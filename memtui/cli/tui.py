@@ -54,7 +54,7 @@ def no_terminal() -> str | None:
 
 def show(host: Host, arguments: argparse.Namespace, pid: int | None = None, note: str = "") -> int:
     """Run the screen with the options of the command line; return its exit code."""
-    from memtui.linux.started import shows_utf8
+    from memtui.linux.startup_env import shows_utf8
     from memtui.ui.app import run as run_app
     from memtui.ui.options import UiOptions
 

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from memtui.freeze.replay import Replayed, replay
+from memtui.freeze.recovery import Replayed, replay
 from memtui.linux.procfs import parse_colon_lines, read_file
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import Freeze, Thawed, ThawOutcome

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from memtui.freeze.journal import Entry, is_held_by_the_living
 from memtui.freeze.parents import bystanders_of
-from memtui.freeze.replay import BYSTANDERS_S
+from memtui.freeze.recovery import BYSTANDERS_S
 from memtui.freeze.threads import named, thread_stat
-from memtui.linux import machine
+from memtui.linux import sysinfo
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import Freeze
 
@@ -64,7 +64,7 @@ class Bystanders:
         self._of = pid
         for each, stat in bystanders_of(pid):
             if each not in self._watched:
-                entry = Entry(machine.boot_id(), each, stat.start_time, Freeze.SIGSTOP.value, bystander=True)
+                entry = Entry(sysinfo.boot_id(), each, stat.start_time, Freeze.SIGSTOP.value, bystander=True)
                 self._journal.add(entry)
                 self._watched[each] = entry
 

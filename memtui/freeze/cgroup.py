@@ -20,8 +20,8 @@ from contextlib import suppress
 from memtui.freeze.journal import Entry
 from memtui.freeze.method import FreezeError, Subject
 from memtui.freeze.threads import DEAD_STATES, EXITED, ends_soon, is_dead, listed, state_words, thread_stat
-from memtui.linux import machine
-from memtui.linux.cgroups import Group, group_at, mounts, path_of
+from memtui.linux import sysinfo
+from memtui.linux.cgroup import Group, group_at, mounts, path_of
 from memtui.linux.ending import is_ending
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import Freeze
@@ -35,7 +35,7 @@ _ATTEMPTS = 100
 _INSTEAD = "; use --freeze ptrace"
 
 
-class CgroupGrip:
+class CgroupFreezer:
     """One process held by a cgroup of our own. Made for one hold."""
 
     tick_s = 0.001
@@ -64,7 +64,7 @@ class CgroupGrip:
         home = self._home = suitable_home(self._pid)
         group = _free_name(home)
         entry = Entry(
-            machine.boot_id(),
+            sysinfo.boot_id(),
             self._pid,
             subject.start_time,
             Freeze.CGROUP.value,
@@ -129,10 +129,10 @@ class CgroupGrip:
             raise FreezeError(Reason.EXITED)
         return self._vforks is None
 
-    def notice(self, tid: int, status: int) -> None:
+    def on_wait_status(self, tid: int, status: int) -> None:
         """Nothing is reported of threads that are not traced."""
 
-    def waits_for(self) -> str:
+    def pending(self) -> str:
         """Return, in words, what has not stopped yet."""
         if self._vforks is not None:
             return state_words(self._pid, self._vforks, self.threads, 1)
@@ -152,7 +152,7 @@ class CgroupGrip:
         self._complete = False
         return True
 
-    def tidy(self) -> None:
+    def cleanup(self) -> None:
         """Move everything home, remove the group, and forget it.
 
         What cannot be done now stands in the journal, and is done at the next start.

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from memtui.freeze import protocol
-from memtui.freeze.lockout import refuse_reason
 from memtui.freeze.method import FreezeError
-from memtui.freeze.replay import BYSTANDERS_S, Replayed, replay
+from memtui.freeze.protected import refuse_reason
+from memtui.freeze.recovery import BYSTANDERS_S, Replayed, replay
 from memtui.freeze.thawed_words import describe_thawed
 from memtui.isolated import isolated_command
 from memtui.linux.namespaces import children_are_elsewhere

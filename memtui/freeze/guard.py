@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING
 
 from memtui.freeze import protocol, ptrace
 from memtui.freeze.bystanders import TICK_S, Bystanders
-from memtui.freeze.cgroup import CgroupGrip
+from memtui.freeze.cgroup import CgroupFreezer
 from memtui.freeze.journal import Journal
-from memtui.freeze.method import Begin, FreezeError, Grip, Subject
-from memtui.freeze.sigstop import SigstopGrip
+from memtui.freeze.method import Begin, FreezeError, Freezer, Subject
+from memtui.freeze.sigstop import SigstopFreezer
 from memtui.freeze.threads import is_dead
 from memtui.linux import syscalls
 from memtui.linux.procfs import read_stat
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 METHODS: dict[Freeze, Begin] = {
-    Freeze.PTRACE: ptrace.PtraceGrip,
-    Freeze.SIGSTOP: SigstopGrip,
-    Freeze.CGROUP: CgroupGrip,
+    Freeze.PTRACE: ptrace.PtraceFreezer,
+    Freeze.SIGSTOP: SigstopFreezer,
+    Freeze.CGROUP: CgroupFreezer,
 }
 """Adding a method takes its module and a line here."""
 
@@ -91,7 +91,7 @@ class _Hold:
     pid: int
     start_time: int
     pidfd: int
-    grip: Grip
+    grip: Freezer
     deadline_s: float
     began: float
     stop_by: float
@@ -172,7 +172,7 @@ class Guard:
             signal.setitimer(signal.ITIMER_REAL, 0)
             self._done = self._done or not clean
             self._pause("after_detach")
-        hold.grip.tidy()
+        hold.grip.cleanup()
         return clean
 
     def _patience_ms(self) -> float | None:
@@ -194,7 +194,7 @@ class Guard:
             if now >= hold.deadline:
                 self.let_go("deadline")
         elif now >= hold.stop_by:
-            self._refuse(FreezeError(Reason.FREEZE_TIMEOUT, "", hold.grip.waits_for()))
+            self._refuse(FreezeError(Reason.FREEZE_TIMEOUT, "", hold.grip.pending()))
         else:
             self._advance(hold)
 
@@ -207,7 +207,7 @@ class Guard:
     def _reap(self) -> None:
         for tid, status in ptrace.waited():
             if self._hold is not None and self._hold.over_ms is None:
-                self._hold.grip.notice(tid, status)
+                self._hold.grip.on_wait_status(tid, status)
             else:
                 ptrace.let_stranger_go(tid, status)
 
@@ -368,7 +368,7 @@ def _check_identity(pid: int, start_time: int, pidfd: int) -> None:
         raise FreezeError(Reason.EXITED)
 
 
-def _on_alarm(grip: Grip) -> None:
+def _on_alarm(grip: Freezer) -> None:
     """Say what the alarm does: it ends us where that frees the target, else it has us let go and end."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL if grip.ends_with_us else _overdue)
 

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, NamedTuple
 
 from memtui.freeze.method import FreezeError
-from memtui.linux import machine
+from memtui.linux import sysinfo
 from memtui.linux.namespaces import pid_namespace, time_namespace
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import Freeze
@@ -58,7 +58,7 @@ class Entry:
     home: str = ""
     group: str = ""
     bystander: bool = False
-    machine: str = field(default_factory=machine.machine_id)
+    machine: str = field(default_factory=sysinfo.machine_id)
     pid_namespace: str = field(default_factory=lambda: pid_namespace() or "")
     time_namespace: str = field(default_factory=lambda: time_namespace() or "")
     """Where ``pid`` and ``start_time`` count; empty where that is not known, as in lines of old."""

@@ -37,7 +37,7 @@ class Subject:
     pause: Callable[[str], None]
 
 
-class Grip(Protocol):
+class Freezer(Protocol):
     """A method at work on one process. Used by one OS thread only, and never waits long."""
 
     tick_s: float
@@ -67,16 +67,16 @@ class Grip(Protocol):
             FreezeError: it cannot be held; let go of it, and tidy up.
         """
 
-    def notice(self, tid: int, status: int) -> None:
+    def on_wait_status(self, tid: int, status: int) -> None:
         """Take in what waitpid(2) reported of a thread."""
 
-    def waits_for(self) -> str:
+    def pending(self) -> str:
         """Return, in words, what has not stopped yet."""
 
     def let_go(self) -> bool:
         """Let every thread run on, at once; return whether none is left that only our end can free."""
 
-    def tidy(self) -> None:
+    def cleanup(self) -> None:
         """Clear away what was made ready, now that the process runs on. May be called again."""
 
     @property
@@ -84,5 +84,5 @@ class Grip(Protocol):
         """Why it did not stand still throughout, as far as :meth:`let_go` saw; None if it did."""
 
 
-Begin = Callable[[Subject], Grip]
+Begin = Callable[[Subject], Freezer]
 """Starts a grip; touches nothing yet."""

@@ -30,7 +30,7 @@ from memtui.freeze.threads import (
 )
 from memtui.linux import syscalls
 from memtui.linux.abi import WALL
-from memtui.linux.capability import CAP_SYS_PTRACE, has_capability
+from memtui.linux.capabilities import CAP_SYS_PTRACE, has_capability
 from memtui.linux.procfs import read_file
 from memtui.model.reasons import Reason
 
@@ -61,7 +61,7 @@ def signal_to_hand_back(status: int) -> int:
     return 0 if status >> 16 else os.WSTOPSIG(status)
 
 
-class PtraceGrip:
+class PtraceFreezer:
     """One process held by ptrace. Made for one hold."""
 
     # What stops is reported by SIGCHLD; the tick is for what is not.
@@ -86,7 +86,7 @@ class PtraceGrip:
     def prepare(self) -> None:
         """Nothing needs to be made ready: if we die the kernel lets all threads go."""
 
-    def tidy(self) -> None:
+    def cleanup(self) -> None:
         """Nothing was made."""
 
     def advance(self) -> bool:
@@ -142,7 +142,7 @@ class PtraceGrip:
             raise FreezeError(Reason.EXITED)
         return stat.threads == len(self._stopped) + dead_leader
 
-    def notice(self, tid: int, status: int) -> None:
+    def on_wait_status(self, tid: int, status: int) -> None:
         """Take in what waitpid(2) reported of a thread."""
         if not os.WIFSTOPPED(status):
             if self._complete and tid in self._stopped:
@@ -155,7 +155,7 @@ class PtraceGrip:
         else:
             _detach(tid, signal_to_hand_back(status))
 
-    def waits_for(self) -> str:
+    def pending(self) -> str:
         """Return, in words, what has not stopped yet."""
         late = sorted(self._waiting)
         if not late:

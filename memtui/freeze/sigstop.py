@@ -30,7 +30,7 @@ from memtui.freeze.threads import (
     thread_stat,
     tracer_of,
 )
-from memtui.linux import machine
+from memtui.linux import sysinfo
 from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason
 
@@ -42,7 +42,7 @@ _CONTINUED = "continued from outside (SIGCONT)"
 _WOKEN = "woken from outside meanwhile (by SIGCONT, or by a tracer)"
 
 
-class SigstopGrip:
+class SigstopFreezer:
     """One process held by SIGSTOP. Made for one hold.
 
     One that was stopped before is sent nothing: it stays as it is.
@@ -80,7 +80,7 @@ class SigstopGrip:
         if not was_stopped:
             subject.bystanders.begin(self._pid)
         entry = Entry(
-            machine.boot_id(), self._pid, subject.start_time, Freeze.SIGSTOP.value, was_stopped=was_stopped
+            sysinfo.boot_id(), self._pid, subject.start_time, Freeze.SIGSTOP.value, was_stopped=was_stopped
         )
         subject.journal.add(entry)
         self._entry = entry
@@ -116,10 +116,10 @@ class SigstopGrip:
             self._sent = False
             raise
 
-    def notice(self, tid: int, status: int) -> None:
+    def on_wait_status(self, tid: int, status: int) -> None:
         """Nothing is reported of threads that are not traced."""
 
-    def waits_for(self) -> str:
+    def pending(self) -> str:
         """Return, in words, what has not stopped yet."""
         stats = {tid: thread_stat(self._pid, tid) for tid in sorted(listed(self._pid))}
         late = [tid for tid, stat in stats.items() if stat is not None and stat.state not in "TZX"]
@@ -143,7 +143,7 @@ class SigstopGrip:
                     raise
         return True
 
-    def tidy(self) -> None:
+    def cleanup(self) -> None:
         """Forget it, and see to who stopped because of it."""
         self._subject.bystanders.over()
         if self._entry is not None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from memtui.freeze.method import FreezeError
 from memtui.linux import abi
-from memtui.linux.cgroups import frozen_by_v1
+from memtui.linux.cgroup import frozen_by_v1
 from memtui.linux.ending import is_ending
 from memtui.linux.procfs import Stat, parse_colon_lines, parse_stat, read_file, thread_ids
 from memtui.model.errors import MemtuiError, NoSuchProcess

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from memtui.model.finding import FindingCode
     from memtui.model.freeze import FreezeChoice
     from memtui.model.plan import Mark, Plan
-    from memtui.model.process import Process, ProcessId, Standing
+    from memtui.model.process import Liveness, Process, ProcessId
     from memtui.model.report import Progress, RefaultSample, TargetReport
-    from memtui.model.restore import Mappers, RestorePlan, RestoreReport
+    from memtui.model.restore import RestorePlan, RestoreReport, Sharers
     from memtui.model.verdict import MachineFacts, Verdict
     from memtui.model.vma import AddressSpace, MappedVma
 
@@ -45,7 +45,7 @@ class Target(Protocol):
     def name(self) -> str:
         """Its name when it was opened, raw."""
 
-    def standing(self) -> Standing:
+    def standing(self) -> Liveness:
         """Return what became of it."""
 
     def look(self, *, details: bool = False, only: Sequence[int] | None = None) -> AddressSpace:
@@ -288,7 +288,7 @@ class Host(Protocol):
     ) -> tuple[RestoreReport, ...]:
         """Put it back, and report. Ends early, at a step's edge, once ``cancelled`` is set."""
 
-    def mappers(self, target: Target, row: MappedVma, *, cancelled: threading.Event | None = None) -> Mappers:
+    def mappers(self, target: Target, row: MappedVma, *, cancelled: threading.Event | None = None) -> Sharers:
         """Find the other processes that map the file or shared memory behind a VMA. Looks at all maps.
 
         Raises:

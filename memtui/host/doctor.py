@@ -8,13 +8,13 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 from memtui.freeze.client import Guard
-from memtui.freeze.lockout import refuse_reason
+from memtui.freeze.protected import refuse_reason
 from memtui.freeze.ptrace import yama_level
-from memtui.freeze.replay import left_held
+from memtui.freeze.recovery import left_held
 from memtui.host.api import Finding, Target
 from memtui.host.remedies import ON_THE_HOST, Remedies, is_read_only
-from memtui.linux import machine
-from memtui.linux.capability import (
+from memtui.linux import sysinfo
+from memtui.linux.capabilities import (
     CAP_DAC_READ_SEARCH,
     CAP_KILL,
     CAP_SYS_NICE,
@@ -23,11 +23,11 @@ from memtui.linux.capability import (
     probe,
     probe_call,
 )
-from memtui.linux.cgroups import mounts
-from memtui.linux.handle import ProcessHandle
+from memtui.linux.cgroup import mounts
 from memtui.linux.namespaces import ProcView, proc_view
 from memtui.linux.pagemap import PageReader, Source
 from memtui.linux.proc_mount import hidepid
+from memtui.linux.process_handle import ProcessHandle
 from memtui.linux.procfs import parse_colon_lines, read_process_file
 from memtui.linux.user_namespace import in_user_namespace
 from memtui.model.advice import Advice
@@ -116,7 +116,7 @@ def _hidepid(remedies: Remedies) -> Iterator[Finding]:
 
 
 def _swap(remedies: Remedies) -> Finding:
-    areas = machine.swaps()
+    areas = sysinfo.swaps()
     if areas is None:
         return Finding("swap", None, FindingCode.SWAP_UNREADABLE)
     free = sum(area.size_bytes - area.used_bytes for area in areas)
@@ -130,12 +130,12 @@ def _swap(remedies: Remedies) -> Finding:
     code = FindingCode.SWAP_ON_DISK
     if kinds == "zram":
         code = FindingCode.SWAP_ON_ZRAM
-    elif machine.zswap_is_on():
+    elif sysinfo.zswap_is_on():
         code = FindingCode.SWAP_WITH_ZSWAP
     return Finding("swap", True, code, values)
 
 
-def _kind_of(area: machine.Swap) -> str:
+def _kind_of(area: sysinfo.Swap) -> str:
     return "zram" if "/zram" in area.path else area.kind
 
 
@@ -151,7 +151,7 @@ def _reading() -> Iterator[Finding]:
         yield Finding("pagemap", False, FindingCode.PAGEMAP_UNREADABLE, {"words": error.words})
     else:
         yield _pagemap(source)
-    if machine.pressure_some_avg10() is None:
+    if sysinfo.pressure_some_avg10() is None:
         yield Finding("psi", None, FindingCode.PSI_MISSING)
     else:
         yield Finding("psi", True, FindingCode.PSI_THERE)
@@ -214,7 +214,7 @@ def _cgroups() -> Finding:
 
 
 def _huge_pages() -> Finding:
-    found = machine.huge_page_bytes()
+    found = sysinfo.huge_page_bytes()
     if found is None:
         return Finding("huge pages", None, FindingCode.NO_HUGE_PAGES)
     return Finding("huge pages", True, FindingCode.HUGE_PAGES, {"page_bytes": found})

@@ -11,7 +11,7 @@ from memtui.linux.namespaces import ProcView, proc_view
 if TYPE_CHECKING:
     from pwd import struct_passwd
 
-    from memtui.freeze.replay import Replayed
+    from memtui.freeze.recovery import Replayed
     from memtui.model.freeze import Thawed
 
 ROOTS_JOURNAL_DIR = Path("/run/memtui")
@@ -49,7 +49,7 @@ class LeftHeld:
         """
         if not self._is_any():
             return []
-        from memtui.freeze.replay import replay
+        from memtui.freeze.recovery import replay
 
         return self._keep_remarks(replay(self._journal_dir))
 
@@ -71,7 +71,7 @@ class LeftHeld:
         """
         if not self._is_any():
             return []
-        from memtui.freeze.replay import left_held
+        from memtui.freeze.recovery import left_held
 
         return self._keep_remarks(left_held(self._journal_dir))
 

@@ -14,20 +14,20 @@ from memtui.host.guard_owner import GuardOwner
 from memtui.host.left_held import LeftHeld, default_journal_dir
 from memtui.host.target import LocalTarget
 from memtui.host.target_pool import TargetPool
-from memtui.linux import machine
+from memtui.linux import sysinfo
 from memtui.linux.processes import ProcessList
 from memtui.model.errors import MemtuiError, NoSuchProcess
 from memtui.model.freeze import DEFAULT_HOLD_MS
 from memtui.model.plan import Plan
-from memtui.model.process import Standing
+from memtui.model.process import Liveness
 from memtui.model.reasons import Reason
 from memtui.model.restore import Whose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from memtui.advise.calls import Adviser
     from memtui.advise.engine import Subject
+    from memtui.advise.vector import Adviser
     from memtui.host.api import Finding, History, HistoryEntry, Selection, SelfAdviser, Target
     from memtui.host.record import Record
     from memtui.host.refault_monitor import RefaultMonitor
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from memtui.model.plan import TargetPlan
     from memtui.model.process import Process, ProcessId
     from memtui.model.report import Progress, TargetReport
-    from memtui.model.restore import Mappers, RestorePlan, RestoreReport
+    from memtui.model.restore import RestorePlan, RestoreReport, Sharers
     from memtui.model.verdict import MachineFacts
     from memtui.model.vma import MappedVma
 
@@ -91,7 +91,7 @@ class LocalHost:
         self_adviser: SelfAdviser | None = None,
         journal_dir: Path | None = None,
     ) -> None:
-        machine.raise_file_limit()
+        sysinfo.raise_file_limit()
         self.state_dir = state_dir or default_state_dir()
         self.journal_dir = journal_dir or default_journal_dir(self.state_dir)
         self.left_held = LeftHeld(self.journal_dir, state_dir)
@@ -135,7 +135,7 @@ class LocalHost:
 
     def machine(self) -> MachineState:
         """Return the numbers of the system line."""
-        memory = machine.memory()
+        memory = sysinfo.memory()
         return MachineState(
             mem_total_bytes=memory.total_bytes,
             mem_available_bytes=memory.available_bytes,
@@ -143,12 +143,12 @@ class LocalHost:
             swap_total_bytes=memory.swap_total_bytes,
             swap_free_bytes=memory.swap_free_bytes,
             swap_cached_bytes=memory.swap_cached_bytes,
-            psi_some_avg10=machine.pressure_some_avg10(),
+            psi_some_avg10=sysinfo.pressure_some_avg10(),
         )
 
     def facts(self) -> MachineFacts:
         """Return what verdicts need to know of the machine."""
-        return machine.facts()
+        return sysinfo.facts()
 
     def processes(self) -> list[Process]:
         """Return all processes that can be seen, by pid."""
@@ -158,9 +158,9 @@ class LocalHost:
         """Choose a process, as a user of its target."""
         return self._pool.open(pid)
 
-    def mappers(self, target: Target, row: MappedVma, *, cancelled: threading.Event | None = None) -> Mappers:
+    def mappers(self, target: Target, row: MappedVma, *, cancelled: threading.Event | None = None) -> Sharers:
         """Find the other processes that map the file or shared memory behind a VMA."""
-        from memtui.linux.mappers import mappers_of
+        from memtui.linux.sharers import mappers_of
 
         return mappers_of(row.vma, target.process.pid, cancelled)
 
@@ -245,7 +245,7 @@ class LocalHost:
         target = self._pool.get(planned.generation)
         if target is None:
             raise NoSuchProcess(Reason.EXITED, f"process {planned.process.pid}")
-        if target.standing() is not Standing.ALIVE:
+        if target.standing() is not Liveness.ALIVE:
             raise target.handle.lost_error()
         if target.handle.is_foreign:
             raise MemtuiError(Reason.FOREIGN_PROC)

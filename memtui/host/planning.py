@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memtui.advise.forecast import Part, SwapPurse, choose_marks, choose_rows, forecast
-from memtui.advise.garbage import uncollected
+from memtui.advise.forecast import Part, SwapBudget, choose_marks, choose_rows, forecast
+from memtui.advise.gc_pause import gc_paused
 from memtui.advise.headroom import BRINGS_IN, fit_in_room
-from memtui.advise.study import Study
-from memtui.freeze.choices import choices, why_not
-from memtui.linux import machine
-from memtui.linux.capability import probe
-from memtui.linux.cgroups import swap_rooms
-from memtui.linux.maptable import MapTable
+from memtui.advise.plan_lookup import PlanLookup
+from memtui.freeze.method_info import choices, why_not
+from memtui.linux import sysinfo
+from memtui.linux.capabilities import probe
+from memtui.linux.cgroup import swap_rooms
+from memtui.linux.vma_table import MapTable
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import Freeze, FreezeChoice
@@ -46,7 +46,7 @@ class Planner:
         self._self_adviser = self_adviser
         self._cancelled = cancelled
         self._override_lockout = override_lockout
-        self._purse = SwapPurse(machine.facts())
+        self._purse = SwapBudget(sysinfo.facts())
 
     def plan(self, target: LocalTarget, marks: Sequence[Mark] | None, select: Filter | None) -> TargetPlan:
         """Plan for the marks of a target, or else for all VMAs that ``select`` takes, or else for all.
@@ -91,7 +91,7 @@ class Planner:
             MemtuiError: CANCELLED; if it is gone, has exec'ed, or may not be read.
         """
         advice = self._advice
-        with uncollected():
+        with gc_paused():
             space = target.look(details=True)
             chosen: Sequence[Part | PlannedRange]
             if marks is None:
@@ -101,13 +101,13 @@ class Planner:
             parts = [item for item in chosen if isinstance(item, Part)]
             ranges = forecast(
                 parts,
-                Study(target.handle, machine.huge_page_bytes(), self._cancelled).of(parts, advice),
+                PlanLookup(target.handle, sysinfo.huge_page_bytes(), self._cancelled).of(parts, advice),
                 lambda row, facts: judge(row, advice, facts, target.may_write),
                 self._purse,
                 swap_rooms(target.process.pid) if advice is Advice.PAGEOUT else None,
             )
             if advice in BRINGS_IN:
-                ranges = fit_in_room(ranges, advice, target.process.pid, machine.huge_page_bytes())
+                ranges = fit_in_room(ranges, advice, target.process.pid, sysinfo.huge_page_bytes())
             if marks is None and select is None:
                 # What only the closer look found the kernel to refuse.
                 ranges = [item for item in ranges if not item.verdict.refused]

@@ -12,7 +12,7 @@ from pathlib import Path
 from shlex import quote
 from typing import NamedTuple
 
-from memtui.linux.capability import (
+from memtui.linux.capabilities import (
     CAP_SYS_ADMIN,
     can_gain_capability,
     has_capability,

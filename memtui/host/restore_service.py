@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from memtui.advise.ledger import Action, Ledger, actions, is_same_operator, now, operator
 from memtui.advise.ledger_fields import restore_totals
 from memtui.advise.restore import Restorer
-from memtui.linux import machine
-from memtui.linux.handle import ProcessHandle
-from memtui.linux.memory_file import MemoryFile
-from memtui.linux.program import Program
+from memtui.linux import sysinfo
+from memtui.linux.exec_identity import Program
+from memtui.linux.proc_mem import MemoryFile
+from memtui.linux.process_handle import ProcessHandle
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.process import ProcessId
@@ -67,7 +67,7 @@ class RestoreService:
 
     def _last_that_moved(self, whose: Whose, pid: int | None) -> list[Action]:
         """Return the targets of the last action that moved something out of RAM, or the one with a pid."""
-        us, boot_id = operator(), machine.boot_id()
+        us, boot_id = operator(), sysinfo.boot_id()
 
         def fits(item: Action) -> bool:
             start = item.start
@@ -244,7 +244,7 @@ def _require_process(process: ProcessId) -> ProcessHandle:
     if handle.is_foreign:
         handle.close()
         raise MemtuiError(Reason.FOREIGN_PROC, subject)
-    same_boot = process.boot_id in ("", machine.boot_id())
+    same_boot = process.boot_id in ("", sysinfo.boot_id())
     if handle.process.start_time != process.start_time or not same_boot:
         handle.close()
         raise NoSuchProcess(Reason.EXITED, subject)

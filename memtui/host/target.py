@@ -9,17 +9,17 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from memtui.host.api import CHEAP_SMAPS_MS
-from memtui.linux import machine
-from memtui.linux.capability import FileRights
-from memtui.linux.handle import ProcessHandle
+from memtui.linux import sysinfo
+from memtui.linux.capabilities import FileRights
 from memtui.linux.mapped_files import with_file_facts
-from memtui.linux.maptable import MapTable
-from memtui.linux.packed import Packed
 from memtui.linux.pagemap import PageReader, Source, residency_of_details
+from memtui.linux.process_handle import ProcessHandle
 from memtui.linux.smaps_check import SmapsCheck
+from memtui.linux.sorted_map import Packed
+from memtui.linux.vma_table import MapTable
 from memtui.model.errors import MemtuiError
 from memtui.model.pages import Residency, tally
-from memtui.model.process import ProcessId, Standing
+from memtui.model.process import Liveness, ProcessId
 from memtui.model.verdict import MachineFacts, Verdict, judge
 from memtui.model.vma import AddressSpace, MappedVma, VmaDetails
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from memtui.host.target_pool import TargetPool
-    from memtui.linux.live import LiveResidency
+    from memtui.linux.rss_tracker import LiveResidency
     from memtui.model.advice import Advice
     from memtui.model.ranges import Range
 
@@ -86,7 +86,7 @@ class LocalTarget:
         """Whether smaps was read quickly enough to read it beside an action."""
         return self._details_ms is not None and self._details_ms < CHEAP_SMAPS_MS
 
-    def standing(self) -> Standing:
+    def standing(self) -> Liveness:
         """Return what became of it."""
         return self.handle.standing()
 
@@ -161,7 +161,7 @@ class LocalTarget:
         text = self.handle.read_maps(self._maps_text)
         if text is self._maps_text:
             return
-        table = MapTable(text, machine.shmem_devices(self.process.pid))
+        table = MapTable(text, sysinfo.shmem_devices(self.process.pid))
         if self._details:
             # What smaps said of a VMA is kept while the very same VMA stands.
             same = self._table.common(table)
@@ -198,7 +198,7 @@ class LocalTarget:
                 self._live.read(None if details else only)
                 seen = Residency(self._live.rss_bytes, self._live.swap_bytes, self._live.marked)
         except MemtuiError:
-            if self.handle.standing() is not Standing.ALIVE:
+            if self.handle.standing() is not Liveness.ALIVE:
                 raise self.handle.lost_error() from None
             # It lives, and its pages may not be read: the map is shown without numbers.
             return None

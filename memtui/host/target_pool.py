@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from memtui.model.process import Standing
+from memtui.model.process import Liveness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,7 +25,7 @@ class PooledTarget(Protocol):
     def generation(self) -> int:
         """The number of this opening: no other target of this program has it."""
 
-    def standing(self) -> Standing:
+    def standing(self) -> Liveness:
         """Return what became of it."""
 
     def dispose(self) -> None:
@@ -57,7 +57,7 @@ class TargetPool(Generic[T]):
             known = [target for target in self._users if target.process.pid == pid]
         for target in known:
             if self.acquire(target):
-                if target.standing() is Standing.ALIVE:
+                if target.standing() is Liveness.ALIVE:
                     return target
                 self.release(target)
         target = self._open_target(pid)

@@ -6,9 +6,9 @@ import os
 import sys
 from typing import Any, Final
 
-from memtui.linux import layouts
+from memtui.linux import _ffi
 
-ffi: Any = layouts.ffi
+ffi: Any = _ffi.ffi
 libc: Any = ffi.dlopen(None)
 
 _MACHINE = os.uname().machine

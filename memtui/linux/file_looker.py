@@ -21,7 +21,7 @@ from functools import cache
 
 from memtui.isolated import isolated_command
 from memtui.linux.file_look import Seen, Wanted, look
-from memtui.linux.machine import file_systems
+from memtui.linux.sysinfo import file_systems
 
 ANSWERS_WITHIN_S = 1.0
 _LEFT_ALONE_S = 30.0

@@ -8,7 +8,7 @@ from memtui.linux import syscalls
 from memtui.linux.descriptor import Descriptor
 from memtui.linux.file_look import Wanted
 from memtui.linux.file_looker import device_of_memory, look_at
-from memtui.linux.machine import file_systems
+from memtui.linux.sysinfo import file_systems
 from memtui.model.pages import CacheFacts
 from memtui.model.ranges import PAGE_BYTES, Range
 

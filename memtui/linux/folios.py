@@ -14,7 +14,7 @@ from bisect import bisect_left, bisect_right
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
-from memtui.linux.capability import CAP_SYS_ADMIN, has_capability
+from memtui.linux.capabilities import CAP_SYS_ADMIN, has_capability
 from memtui.linux.descriptor import Descriptor
 
 if TYPE_CHECKING:

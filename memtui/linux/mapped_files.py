@@ -11,17 +11,17 @@ import os
 from typing import TYPE_CHECKING
 
 from memtui.linux.folios import FilePage, Folios
-from memtui.linux.machine import file_systems
 from memtui.linux.procfs import read_file
+from memtui.linux.sysinfo import file_systems
 from memtui.model.pages import FILE, PRESENT
-from memtui.model.vma import Kind, Vma, VmaDetails
+from memtui.model.vma import Vma, VmaDetails, VmaKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from memtui.linux.handle import ProcessHandle
-    from memtui.linux.maptable import MapTable
     from memtui.linux.pagemap import PageReader
+    from memtui.linux.process_handle import ProcessHandle
+    from memtui.linux.vma_table import MapTable
 
 _SHM_LOCKED = 0o2000
 """In the mode of System V memory (include/linux/shm.h)."""
@@ -45,7 +45,7 @@ def with_file_facts(
         for at in places:
             vma = table[at]
             row = details.get(vma.start)
-            if row is None or vma.kind not in (Kind.FILE, Kind.SHMEM):
+            if row is None or vma.kind not in (VmaKind.FILE, VmaKind.SHMEM):
                 continue
             found = files.facts(vma, row)
             if found.in_shmem or found.unevictable:
@@ -68,7 +68,7 @@ class _Files:
 
     def facts(self, vma: Vma, row: VmaDetails) -> FilePage:
         """Return what is known of the file behind a VMA."""
-        if vma.kind is Kind.SHMEM:
+        if vma.kind is VmaKind.SHMEM:
             if not vma.name.startswith("/SYSV"):
                 return FilePage(in_shmem=False, unevictable=False)
             if self._locked is not None:

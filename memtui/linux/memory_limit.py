@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from memtui.linux.cgroups import group_at, mounts
+from memtui.linux.cgroup import group_at, mounts
 from memtui.linux.procfs import decode, parse_colon_lines, read_file, read_process_file
 from memtui.model.errors import MemtuiError
 

@@ -16,8 +16,8 @@ from itertools import chain, groupby
 from operator import sub
 from typing import TYPE_CHECKING
 
-from memtui.linux.live import LiveResidency
 from memtui.linux.procfs import error_of, read_smaps
+from memtui.linux.rss_tracker import LiveResidency
 from memtui.linux.syscalls import PageScanner
 from memtui.model.pages import (
     FILE,
@@ -31,13 +31,13 @@ from memtui.model.pages import (
     tally_by_span,
 )
 from memtui.model.ranges import PAGE_BYTES, AddressColumns, Range, RangeSet, Span
-from memtui.model.vma import Kind, Vma, VmaDetails
+from memtui.model.vma import Vma, VmaDetails, VmaKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from memtui.linux.handle import ProcessHandle
-    from memtui.linux.maptable import MapTable
+    from memtui.linux.process_handle import ProcessHandle
+    from memtui.linux.vma_table import MapTable
     from memtui.model.errors import MemtuiError
 
 WINDOW_PAGES = (256 << 20) // PAGE_BYTES
@@ -87,7 +87,7 @@ class PageReader:
         Raises:
             MemtuiError: if the process has gone, or nothing of it may be read.
         """
-        usable = [vma for vma in vmas if vma.kind is not Kind.VSYSCALL]
+        usable = [vma for vma in vmas if vma.kind is not VmaKind.VSYSCALL]
         size = sum(vma.size_bytes for vma in usable)
         if self.source is Source.SMAPS or (self.source is Source.PAGEMAP and size > _PREAD_LIMIT_BYTES):
             return residency_of_details(vmas, self.details())
@@ -99,7 +99,7 @@ class PageReader:
         spans, runs = AddressColumns.from_items(vmas), list(chain.from_iterable(looks))
         found = tally_by_span(spans, runs)
         for index, vma in enumerate(vmas):
-            if vma.kind is Kind.HUGETLB:
+            if vma.kind is VmaKind.HUGETLB:
                 found.rss_bytes[index] = 0
         markers = [run for run in runs if may_be_marker(run[2])]
         marked = tally_by_span(spans, markers).swap_bytes if markers else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from memtui.linux.capability import CAP_SYS_PTRACE, has_capability
+from memtui.linux.capabilities import CAP_SYS_PTRACE, has_capability
 from memtui.linux.procfs import decode, read_file
 
 _LEVELS = {

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import psutil
 
-from memtui.linux import machine
+from memtui.linux import sysinfo
 from memtui.linux.procfs import Stat, decode, has_proc, parse_stat
 from memtui.model.errors import MemtuiError
 from memtui.model.process import Process, ProcessId
@@ -132,7 +132,7 @@ class ProcessList:
             who, who_at = _who(pid, leader_exited), self._now
             command, cgroup = _command_of(who[0]), _cgroup_of(who[1])
         process = Process(
-            id=ProcessId(pid, stat.start_time, machine.boot_id()),
+            id=ProcessId(pid, stat.start_time, sysinfo.boot_id()),
             name=stat.name,
             user=self._user(uid),
             state=stat.state,

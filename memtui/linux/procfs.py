@@ -10,7 +10,7 @@ from typing import NamedTuple
 from memtui.linux.user_namespace import in_user_namespace
 from memtui.model.errors import MemtuiError, NoSuchProcess, NotPermitted
 from memtui.model.reasons import Reason, reason_of_call
-from memtui.model.vma import Kind, Vma, VmaDetails, kind_of
+from memtui.model.vma import Vma, VmaDetails, VmaKind, kind_of
 
 PF_KTHREAD = 0x00200000
 """The flag of a kernel thread in field 9 of stat (include/linux/sched.h)."""
@@ -106,7 +106,7 @@ class MapLines:
 
     def __init__(self, shmem_devices: frozenset[str]) -> None:
         self._devices = shmem_devices
-        self._kinds: dict[tuple[str, str, str, bool], Kind] = {}
+        self._kinds: dict[tuple[str, str, str, bool], VmaKind] = {}
 
     def vma(self, line: str) -> Vma:
         """Return the VMA of one line."""

@@ -18,7 +18,7 @@ from memtui.model.vma import USERFAULTFD_FLAGS, VmaDetails
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from memtui.linux.maptable import MapTable
+    from memtui.linux.vma_table import MapTable
 
 
 class SmapsCheck:

@@ -19,8 +19,8 @@ from typing import NamedTuple
 from memtui.model.advice import Advice
 from memtui.model.errors import FilterDomain, FilterError, FilterMistake
 from memtui.model.process import Process
-from memtui.model.verdict import Verdict, Will
-from memtui.model.vma import Kind, MappedVma
+from memtui.model.verdict import Expectation, Verdict
+from memtui.model.vma import MappedVma, VmaKind
 
 Judge = Callable[[Advice], Verdict]
 """The verdict of one VMA for an advice."""
@@ -306,11 +306,11 @@ def _user(token: _Token) -> _Tests:
 
 def _kind(token: _Token) -> _Tests:
     words = [word.lower() for word in _values(token)]
-    known = [kind.value for kind in Kind]
+    known = [kind.value for kind in VmaKind]
     for word in words:
         if word not in known:
             raise token.error(FilterMistake.NO_SUCH_KIND)
-    kinds = frozenset(Kind(word) for word in words)
+    kinds = frozenset(VmaKind(word) for word in words)
     return lambda row, judge: row.kind in kinds, None
 
 
@@ -351,7 +351,7 @@ def _will(token: _Token) -> _Tests:
     advices = [Advice(word) for word in words]
 
     def matches(row: MappedVma, judge: Judge | None) -> bool:
-        return judge is not None and any(judge(advice).will is not Will.NO for advice in advices)
+        return judge is not None and any(judge(advice).will is not Expectation.NO for advice in advices)
 
     return matches, None
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from memtui.model.freeze import DEFAULT_HOLD_MS, Freeze
-from memtui.model.verdict import Verdict, WhyBytes
-from memtui.model.vma import Kind, VmaIdentity
+from memtui.model.verdict import ReasonBytes, Verdict
+from memtui.model.vma import VmaIdentity, VmaKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +40,7 @@ class PlannedRange(NamedTuple):
     range: Range
     name: str
     identity: VmaIdentity | None
-    kind: Kind | None
+    kind: VmaKind | None
     verdict: Verdict
     swap_by_smaps: bool = False
 
@@ -52,7 +52,7 @@ class PlannedRange(NamedTuple):
     @property
     def has_pages(self) -> bool:
         """Whether pages can stand there that can be looked at: something is mapped, and below the kernel."""
-        return self.kind not in (None, Kind.VSYSCALL)
+        return self.kind not in (None, VmaKind.VSYSCALL)
 
     @property
     def goes(self) -> bool:
@@ -60,7 +60,7 @@ class PlannedRange(NamedTuple):
         return self.identity is not None and not self.verdict.refused
 
 
-def sum_reasons(ranges: Iterable[PlannedRange]) -> tuple[WhyBytes, ...]:
+def sum_reasons(ranges: Iterable[PlannedRange]) -> tuple[ReasonBytes, ...]:
     """Add up the reasons of ranges, the weightiest first; bytes that are unknown somewhere are None."""
     totals: dict[Reason, int | None] = {}
     # Ranges that are alike share their reasons.
@@ -68,7 +68,7 @@ def sum_reasons(ranges: Iterable[PlannedRange]) -> tuple[WhyBytes, ...]:
         for why in reasons:
             was, count = totals.get(why.reason, 0), why.count_bytes
             totals[why.reason] = None if was is None or count is None else was + count * times
-    found = [WhyBytes(reason, count) for reason, count in totals.items()]
+    found = [ReasonBytes(reason, count) for reason, count in totals.items()]
     return tuple(sorted(found, key=lambda why: -(why.count_bytes or 0)))
 
 
@@ -112,7 +112,7 @@ class TargetPlan:
         object.__setattr__(self, "forecast_bytes", expected)
 
     @property
-    def reasons(self) -> tuple[WhyBytes, ...]:
+    def reasons(self) -> tuple[ReasonBytes, ...]:
         """Why the forecast is less than what was asked for, by reason."""
         return sum_reasons(self.ranges)
 
@@ -137,7 +137,7 @@ class Plan(NamedTuple):
         return _sum_known([target.forecast_bytes for target in self.targets])
 
     @property
-    def reasons(self) -> tuple[WhyBytes, ...]:
+    def reasons(self) -> tuple[ReasonBytes, ...]:
         """Why the forecast is less than what was asked for, by reason, of all targets."""
         return sum_reasons(
             item for target in self.targets if target.blocked is None for item in target.ranges

@@ -17,7 +17,7 @@ class ProcessId(NamedTuple):
     boot_id: str
 
 
-class Standing(str, Enum):
+class Liveness(str, Enum):
     """What became of a process that was chosen."""
 
     ALIVE = "alive"

@@ -105,7 +105,7 @@ class RangeReport(NamedTuple):
         return None
 
 
-class Alike(NamedTuple):
+class ReportGroup(NamedTuple):
     """A report that stands for ``times`` ranges: all but their names and addresses is equal."""
 
     report: RangeReport
@@ -209,7 +209,7 @@ class TargetReport:
     """
     pages_seen: bool = False
     """Whether it was seen which pages left RSS, and there are some."""
-    alike: Sequence[Alike] = field(default=(), repr=False, compare=False)
+    alike: Sequence[ReportGroup] = field(default=(), repr=False, compare=False)
     """The sorts of ``ranges``, each with how many there are: see :attr:`sorts`."""
 
     @property
@@ -228,9 +228,9 @@ class TargetReport:
         return 0 if self.planned.blocked is not None else self.planned.forecast_bytes
 
     @property
-    def sorts(self) -> Sequence[Alike]:
+    def sorts(self) -> Sequence[ReportGroup]:
         """All ranges, those that are alike only once: what adds up is added up by these."""
-        return self.alike or [Alike(item, 1) for item in self.ranges]
+        return self.alike or [ReportGroup(item, 1) for item in self.ranges]
 
     @property
     def advised_bytes(self) -> int:
@@ -246,7 +246,7 @@ class TargetReport:
         return held_total(self.sorts, name)
 
 
-def held_total(sorts: Iterable[Alike], name: str) -> int | None:
+def held_total(sorts: Iterable[ReportGroup], name: str) -> int | None:
     """Return the sum of what ranges hold, RSS or swap; None if that of one with pages is not known."""
     with_pages = [alike for alike in sorts if alike.report.planned.has_pages]
     if any(getattr(item, name) is None for item, _ in with_pages):
@@ -254,7 +254,7 @@ def held_total(sorts: Iterable[Alike], name: str) -> int | None:
     return total_of(with_pages, name)
 
 
-def total_of(sorts: Iterable[Alike], name: str) -> int | None:
+def total_of(sorts: Iterable[ReportGroup], name: str) -> int | None:
     """Return the sum of a field over the ranges of which it is known; None if of none."""
     seen = [value * times for item, times in sorts if (value := getattr(item, name)) is not None]
     return sum(seen) if seen else None

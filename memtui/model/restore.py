@@ -67,24 +67,24 @@ class RestoreReport(NamedTuple):
     warning: str | None = None
 
 
-class Mapper(NamedTuple):
+class Sharer(NamedTuple):
     """A process that maps a file too."""
 
     pid: int
     name: str
 
 
-class Mappers(NamedTuple):
+class Sharers(NamedTuple):
     """Which other processes map a file, and how many could not be looked at.
 
     ``mapped_again`` is how often the process itself maps the same part of it once more. ``possible`` are
     those that map a file of the same name or inode on another device, whose pages could not be compared.
     """
 
-    found: tuple[Mapper, ...]
+    found: tuple[Sharer, ...]
     unreadable: int
     mapped_again: int = 0
-    possible: tuple[Mapper, ...] = ()
+    possible: tuple[Sharer, ...] = ()
 
 
 LOST = (Reason.GONE, Reason.CHANGED, Reason.PAGE_GONE)

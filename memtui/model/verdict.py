@@ -12,10 +12,10 @@ from memtui.model.advice import Advice
 from memtui.model.pages import HugeFacts, PageFacts
 from memtui.model.ranges import PAGE_BYTES, inner_aligned
 from memtui.model.reasons import Reason
-from memtui.model.vma import ANONYMOUS_KINDS, CACHED_KINDS, Kind, MappedVma
+from memtui.model.vma import ANONYMOUS_KINDS, CACHED_KINDS, MappedVma, VmaKind
 
 
-class Will(str, Enum):
+class Expectation(str, Enum):
     """Whether an advice is expected to do anything."""
 
     YES = "yes"
@@ -23,7 +23,7 @@ class Will(str, Enum):
     NO = "no"
 
 
-class WhyBytes(NamedTuple):
+class ReasonBytes(NamedTuple):
     """A reason, with the bytes that it concerns; None where that is not known."""
 
     reason: Reason
@@ -41,9 +41,9 @@ class Verdict:
     decides it could be seen: smaps stood in for the page table, or large folios were hidden.
     """
 
-    will: Will
+    will: Expectation
     forecast_bytes: int | None
-    reasons: tuple[WhyBytes, ...] = ()
+    reasons: tuple[ReasonBytes, ...] = ()
     swap_bytes: int = field(default=0, compare=False)
     is_estimate: bool = field(default=False, compare=False)
     refused: bool = field(init=False, repr=False, compare=False)
@@ -55,7 +55,7 @@ class Verdict:
     @property
     def main_reason(self) -> Reason | None:
         """The first reason, or None where all that can go will go."""
-        return self.reasons[0].reason if self.reasons and self.will is not Will.YES else None
+        return self.reasons[0].reason if self.reasons and self.will is not Expectation.YES else None
 
 
 ADDRESS_LIMIT = 2 * (sys.maxsize + 1)
@@ -92,7 +92,7 @@ def judge(
     """Return the verdict for the whole VMA, from what is known of it."""
     refusal = _refusal(row, advice, machine)
     if refusal is not None:
-        return Verdict(Will.NO, 0, (WhyBytes(refusal, row.vma.size_bytes),))
+        return Verdict(Expectation.NO, 0, (ReasonBytes(refusal, row.vma.size_bytes),))
     if advice is Advice.WILLNEED:
         return _judge_willneed(row, machine)
     if advice is Advice.COLLAPSE:
@@ -102,16 +102,16 @@ def judge(
 
 def _refusal(row: MappedVma, advice: Advice, machine: MachineFacts) -> Reason | None:
     kind, flags = row.kind, row.flags or ()
-    if kind is Kind.VSYSCALL:
+    if kind is VmaKind.VSYSCALL:
         # Whatever else stands in a map lies below TASK_SIZE, wherever the machine has it.
         return Reason.VSYSCALL
     if row.vma.end > machine.address_limit:
         return Reason.ADDRESS_TOO_HIGH
     if advice is Advice.WILLNEED:
         return None
-    if kind is Kind.HUGETLB:
+    if kind is VmaKind.HUGETLB:
         return Reason.HUGETLB
-    if kind is Kind.VVAR or "pf" in flags:
+    if kind is VmaKind.VVAR or "pf" in flags:
         return Reason.PFNMAP
     if advice is Advice.COLLAPSE:
         return _collapse_refusal(row, machine)
@@ -119,19 +119,19 @@ def _refusal(row: MappedVma, advice: Advice, machine: MachineFacts) -> Reason | 
 
 
 def _collapse_refusal(row: MappedVma, machine: MachineFacts) -> Reason | None:
-    if row.kind in (Kind.VDSO, Kind.DEVICE) or (row.flags and "nh" in row.flags):
-        return Reason.HUGE_PAGES_OFF if row.kind not in (Kind.VDSO, Kind.DEVICE) else Reason.PFNMAP
+    if row.kind in (VmaKind.VDSO, VmaKind.DEVICE) or (row.flags and "nh" in row.flags):
+        return Reason.HUGE_PAGES_OFF if row.kind not in (VmaKind.VDSO, VmaKind.DEVICE) else Reason.PFNMAP
     if machine.huge_page_bytes is None or inner_aligned(row.vma.range, machine.huge_page_bytes) is None:
         return Reason.NO_HUGE_PAGE
     if row.kind in CACHED_KINDS and (row.vma.start - row.vma.offset) % machine.huge_page_bytes:
         # thp_vma_suitable_order(), include/linux/huge_mm.h.
         return Reason.HUGE_MISALIGNED
-    if row.kind is Kind.FILE:
+    if row.kind is VmaKind.FILE:
         # file_thp_enabled(), mm/huge_memory.c: nobody may have it open for writing, and we would know.
         written = row.vma.is_shared and "w" in row.vma.perms
         refused = machine.file_huge_pages is False or (machine.file_huge_pages and written)
         return Reason.FILE_NOT_HUGE if refused else None
-    if row.kind is Kind.SHMEM and machine.shmem_huge_pages is False:
+    if row.kind is VmaKind.SHMEM and machine.shmem_huge_pages is False:
         return Reason.SHMEM_NOT_HUGE
     if row.kind not in ANONYMOUS_KINDS:
         return None
@@ -143,40 +143,44 @@ def _collapse_refusal(row: MappedVma, machine: MachineFacts) -> Reason | None:
 
 def _judge_willneed(row: MappedVma, machine: MachineFacts) -> Verdict:
     size, flags = row.vma.size_bytes, row.flags or ()
-    if row.kind in (Kind.VVAR, Kind.HUGETLB, Kind.DEVICE, Kind.VDSO) or "lo" in flags or "pf" in flags:
-        return Verdict(Will.NO, 0, (WhyBytes(Reason.LOCKED_IN_RAM, size),))
+    if (
+        row.kind in (VmaKind.VVAR, VmaKind.HUGETLB, VmaKind.DEVICE, VmaKind.VDSO)
+        or "lo" in flags
+        or "pf" in flags
+    ):
+        return Verdict(Expectation.NO, 0, (ReasonBytes(Reason.LOCKED_IN_RAM, size),))
     if row.kind in ANONYMOUS_KINDS:
         return _reads_swap_in(row, row.swap_bytes, machine)
-    if row.kind is Kind.SHMEM and row.details is not None and row.details.size_bytes == size:
+    if row.kind is VmaKind.SHMEM and row.details is not None and row.details.size_bytes == size:
         # Only smaps knows, and only of a mapping as a whole: swapped shared memory is in no page table.
         return _reads_swap_in(row, row.details.swap_bytes, machine)
-    if row.cache is None or row.kind is not Kind.FILE:
-        return Verdict(Will.PARTLY, None, (WhyBytes(Reason.CACHE_UNKNOWN, None),))
+    if row.cache is None or row.kind is not VmaKind.FILE:
+        return Verdict(Expectation.PARTLY, None, (ReasonBytes(Reason.CACHE_UNKNOWN, None),))
     comes = max(0, row.cache.in_file_bytes - row.cache.cached_bytes)
     reasons = (
-        WhyBytes(Reason.CACHED_ALREADY, row.cache.in_file_bytes - comes),
-        WhyBytes(Reason.UNTOUCHED, size - row.cache.in_file_bytes),
+        ReasonBytes(Reason.CACHED_ALREADY, row.cache.in_file_bytes - comes),
+        ReasonBytes(Reason.UNTOUCHED, size - row.cache.in_file_bytes),
     )
-    return Verdict(Will.YES if comes else Will.NO, comes, _weighty(reasons))
+    return Verdict(Expectation.YES if comes else Expectation.NO, comes, _weighty(reasons))
 
 
-def _weighty(reasons: Iterable[WhyBytes]) -> tuple[WhyBytes, ...]:
+def _weighty(reasons: Iterable[ReasonBytes]) -> tuple[ReasonBytes, ...]:
     return tuple(why for why in reasons if why.count_bytes)
 
 
 def _reads_swap_in(row: MappedVma, swapped_bytes: int | None, machine: MachineFacts) -> Verdict:
     if swapped_bytes is None:
-        return Verdict(Will.PARTLY, None)
+        return Verdict(Expectation.PARTLY, None)
     # What has just been swapped out, or was read in and not touched, needs no reading. Whose pages the
     # swap cache holds no file tells.
     cached = min(swapped_bytes, machine.swap_cached_bytes or 0)
     reasons = _weighty(
         (
-            WhyBytes(Reason.SWAP_CACHED, cached),
-            WhyBytes(Reason.NOTHING_SWAPPED, row.vma.size_bytes - swapped_bytes),
+            ReasonBytes(Reason.SWAP_CACHED, cached),
+            ReasonBytes(Reason.NOTHING_SWAPPED, row.vma.size_bytes - swapped_bytes),
         )
     )
-    will = Will.YES if swapped_bytes else Will.NO
+    will = Expectation.YES if swapped_bytes else Expectation.NO
     return Verdict(will, swapped_bytes, reasons, is_estimate=cached > 0)
 
 
@@ -187,13 +191,15 @@ def _judge_collapse(row: MappedVma, machine: MachineFacts) -> Verdict:
     if row.blocks is not None:
         return _judge_blocks(row, row.blocks, machine)
     if row.details is None:
-        return Verdict(Will.PARTLY, None)
+        return Verdict(Expectation.PARTLY, None)
     gain = inner.size_bytes - row.details.huge_bytes
     if gain <= 0:
-        return Verdict(Will.NO, 0, (WhyBytes(Reason.ALL_HUGE, row.details.huge_bytes),))
-    if row.kind is Kind.FILE:
-        return Verdict(Will.PARTLY, None, (WhyBytes(Reason.FILE_HUGE_UNKNOWN, gain),), is_estimate=True)
-    return Verdict(Will.YES, gain, is_estimate=True)
+        return Verdict(Expectation.NO, 0, (ReasonBytes(Reason.ALL_HUGE, row.details.huge_bytes),))
+    if row.kind is VmaKind.FILE:
+        return Verdict(
+            Expectation.PARTLY, None, (ReasonBytes(Reason.FILE_HUGE_UNKNOWN, gain),), is_estimate=True
+        )
+    return Verdict(Expectation.YES, gain, is_estimate=True)
 
 
 def _judge_blocks(row: MappedVma, blocks: HugeFacts, machine: MachineFacts) -> Verdict:
@@ -204,22 +210,22 @@ def _judge_blocks(row: MappedVma, blocks: HugeFacts, machine: MachineFacts) -> V
         # (__collapse_huge_page_swapin(), mm/khugepaged.c).
         gain, filled, swapped = gain + swapped, filled + blocks.swapped_filled_bytes, 0
         is_estimate = machine.swap_is_memory is None
-    reasons: tuple[WhyBytes, ...] = (
-        WhyBytes(Reason.OWN_COPIES, blocks.copied_bytes),
-        WhyBytes(Reason.WATCHED, blocks.watched_bytes),
-        WhyBytes(Reason.PINNED, blocks.pinned_bytes),
-        WhyBytes(Reason.SWAPPED_OUT, swapped),
-        WhyBytes(Reason.ALL_HUGE, blocks.huge_bytes),
-        WhyBytes(Reason.ZERO_PAGE, blocks.zero_bytes),
-        WhyBytes(_absent(row), blocks.empty_bytes),
+    reasons: tuple[ReasonBytes, ...] = (
+        ReasonBytes(Reason.OWN_COPIES, blocks.copied_bytes),
+        ReasonBytes(Reason.WATCHED, blocks.watched_bytes),
+        ReasonBytes(Reason.PINNED, blocks.pinned_bytes),
+        ReasonBytes(Reason.SWAPPED_OUT, swapped),
+        ReasonBytes(Reason.ALL_HUGE, blocks.huge_bytes),
+        ReasonBytes(Reason.ZERO_PAGE, blocks.zero_bytes),
+        ReasonBytes(_absent(row), blocks.empty_bytes),
     )
-    if gain and row.kind is Kind.FILE:
-        reasons = (WhyBytes(Reason.FILE_HUGE_UNKNOWN, gain), *reasons)
-        return Verdict(Will.PARTLY, None, _weighty(reasons), is_estimate=True)
+    if gain and row.kind is VmaKind.FILE:
+        reasons = (ReasonBytes(Reason.FILE_HUGE_UNKNOWN, gain), *reasons)
+        return Verdict(Expectation.PARTLY, None, _weighty(reasons), is_estimate=True)
     # What is in the swap cache no file tells.
     may_be_more = swapped > 0 and machine.swap_cached_bytes != 0
-    will = Will.PARTLY if may_be_more else Will.YES if gain else Will.NO
-    reasons = (*reasons, WhyBytes(Reason.RSS_GROWS, gain - filled))
+    will = Expectation.PARTLY if may_be_more else Expectation.YES if gain else Expectation.NO
+    reasons = (*reasons, ReasonBytes(Reason.RSS_GROWS, gain - filled))
     return Verdict(will, gain, _weighty(reasons), is_estimate=is_estimate or may_be_more)
 
 
@@ -228,22 +234,22 @@ def _judge_reclaim(
 ) -> Verdict:
     pages = row.pages or _pages_by_smaps(row)
     if pages is None:
-        return Verdict(Will.PARTLY, None)
+        return Verdict(Expectation.PARTLY, None)
     if row.pages is None and not pages.resident_bytes:
         nothing = Reason.UNMAPPED_HERE if row.kind in CACHED_KINDS else Reason.NOTHING_RESIDENT
-        return Verdict(Will.NO, 0, (WhyBytes(nothing, row.vma.size_bytes),))
+        return Verdict(Expectation.NO, 0, (ReasonBytes(nothing, row.vma.size_bytes),))
     given_up = _given_up(row, pages) if advice is Advice.PAGEOUT else 0
     stays, to_swap = _stays(row, pages, advice, machine, may_write)
     left = pages.resident_bytes - sum(why.count_bytes or 0 for why in stays)
-    will = Will.NO if left < PAGE_BYTES else Will.PARTLY if stays else Will.YES
+    will = Expectation.NO if left < PAGE_BYTES else Expectation.PARTLY if stays else Expectation.YES
     reasons = stays if row.pages is None and row.swap_bytes is None else stays + _elsewhere(row, pages)
     # It is of what goes, and no reason for what does not: it stands last.
-    reasons += _weighty((WhyBytes(_dropped_since(row), min(left, given_up)),))
+    reasons += _weighty((ReasonBytes(_dropped_since(row), min(left, given_up)),))
     is_estimate = _is_estimate(row) or (given_up > 0 and not _smaps_is_of_these(row, pages))
     if left and pages.pinned_elsewhere_bytes and pages.own_anonymous_bytes:
         # Some of it may be pinned, and nothing tells which.
-        reasons = (WhyBytes(Reason.PINNED, None), *reasons)
-        will, is_estimate = Will.PARTLY, True
+        reasons = (ReasonBytes(Reason.PINNED, None), *reasons)
+        will, is_estimate = Expectation.PARTLY, True
     return Verdict(will, left, reasons, to_swap, is_estimate=is_estimate)
 
 
@@ -278,7 +284,7 @@ def _is_estimate(row: MappedVma) -> bool:
         return True
     if pages.folios_known:
         return False
-    may_be_dirty = row.kind is Kind.FILE and row.vma.is_shared and "w" in row.vma.perms
+    may_be_dirty = row.kind is VmaKind.FILE and row.vma.is_shared and "w" in row.vma.perms
     own = pages.own_anonymous_bytes + pages.own_file_bytes
     return (may_be_dirty and pages.own_file_bytes > 0) or (pages.shared_bytes > 0 and own > 0)
 
@@ -298,21 +304,21 @@ def _pages_by_smaps(row: MappedVma) -> PageFacts | None:
     return found._replace(merged_bytes=merged)
 
 
-def _elsewhere(row: MappedVma, pages: PageFacts) -> tuple[WhyBytes, ...]:
+def _elsewhere(row: MappedVma, pages: PageFacts) -> tuple[ReasonBytes, ...]:
     """Return where the bytes are that are not resident."""
     gone = max(0, row.vma.size_bytes - pages.resident_bytes)
     swapped = pages.swapped_bytes
-    if row.kind is Kind.SHMEM and row.details is not None and row.details.size_bytes == row.vma.size_bytes:
+    if row.kind is VmaKind.SHMEM and row.details is not None and row.details.size_bytes == row.vma.size_bytes:
         swapped = row.details.swap_bytes
     out = min(gone, swapped)
     zero = min(gone - out, pages.zero_bytes)
     marked = min(gone - out - zero, pages.marked_bytes)
     return _weighty(
         (
-            WhyBytes(Reason.ALREADY_OUT, out),
-            WhyBytes(Reason.OUT_OR_MARKED, marked),
-            WhyBytes(Reason.ZERO_PAGE, zero),
-            WhyBytes(_absent(row), gone - out - zero - marked),
+            ReasonBytes(Reason.ALREADY_OUT, out),
+            ReasonBytes(Reason.OUT_OR_MARKED, marked),
+            ReasonBytes(Reason.ZERO_PAGE, zero),
+            ReasonBytes(_absent(row), gone - out - zero - marked),
         )
     )
 
@@ -328,7 +334,7 @@ def _stays(
     advice: Advice,
     machine: MachineFacts,
     may_write: MayWrite | None,
-) -> tuple[tuple[WhyBytes, ...], int]:
+) -> tuple[tuple[ReasonBytes, ...], int]:
     """Return the resident bytes that stay as they are, and how much of the others goes to swap."""
     anonymous, file, stuck_bytes = pages.own_anonymous_bytes, pages.own_file_bytes, pages.stuck_bytes
     unevictable = 0
@@ -336,15 +342,15 @@ def _stays(
         # Dirty pages of a folio in pieces (stuck) are pages of the file as well.
         unevictable, file, stuck_bytes = file + stuck_bytes, 0, 0
     kept = (
-        WhyBytes(Reason.SHARED_PAGES, pages.shared_bytes),
-        WhyBytes(Reason.MERGED_PAGES, pages.merged_bytes),
-        WhyBytes(Reason.UNEVICTABLE, unevictable),
-        WhyBytes(Reason.PINNED, pages.pinned_bytes),
+        ReasonBytes(Reason.SHARED_PAGES, pages.shared_bytes),
+        ReasonBytes(Reason.MERGED_PAGES, pages.merged_bytes),
+        ReasonBytes(Reason.UNEVICTABLE, unevictable),
+        ReasonBytes(Reason.PINNED, pages.pinned_bytes),
     )
-    if row.kind is Kind.VDSO or "mm" in (row.flags or ()):
+    if row.kind is VmaKind.VDSO or "mm" in (row.flags or ()):
         # Mixed maps: pages of a driver or of the kernel, on no LRU list.
-        return _weighty((*kept, WhyBytes(Reason.SKIPPED, anonymous + file + stuck_bytes))), 0
-    stuck = WhyBytes(Reason.SKIPPED, stuck_bytes)
+        return _weighty((*kept, ReasonBytes(Reason.SKIPPED, anonymous + file + stuck_bytes))), 0
+    stuck = ReasonBytes(Reason.SKIPPED, stuck_bytes)
     if advice is not Advice.PAGEOUT:
         return _weighty((*kept, stuck)), 0
     barred = 0
@@ -359,10 +365,10 @@ def _stays(
     reasons = (
         *kept,
         stuck,
-        WhyBytes(Reason.NO_SWAP, no_swap),
-        WhyBytes(Reason.SWAP_LIMIT, over_limit),
-        WhyBytes(Reason.FILE_NOT_WRITABLE, barred),
+        ReasonBytes(Reason.NO_SWAP, no_swap),
+        ReasonBytes(Reason.SWAP_LIMIT, over_limit),
+        ReasonBytes(Reason.FILE_NOT_WRITABLE, barred),
     )
     # Shared memory is unmapped before swap is asked for (shrink_folio_list(), mm/vmscan.c): it leaves
     # RSS without swap too, and stays in RAM.
-    return _weighty(reasons), swappable - no_swap - over_limit + (file if row.kind is Kind.SHMEM else 0)
+    return _weighty(reasons), swappable - no_swap - over_limit + (file if row.kind is VmaKind.SHMEM else 0)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from memtui.model.process import ProcessId
 
 
-class Kind(str, Enum):
+class VmaKind(str, Enum):
     """What a VMA maps."""
 
     HEAP = "heap"
@@ -31,10 +31,10 @@ class Kind(str, Enum):
     OTHER = "other"
 
 
-ANONYMOUS_KINDS = frozenset({Kind.HEAP, Kind.STACK, Kind.ANON})
+ANONYMOUS_KINDS = frozenset({VmaKind.HEAP, VmaKind.STACK, VmaKind.ANON})
 """Kinds whose pages have no file behind them and go to swap."""
 
-CACHED_KINDS = frozenset({Kind.FILE, Kind.SHMEM})
+CACHED_KINDS = frozenset({VmaKind.FILE, VmaKind.SHMEM})
 """Kinds whose pages stand in the page cache, whether or not a process maps them."""
 
 USERFAULTFD_FLAGS = frozenset({"um", "uw", "ui"})
@@ -71,7 +71,7 @@ class Vma:
     device: str
     inode: int
     name: str
-    kind: Kind
+    kind: VmaKind
     _identity: VmaIdentity = field(init=False, repr=False, compare=False)
 
     @property
@@ -107,46 +107,46 @@ def identity_of(name: str, perms: str, device: str, inode: int, offset: int, sta
     return VmaIdentity(name, perms, device, inode, offset - start if inode else None)
 
 
-_SPECIAL_KINDS: Mapping[str, Kind] = {
-    "[heap]": Kind.HEAP,
-    "[stack]": Kind.STACK,
-    "[vdso]": Kind.VDSO,
-    "[vsyscall]": Kind.VSYSCALL,
-    "[vvar]": Kind.VVAR,
-    "[vvar_vclock]": Kind.VVAR,
+_SPECIAL_KINDS: Mapping[str, VmaKind] = {
+    "[heap]": VmaKind.HEAP,
+    "[stack]": VmaKind.STACK,
+    "[vdso]": VmaKind.VDSO,
+    "[vsyscall]": VmaKind.VSYSCALL,
+    "[vvar]": VmaKind.VVAR,
+    "[vvar_vclock]": VmaKind.VVAR,
 }
 
 
-def kind_of(name: str, device: str, inode: int, perms: str, shmem_devices: frozenset[str]) -> Kind:
+def kind_of(name: str, device: str, inode: int, perms: str, shmem_devices: frozenset[str]) -> VmaKind:
     """Return the kind that a line of maps tells.
 
     ``shmem_devices`` are the devices (``major:minor`` in hexadecimal) of tmpfs mounts. A hugetlb
     mapping of a memfd or of System V looks like shared memory here: only its VmFlags tell.
     """
     if not name:
-        return Kind.ANON
+        return VmaKind.ANON
     if name[0] == "[":
         return _kind_in_brackets(name)
     if name.startswith(("/memfd:", "/SYSV", "/dev/shm/")) or device in shmem_devices:
-        return Kind.SHMEM
+        return VmaKind.SHMEM
     if name.startswith(("/anon_hugepage", "/dev/hugepages/")):
-        return Kind.HUGETLB
+        return VmaKind.HUGETLB
     if name.startswith("/dev/zero"):
-        return Kind.SHMEM if perms[3:4] == "s" else Kind.ANON
+        return VmaKind.SHMEM if perms[3:4] == "s" else VmaKind.ANON
     if name.startswith("/dev/"):
-        return Kind.DEVICE
-    return Kind.FILE if name[0] == "/" and inode else Kind.OTHER
+        return VmaKind.DEVICE
+    return VmaKind.FILE if name[0] == "/" and inode else VmaKind.OTHER
 
 
-def _kind_in_brackets(name: str) -> Kind:
+def _kind_in_brackets(name: str) -> VmaKind:
     special = _SPECIAL_KINDS.get(name)
     if special is not None:
         return special
     if name.startswith("[anon:"):
-        return Kind.ANON
+        return VmaKind.ANON
     if name.startswith("[anon_shmem:"):
-        return Kind.SHMEM
-    return Kind.STACK if name.startswith("[stack") else Kind.OTHER
+        return VmaKind.SHMEM
+    return VmaKind.STACK if name.startswith("[stack") else VmaKind.OTHER
 
 
 class VmaDetails(NamedTuple):
@@ -182,13 +182,13 @@ class VmaDetails(NamedTuple):
         return self.flags is not None and flag in self.flags
 
 
-def kind_with(vma: Vma, details: VmaDetails | None) -> Kind:
+def kind_with(vma: Vma, details: VmaDetails | None) -> VmaKind:
     """Return the kind of a VMA, with what its details add to it."""
     if details is None:
         return vma.kind
     if details.has_flag("ht"):
-        return Kind.HUGETLB
-    return Kind.SHMEM if details.in_shmem and vma.kind is Kind.FILE else vma.kind
+        return VmaKind.HUGETLB
+    return VmaKind.SHMEM if details.in_shmem and vma.kind is VmaKind.FILE else vma.kind
 
 
 class MappedVma(NamedTuple):
@@ -213,7 +213,7 @@ class MappedVma(NamedTuple):
         return None if self.details is None else self.details.flags
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> VmaKind:
         """The kind, with what the flags add to it."""
         return kind_with(self.vma, self.details)
 

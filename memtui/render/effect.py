@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from memtui.format import signed_size, size
 from memtui.model.advice import Advice
 from memtui.model.reasons import Detail, DetailCode, Reason
-from memtui.model.report import Alike, Effect, Outcome, RangeReport, TargetReport, total_of
+from memtui.model.report import Effect, Outcome, RangeReport, ReportGroup, TargetReport, total_of
 from memtui.model.swap import SwapKind
-from memtui.model.vma import ANONYMOUS_KINDS, Kind
+from memtui.model.vma import ANONYMOUS_KINDS, VmaKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -58,7 +58,7 @@ def describe_effect(report: TargetReport, advice: Advice) -> tuple[str, ...]:
 def describe_range_effect(item: RangeReport, advice: Advice) -> str:
     """Return in a few words what became of the bytes of one range; empty where nothing is known."""
     if advice is Advice.PAGEOUT and item.moved_bytes:
-        where = _where([Alike(item, 1)])
+        where = _where([ReportGroup(item, 1)])
         parts = [words if len(where) == 1 else f"{size(count)} {words}" for count, words in where]
         if item.came_bytes:
             parts.append(f"{size(item.came_bytes)} came meanwhile")
@@ -100,7 +100,7 @@ def _pageout(report: TargetReport) -> Iterator[str]:
         yield f"{size(moved)} left RSS" + (f": {', '.join(where)}." if where else ".")
     else:
         yield "Nothing left RSS."
-    shared_memory = [alike for alike in seen if _is(alike, Kind.SHMEM) and alike.report.moved_bytes]
+    shared_memory = [alike for alike in seen if _is(alike, VmaKind.SHMEM) and alike.report.moved_bytes]
     if (moved and _total(seen, "swapped_bytes")) or _may_be_in_swap(shared_memory):
         yield from _of_swap(report.swap_kinds)
     if huge := _total([alike for alike in seen if _is(alike, *ANONYMOUS_KINDS)], "huge_moved_bytes"):
@@ -110,7 +110,7 @@ def _pageout(report: TargetReport) -> Iterator[str]:
     if dropped := _total([alike for alike in seen if _is_droppable(alike.report)], "given_up_bytes"):
         yield f"{size(dropped)} were dropped and are lost: their owner had allowed that (MAP_DROPPABLE)."
     yield from _of_shared_memory(shared_memory)
-    yield from _of_files([alike for alike in seen if _is(alike, Kind.FILE)])
+    yield from _of_files([alike for alike in seen if _is(alike, VmaKind.FILE)])
     if came := _total(seen, "came_bytes"):
         yield f"{size(came)} came into RSS meanwhile."
     if unseen:
@@ -120,7 +120,7 @@ def _pageout(report: TargetReport) -> Iterator[str]:
         yield f"At least {size(split)} of huge pages were split into small ones."
 
 
-def _where(sorts: Sequence[Alike]) -> list[tuple[int, str]]:
+def _where(sorts: Sequence[ReportGroup]) -> list[tuple[int, str]]:
     """Return where what left RSS is, by the page table, with its bytes: in swap, or only unmapped."""
     swapped = files = shmem = given = freed = dropped = zero = unknown = 0
     for item, times in sorts:
@@ -140,7 +140,7 @@ def _where(sorts: Sequence[Alike]) -> list[tuple[int, str]]:
                 unknown += (gone - free) * times
             else:
                 given += (gone - zeroed - free) * times
-        elif item.planned.kind is Kind.SHMEM:
+        elif item.planned.kind is VmaKind.SHMEM:
             shmem += (moved - out) * times
         else:
             files += (moved - out) * times
@@ -169,7 +169,7 @@ def _of_swap(swaps: Collection[SwapKind]) -> Iterator[str]:
         yield "Which of these took the pages is not known."
 
 
-def _of_files(sorts: Sequence[Alike]) -> Iterator[str]:
+def _of_files(sorts: Sequence[ReportGroup]) -> Iterator[str]:
     known = [alike for alike in sorts if alike.report.cache_delta_bytes is not None]
     unmapped = _unmapped(known)
     unseen = _unmapped(sorts) - unmapped
@@ -186,11 +186,11 @@ def _of_files(sorts: Sequence[Alike]) -> Iterator[str]:
         yield f"{size(unmapped)} of the files is still in the page cache: unmapped, not freed."
 
 
-def _unmapped(sorts: Iterable[Alike]) -> int:
+def _unmapped(sorts: Iterable[ReportGroup]) -> int:
     return sum(max(0, (item.moved_bytes or 0) - (item.swapped_bytes or 0)) * times for item, times in sorts)
 
 
-def _of_shared_memory(sorts: Sequence[Alike]) -> Iterator[str]:
+def _of_shared_memory(sorts: Sequence[ReportGroup]) -> Iterator[str]:
     """Say where unmapped shared memory is: what was never written is dropped, and takes no swap."""
     unmapped = _unmapped(sorts)
     if unmapped <= 0:
@@ -217,7 +217,7 @@ def _of_shared_memory(sorts: Sequence[Alike]) -> Iterator[str]:
         yield f"Whether {size(unseen)} of the shared memory stays in RAM could not be seen."
 
 
-def _shared_memory_swapped(sorts: Sequence[Alike]) -> int | None:
+def _shared_memory_swapped(sorts: Sequence[ReportGroup]) -> int | None:
     """Return how much more shared memory is in swap, by smaps, but for own copies; None where not known."""
     total = 0
     for item, times in sorts:
@@ -227,7 +227,7 @@ def _shared_memory_swapped(sorts: Sequence[Alike]) -> int | None:
     return total
 
 
-def _may_be_in_swap(shared_memory: Sequence[Alike]) -> bool:
+def _may_be_in_swap(shared_memory: Sequence[ReportGroup]) -> bool:
     swapped = _shared_memory_swapped(shared_memory)
     return (_cache_delta(shared_memory) or 0) < 0 if swapped is None else swapped > 0
 
@@ -255,7 +255,7 @@ def _cold(report: TargetReport) -> Iterator[str]:
 
 def _willneed(report: TargetReport) -> Iterator[str]:
     advised = [alike for alike in report.sorts if alike.report.advised_bytes]
-    files = [alike for alike in advised if _is(alike, Kind.FILE)]
+    files = [alike for alike in advised if _is(alike, VmaKind.FILE)]
     if files:
         known = [alike for alike in files if alike.report.cache_delta_bytes is not None]
         came = sum(max(0, item.cache_delta_bytes or 0) * times for item, times in known)
@@ -274,7 +274,7 @@ def _willneed(report: TargetReport) -> Iterator[str]:
 def _may_come_from_swap(item: RangeReport) -> bool:
     if item.outcome is Outcome.NO_EFFECT:
         return False
-    return item.planned.kind in ANONYMOUS_KINDS or item.planned.kind is Kind.SHMEM
+    return item.planned.kind in ANONYMOUS_KINDS or item.planned.kind is VmaKind.SHMEM
 
 
 def _collapse(report: TargetReport) -> Iterator[str]:
@@ -306,11 +306,11 @@ _EFFECTS = {
 }
 
 
-def _is(alike: Alike, *kinds: Kind) -> bool:
+def _is(alike: ReportGroup, *kinds: VmaKind) -> bool:
     return alike.report.planned.kind in kinds
 
 
-def _cache_delta(sorts: Sequence[Alike]) -> int | None:
+def _cache_delta(sorts: Sequence[ReportGroup]) -> int | None:
     """Return by how much the page cache of these ranges changed; None if of one it is not known."""
     worked_on = [alike for alike in sorts if alike.report.advised_bytes or alike.report.moved_bytes]
     if any(alike.report.cache_delta_bytes is None for alike in worked_on):
@@ -318,7 +318,7 @@ def _cache_delta(sorts: Sequence[Alike]) -> int | None:
     return total_of(worked_on, "cache_delta_bytes")
 
 
-def _total(sorts: Iterable[Alike], name: str) -> int:
+def _total(sorts: Iterable[ReportGroup], name: str) -> int:
     return total_of(sorts, name) or 0
 
 

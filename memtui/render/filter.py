@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from memtui.model.advice import Advice
 from memtui.model.errors import FilterMistake
 from memtui.model.filter import STATES
-from memtui.model.vma import Kind
+from memtui.model.vma import VmaKind
 
 if TYPE_CHECKING:
     from memtui.model.errors import FilterDomain, FilterError
@@ -43,7 +43,7 @@ _MISTAKES: dict[FilterMistake, str] = {
     FilterMistake.NO_COLON: "{key} takes a colon, as in {key}:{example}",
     FilterMistake.NO_VALUE: "a value is missing",
     FilterMistake.NOT_A_SIZE: "a size is a number with k, M, G or T, as in 64k",
-    FilterMistake.NO_SUCH_KIND: f"no such kind; there are {' '.join(kind.value for kind in Kind)}",
+    FilterMistake.NO_SUCH_KIND: f"no such kind; there are {' '.join(kind.value for kind in VmaKind)}",
     FilterMistake.NOT_PERMISSIONS: (
         "permissions are letters of rwxsp, or a part as maps writes it, as in r-xp"
     ),

@@ -11,7 +11,7 @@ from memtui.model.pages import LRU_BATCH_PAGES
 from memtui.model.plan import Plan, TargetPlan
 from memtui.model.ranges import PAGE_BYTES
 from memtui.model.reasons import Reason
-from memtui.model.verdict import Will
+from memtui.model.verdict import Expectation
 from memtui.render.reasons import rest_in_words
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ FORECAST_MEANS = {
 BUT_FOR_BATCHES = f", but for what each CPU touched last (up to {size(LRU_BATCH_PAGES * PAGE_BYTES)} a CPU)"
 """COLD skips pages in a CPU's LRU batch (docs/kernel-facts.md 12.14); no file says which those are."""
 
-_WILL_GLYPHS = {Will.YES: "+", Will.PARTLY: "~", Will.NO: "="}
+_WILL_GLYPHS = {Expectation.YES: "+", Expectation.PARTLY: "~", Expectation.NO: "="}
 
 
 def forecast_size(verdict: Verdict) -> SafeText:

@@ -10,7 +10,7 @@ from memtui.model.reasons import GIVEN_UP, Reason
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memtui.model.verdict import Verdict, WhyBytes
+    from memtui.model.verdict import ReasonBytes, Verdict
 
 _IN_SHORT: dict[Reason, str] = {
     Reason.ALREADY_OUT: "already out",
@@ -64,7 +64,7 @@ def reason_in_short(reason: Reason) -> str:
     return _IN_SHORT.get(reason, reason.value.replace("_", " "))
 
 
-def rest_in_words(reasons: Sequence[WhyBytes]) -> SafeText:
+def rest_in_words(reasons: Sequence[ReasonBytes]) -> SafeText:
     """Return why not all of a plan will move, in bytes: ``20M shared, 8M locked, 4M already out``."""
     parts = [
         f"{size(why.count_bytes)} {reason_in_short(why.reason)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from memtui.format import SafeText, count, safe, size
-from memtui.model.process import Standing
+from memtui.model.process import Liveness
 from memtui.model.reasons import Reason
 from memtui.model.report import RefaultSample, RefaultVerdict, TargetReport, refault_verdict
 
@@ -15,9 +15,9 @@ _VERDICTS_ON_REFAULT = {
 }
 
 _GONE_WORDS = {
-    Standing.EXITED: Reason.EXITED.text,
-    Standing.ZOMBIE: Reason.EXITED.text,
-    Standing.EXECED: Reason.EXECED.text,
+    Liveness.EXITED: Reason.EXITED.text,
+    Liveness.ZOMBIE: Reason.EXITED.text,
+    Liveness.EXECED: Reason.EXECED.text,
 }
 
 
@@ -31,12 +31,12 @@ def describe_back(moved_bytes: int | None, back: RefaultSample) -> SafeText:
     return safe(f"{words}: {_VERDICTS_ON_REFAULT[how]}" if how is not None else words)
 
 
-def describe_refault(report: TargetReport, back: RefaultSample, standing: Standing | None) -> SafeText:
+def describe_refault(report: TargetReport, back: RefaultSample, standing: Liveness | None) -> SafeText:
     """Return a look back with its target in one line; ``standing`` is what became of that, where known."""
     return safe(f"{report.planned.process.pid} {report.planned.name} {_seen(report, back, standing)}")
 
 
-def _seen(report: TargetReport, back: RefaultSample, standing: Standing | None) -> str:
+def _seen(report: TargetReport, back: RefaultSample, standing: Liveness | None) -> str:
     after = f"after {back.after_s:.0f} s:"
     if back.back_bytes is None:
         gone = None if standing is None else _GONE_WORDS.get(standing)

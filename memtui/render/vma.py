@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memtui.format import SafeText, address_range, count, safe, size
-from memtui.model.vma import Kind, MappedVma
+from memtui.model.vma import MappedVma, VmaKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from memtui.model.restore import Mappers
+    from memtui.model.restore import Sharers
 
 _MAPPERS_TOLD = 40
 
@@ -108,7 +108,7 @@ def explain_vma(row: MappedVma) -> list[SafeText]:
         ("huge", details.huge_bytes, "in huge pages"),
         ("locked", details.locked_bytes, "may not leave RAM"),
     ]
-    if row.kind is Kind.HUGETLB:
+    if row.kind is VmaKind.HUGETLB:
         numbers.append(("hugetlb", details.hugetlb_bytes, "in RAM for good; the kernel leaves it out of RSS"))
     lines += [f"{name:<11} {size(number):<7} {words}" for name, number, words in numbers]
     return [safe(line) for line in lines]
@@ -125,7 +125,7 @@ def explain_flags(row: MappedVma) -> list[SafeText]:
     return [safe(line) for line in lines]
 
 
-def explain_mappers(mappers: Mappers | None, words: str) -> list[SafeText]:
+def explain_mappers(mappers: Sharers | None, words: str) -> list[SafeText]:
     """Return who else maps the file; ``words`` stand where that is not known, or not yet."""
     lines = ["", "Other processes that map it"]
     if mappers is None:

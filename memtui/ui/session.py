@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from memtui.host import History
     from memtui.model.freeze import FreezeChoice
     from memtui.model.process import ProcessId
-    from memtui.model.restore import Mappers, RestorePlan
+    from memtui.model.restore import RestorePlan, Sharers
     from memtui.model.vma import MappedVma
     from memtui.ui.options import UiOptions
 
@@ -235,7 +235,7 @@ class Session:
         screen: Screen[None],
         target: Target,
         row: MappedVma,
-        then: Callable[[Mappers], object],
+        then: Callable[[Sharers], object],
         failed: Failed,
     ) -> threading.Event:
         """Find who else maps the file of a VMA. It may take long, and holds up no plan."""

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memtui.advise import ledger, survey
+from memtui.advise import ledger, measurement
 from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import pagemap, procfs, syscalls
@@ -93,7 +93,7 @@ def _least(pid: int, ranges: Sequence[tuple[int, int]], state: Path) -> tuple[fl
 class _NoSmaps:
     """Counts what reading and parsing smaps takes, wherever it is done."""
 
-    _USERS = (pagemap, survey)
+    _USERS = (pagemap, measurement)
 
     def __init__(self) -> None:
         self.spent_s = 0.0

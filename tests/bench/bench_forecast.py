@@ -10,7 +10,7 @@ from pathlib import Path
 from memtui.format import signed_size, size
 from memtui.host import Selection
 from memtui.host.local import LocalHost
-from memtui.linux import machine
+from memtui.linux import sysinfo
 from memtui.model.advice import Advice
 from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
@@ -56,7 +56,7 @@ def _table(host: LocalHost) -> None:
 
 
 def _cost(host: LocalHost) -> None:
-    available = machine.memory().available_bytes or 0
+    available = sysinfo.memory().available_bytes or 0
     wanted = 4 * GIB if available > 6 * GIB else GIB
     with Child() as child:
         start = child.map(wanted)

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memtui.freeze.guard import STOPPING_POINTS
-from memtui.freeze.replay import replay
+from memtui.freeze.recovery import replay
 from memtui.host.left_held import default_journal_dir
-from memtui.linux.cgroups import group_at, path_of
+from memtui.linux.cgroup import group_at, path_of
 from memtui.linux.procfs import read_stat
 from memtui.model.errors import NoSuchProcess
 from memtui.model.freeze import Freeze, ThawOutcome

@@ -22,10 +22,10 @@ import pytest
 from memtui.cli import thaw
 from memtui.freeze import as_user
 from memtui.freeze.journal import Entry, Journal, prepare_folder
-from memtui.freeze.replay import left_held, replay
+from memtui.freeze.recovery import left_held, replay
 from memtui.freeze.thawed_words import describe_thawed
 from memtui.host.left_held import ROOTS_JOURNAL_DIR
-from memtui.linux import machine
+from memtui.linux import sysinfo
 from memtui.model.freeze import Freeze, ThawOutcome
 from tests.conftest import need
 from tests.faults.test_guard_faults import Engine, assert_as_before
@@ -125,7 +125,7 @@ def test_what_only_looks_only_tells(
 
 
 def line_of(target: FreezeTarget, **more: object) -> dict[str, object]:
-    entry = Entry(machine.boot_id(), target.pid, target.process.start_time, "sigstop")
+    entry = Entry(sysinfo.boot_id(), target.pid, target.process.start_time, "sigstop")
     return {name: getattr(entry, name) for name in entry.__slots__} | more
 
 
@@ -237,7 +237,7 @@ def test_a_look_changes_nothing_and_does_not_stand_in_the_way(target: FreezeTarg
     assert (path.read_bytes(), path.stat().st_mtime_ns) == before
     assert set(target.states()) == {"T"}
     living = Journal(folder)
-    living.add(Entry(machine.boot_id(), target.pid, target.process.start_time, "sigstop"))
+    living.add(Entry(sysinfo.boot_id(), target.pid, target.process.start_time, "sigstop"))
     assert len(left_held(folder).thawed) == 1, "what the living hold is not left held"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memtui.freeze.replay import replay
+from memtui.freeze.recovery import replay
 from memtui.freeze.thawed_words import describe_thawed
 from memtui.linux.procfs import read_stat
 from memtui.model.freeze import Freeze, ThawOutcome

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memtui.linux import machine
-from memtui.linux.cgroups import Group, group_at, path_of
+from memtui.linux import sysinfo
+from memtui.linux.cgroup import Group, group_at, path_of
 from memtui.linux.procfs import parse_colon_lines, read_stat
 from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId
@@ -172,7 +172,7 @@ class FreezeTarget:
             self.popen.kill()
             self.popen.wait()
             raise
-        self.process = ProcessId(self.pid, read_stat(self.pid).start_time, machine.boot_id())
+        self.process = ProcessId(self.pid, read_stat(self.pid).start_time, sysinfo.boot_id())
 
     def counter(self, slot: int) -> int:
         """One of the target's counters."""

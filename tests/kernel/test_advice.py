@@ -34,7 +34,7 @@ SIZE = 8 * MIB
 METHODS = [method.value for method in Freeze]
 
 
-def give(
+def advise_vector(
     host: LocalHost, child: Child, advice: Advice, start: int, size: int, freeze: Freeze = Freeze.OFF
 ) -> TargetReport:
     target = host.open(child.pid)
@@ -60,7 +60,7 @@ def file_of(folder: Path, size: int) -> Path:
 def test_pageout_moves_what_smaps_says_left(host: LocalHost, child: Child, method: str) -> None:
     start = child.map(SIZE, fill=1)
     before, sum_before = at(child.pid, start), child.checksum(start, SIZE)
-    report = give(host, child, Advice.PAGEOUT, start, SIZE, Freeze(method))
+    report = advise_vector(host, child, Advice.PAGEOUT, start, SIZE, Freeze(method))
     after = at(child.pid, start)
     assert report.outcome is Outcome.DONE
     assert report.advised_bytes == report.requested_bytes == SIZE
@@ -80,13 +80,13 @@ def test_pageout_of_what_is_out_already_has_no_effect(host: LocalHost, child: Ch
     start = child.map(SIZE, fill=1)
 
     def is_out() -> bool:
-        give(host, child, Advice.PAGEOUT, start, SIZE)
+        advise_vector(host, child, Advice.PAGEOUT, start, SIZE)
         return at(child.pid, start).rss == 0
 
     # What stands in the LRU batch of the CPU that the child ran on goes once the batch is drained.
     drain_batches()
     wait_until(is_out, "nothing of it is in RAM")
-    report = give(host, child, Advice.PAGEOUT, start, SIZE)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, SIZE)
     assert report.outcome is Outcome.NO_EFFECT
     assert report.reason is Reason.ALREADY_OUT
     assert report.advised_bytes == SIZE
@@ -111,7 +111,7 @@ def test_cold_leaves_rss_and_takes_referenced(host: LocalHost, child: Child, met
     start = child.map(SIZE, fill=1)
     before = at(child.pid, start)
     assert before.referenced == SIZE
-    report = give(host, child, Advice.COLD, start, SIZE, Freeze(method))
+    report = advise_vector(host, child, Advice.COLD, start, SIZE, Freeze(method))
     after = at(child.pid, start)
     assert report.outcome is Outcome.DONE
     assert report.advised_bytes == SIZE
@@ -129,7 +129,7 @@ def test_cold_of_pages_that_another_process_maps_claims_nothing(host: LocalHost,
     start = child.map(SIZE, fill=1)
     child.fork()
     before = at(child.pid, start)
-    report = give(host, child, Advice.COLD, start, SIZE)
+    report = advise_vector(host, child, Advice.COLD, start, SIZE)
     assert at(child.pid, start).referenced == before.referenced
     assert report.advised_bytes == SIZE
     assert report.outcome is Outcome.NO_EFFECT
@@ -140,7 +140,7 @@ def test_cold_of_pages_that_another_process_maps_claims_nothing(host: LocalHost,
 def test_pageout_of_shared_pages_says_why_nothing_moved(host: LocalHost, child: Child, method: str) -> None:
     start = child.map(SIZE, fill=1)
     child.fork()
-    report = give(host, child, Advice.PAGEOUT, start, SIZE, Freeze(method))
+    report = advise_vector(host, child, Advice.PAGEOUT, start, SIZE, Freeze(method))
     assert at(child.pid, start).rss == SIZE
     assert report.advised_bytes == SIZE
     assert report.moved_bytes == 0
@@ -150,11 +150,11 @@ def test_pageout_of_shared_pages_says_why_nothing_moved(host: LocalHost, child: 
 
 def test_willneed_reads_swap_in_and_claims_no_rss(host: LocalHost, child: Child, swap_file: Path) -> None:
     start = child.map(SIZE, fill=1)
-    give(host, child, Advice.PAGEOUT, start, SIZE)
+    advise_vector(host, child, Advice.PAGEOUT, start, SIZE)
     leave_swap_cache(child, start, SIZE)
     before, came_before = at(child.pid, start), swapped_in_bytes()
     assert before.swap >= SIZE - RESIDUE_BYTES
-    report = give(host, child, Advice.WILLNEED, start, SIZE)
+    report = advise_vector(host, child, Advice.WILLNEED, start, SIZE)
     after, came = at(child.pid, start), swapped_in_bytes() - came_before
     assert after.rss == before.rss
     assert report.moved_bytes is None
@@ -198,7 +198,7 @@ def major_faults(pid: int) -> int:
 
 def test_willneed_without_anything_in_swap_has_no_effect(host: LocalHost, child: Child) -> None:
     start = child.map(SIZE, fill=1)
-    report = give(host, child, Advice.WILLNEED, start, SIZE)
+    report = advise_vector(host, child, Advice.WILLNEED, start, SIZE)
     assert report.advised_bytes == SIZE
     assert report.outcome is Outcome.NO_EFFECT
     assert report.reason is Reason.NOTHING_SWAPPED
@@ -213,14 +213,14 @@ def test_willneed_of_a_file_reads_all_of_it_into_the_page_cache(
     start = child.map(size, path=str(path), shared=True)
     drop_cache(path)
     assert cached(path) == 0
-    report = give(host, child, Advice.WILLNEED, start, size)
+    report = advise_vector(host, child, Advice.WILLNEED, start, size)
     # Pages are in the cache at once, and count here when they have been read.
     wait_until(lambda: cached(path) == size, "the whole file is in the page cache")
     assert at(child.pid, start).rss == 0
     assert report.outcome is Outcome.DONE
     assert report.moved_bytes is None
     assert report.ranges[0].reason_text == f"{size // MIB}M came into the page cache"
-    again = give(host, child, Advice.WILLNEED, start, size)
+    again = advise_vector(host, child, Advice.WILLNEED, start, size)
     assert again.outcome is Outcome.NO_EFFECT
     assert again.reason is Reason.NOTHING_CAME
 
@@ -261,7 +261,7 @@ def test_pageout_of_a_file_drops_its_clean_pages(host: LocalHost, child: Child, 
     child.do("touch", address=start, size=SIZE)
     before = at(child.pid, start)
     assert before.rss == SIZE
-    report = give(host, child, Advice.PAGEOUT, start, SIZE)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, SIZE)
     after = at(child.pid, start)
     assert report.moved_bytes == before.rss - after.rss >= SIZE - RESIDUE_BYTES
     assert report.outcome is Outcome.DONE
@@ -270,7 +270,7 @@ def test_pageout_of_a_file_drops_its_clean_pages(host: LocalHost, child: Child, 
 
 def test_pageout_of_shared_memory(host: LocalHost, child: Child) -> None:
     start = child.map(SIZE, shared=True, fill=1)
-    report = give(host, child, Advice.PAGEOUT, start, SIZE)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, SIZE)
     after = at(child.pid, start)
     assert report.moved_bytes == SIZE - after.rss >= SIZE - RESIDUE_BYTES
     assert after.swap == report.moved_bytes
@@ -281,7 +281,7 @@ def test_collapse_gains_huge_pages(host: LocalHost, child: Child, method: str) -
     start = child.map(2 * HUGE, align=HUGE, fill=1)
     before, sum_before = at(child.pid, start), child.checksum(start, 2 * HUGE)
     assert before.huge == 0
-    report = give(host, child, Advice.COLLAPSE, start, 2 * HUGE, Freeze(method))
+    report = advise_vector(host, child, Advice.COLLAPSE, start, 2 * HUGE, Freeze(method))
     after = at(child.pid, start)
     assert after.huge == 2 * HUGE
     assert report.moved_bytes == after.huge
@@ -293,19 +293,19 @@ def test_collapse_gains_huge_pages(host: LocalHost, child: Child, method: str) -
 def test_collapse_leaves_out_what_is_empty_and_says_so(host: LocalHost, child: Child) -> None:
     start = child.map(4 * HUGE, align=HUGE)
     child.do("write", address=start + HUGE, size=PAGE, seed=1)
-    report = give(host, child, Advice.COLLAPSE, start, 4 * HUGE)
+    report = advise_vector(host, child, Advice.COLLAPSE, start, 4 * HUGE)
     assert at(child.pid, start).huge == HUGE
     assert report.moved_bytes == report.advised_bytes == HUGE
     assert report.outcome is Outcome.DONE
     assert report.reason is Reason.NOTHING_TO_COLLAPSE
-    again = give(host, child, Advice.COLLAPSE, start, 4 * HUGE)
+    again = advise_vector(host, child, Advice.COLLAPSE, start, 4 * HUGE)
     assert (again.outcome, again.reason, again.moved_bytes) == (Outcome.NO_EFFECT, Reason.ALL_HUGE, 0)
 
 
 def test_pageout_of_a_huge_page(host: LocalHost, child: Child) -> None:
     start = child.map(2 * HUGE, align=HUGE, fill=1)
-    give(host, child, Advice.COLLAPSE, start, 2 * HUGE)
-    report = give(host, child, Advice.PAGEOUT, start, 2 * HUGE)
+    advise_vector(host, child, Advice.COLLAPSE, start, 2 * HUGE)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, 2 * HUGE)
     assert report.moved_bytes == 2 * HUGE - at(child.pid, start).rss
     assert report.moved_bytes >= HUGE
 

@@ -49,7 +49,7 @@ def slow_kernel(monkeypatch: pytest.MonkeyPatch) -> SlowKernel:
     return slow
 
 
-def give(
+def advise_vector(
     host: LocalHost, child: Child, advice: Advice, start: int, size: int, freeze: Freeze
 ) -> TargetReport:
     target = host.open(child.pid)
@@ -64,7 +64,7 @@ def give(
 def test_collapse_takes_few_huge_pages_a_call(host: LocalHost, child: Child, slow_kernel: SlowKernel) -> None:
     size = 16 * HUGE
     start = child.map(size, align=HUGE, fill=1)
-    report = give(host, child, Advice.COLLAPSE, start, size, Freeze.PTRACE)
+    report = advise_vector(host, child, Advice.COLLAPSE, start, size, Freeze.PTRACE)
     assert at(child.pid, start).huge == size
     assert (report.outcome, report.moved_bytes) == (Outcome.DONE, size)
     # A huge page takes 125 ms at least: a second one need not fit, and never do two calls of two.
@@ -80,7 +80,7 @@ def test_a_call_that_was_slow_makes_the_next_one_small(
     slow_kernel.bytes_per_s = 128 * MIB
     size = 64 * MIB
     start = child.map(size, align=HUGE, fill=1)
-    report = give(host, child, advice, start, size, Freeze.PTRACE)
+    report = advise_vector(host, child, advice, start, size, Freeze.PTRACE)
     # Referenced is read only where that takes little time: on a busy machine COLD cannot be seen.
     assert report.outcome in (Outcome.DONE, Outcome.UNVERIFIED)
     assert report.advised_bytes == size

@@ -13,7 +13,7 @@ import pytest
 
 from memtui.host import Selection
 from memtui.host.local import LocalHost
-from memtui.linux import handle, syscalls
+from memtui.linux import process_handle, syscalls
 from memtui.model.advice import Advice
 from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
@@ -47,7 +47,7 @@ GIB = 1 << 30
 METHODS = list(Freeze)
 
 
-def give(
+def advise_vector(
     host: LocalHost,
     child: Child,
     advice: Advice,
@@ -129,7 +129,7 @@ def test_two_thousand_vmas_of_one_page(host: LocalHost, child: Child, freeze: Fr
     count = 2000
     start = child.do("map_pages", count=count, fill=1)
     pages = [(start + 2 * number * PAGE, PAGE) for number in range(count)]
-    report = give(host, child, Advice.PAGEOUT, pages, freeze)
+    report = advise_vector(host, child, Advice.PAGEOUT, pages, freeze)
     told = within(child.pid, start, start + 2 * count * PAGE)
     assert len(told) == len(report.ranges) == count
     assert report.advised_bytes == count * PAGE
@@ -148,7 +148,7 @@ def test_a_sparse_mapping_of_5_gib(host: LocalHost, child: Child, freeze: Freeze
     child.do("dirty", address=start, size=size, step=step)
     before = at(child.pid, start)
     assert before.rss == size // step * PAGE
-    report = give(host, child, Advice.PAGEOUT, [(start, size)], freeze)
+    report = advise_vector(host, child, Advice.PAGEOUT, [(start, size)], freeze)
     after = at(child.pid, start)
     # One call over all of it would have been cut at 2 GiB in silence.
     assert report.advised_bytes == size
@@ -173,7 +173,7 @@ def test_a_reservation_of_16_tib_costs_few_calls(
         return real(scanner, low, high, most)
 
     monkeypatch.setattr(syscalls.PageScanner, "scan", counted)
-    report = give(host, child, Advice.PAGEOUT, [(start, size)], freeze)
+    report = advise_vector(host, child, Advice.PAGEOUT, [(start, size)], freeze)
     assert report.advised_bytes == size
     assert report.moved_bytes == 0
     assert ends(report) == [(Outcome.NO_EFFECT, Reason.NOTHING_RESIDENT)]
@@ -205,7 +205,7 @@ def test_a_locked_range_in_the_middle(host: LocalHost, child: Child, freeze: Fre
     size = 4 * MIB
     start = child.map(3 * size, fill=1)
     child.do("lock", address=start + size, size=size)
-    report = give(host, child, Advice.PAGEOUT, [(start, 3 * size)], freeze)
+    report = advise_vector(host, child, Advice.PAGEOUT, [(start, 3 * size)], freeze)
     assert [item.outcome for item in report.ranges] == [Outcome.DONE, Outcome.REFUSED, Outcome.DONE]
     locked = part(report, start + size)
     assert (locked.reason, locked.advised_bytes, locked.moved_bytes) == (Reason.LOCKED, 0, None)
@@ -223,7 +223,7 @@ def test_a_range_locked_after_the_plan_is_named_with_its_errno(
     start = child.map(3 * size, fill=1)
     marks = [(start, size), (start + size, size), (start + 2 * size, size)]
     once = before_call(lambda: child.do("lock", address=start + size, size=size))
-    report = give(host, child, Advice.PAGEOUT, marks)
+    report = advise_vector(host, child, Advice.PAGEOUT, marks)
     assert once.done
     middle = part(report, start + size)
     assert (middle.outcome, middle.reason, middle.errno) == (
@@ -300,7 +300,7 @@ def test_all_addresses_there_are(child: Child, tmp_path: Path) -> None:
 def test_a_target_that_exits_between_two_calls(host: LocalHost, child: Child) -> None:
     start = child.map(128 * MIB, align=HUGE, fill=1)
     once = Once(child.exit)
-    report = give(host, child, Advice.COLD, [(start, 128 * MIB)], on_call=once)
+    report = advise_vector(host, child, Advice.COLD, [(start, 128 * MIB)], on_call=once)
     assert once.done
     assert report.calls == 1
     assert report.reason is Reason.EXITED
@@ -327,7 +327,7 @@ def test_a_target_that_exits_right_before_the_call(
 ) -> None:
     start = child.map(MIB, fill=1)
     before_call(child.exit)
-    report = give(host, child, Advice.PAGEOUT, [(start, MIB)])
+    report = advise_vector(host, child, Advice.PAGEOUT, [(start, MIB)])
     assert (report.outcome, report.reason, report.advised_bytes) == (Outcome.GONE, Reason.EXITED, 0)
     assert report.moved_bytes is None
 
@@ -347,7 +347,7 @@ def test_nothing_is_claimed_of_a_map_that_is_gone(
 ) -> None:
     start = child.map(HUGE, align=HUGE, fill=1)
     once = behind_call({"exit": child.exit, "exec": child.exec, "kill": child.end}[ending])
-    report = give(host, child, advice, [(start, HUGE)], freeze)
+    report = advise_vector(host, child, advice, [(start, HUGE)], freeze)
     assert once.done
     assert_nothing_is_claimed(report)
 
@@ -384,7 +384,7 @@ def test_a_hold_that_ends_early_is_told(
         wait_until(lambda: _is_free(child.pid), "it runs on by itself", 4)
 
     once = behind_call(end)
-    report = give(host, child, Advice.COLD, [(start, 4 * MIB)], freeze)
+    report = advise_vector(host, child, Advice.COLD, [(start, 4 * MIB)], freeze)
     assert once.done
     assert report.reason is Reason.FREEZE_LOST
     assert ends(report) == [(Outcome.FREEZE_LOST, Reason.FREEZE_LOST)]
@@ -405,7 +405,7 @@ def test_a_hold_that_we_were_told_to_end_is_cancelled(
         wait_until(lambda: _is_free(child.pid), "it runs on", 4)
 
     once = behind_call(end)
-    report = give(host, child, Advice.COLD, [(start, 4 * MIB)], Freeze.SIGSTOP)
+    report = advise_vector(host, child, Advice.COLD, [(start, 4 * MIB)], Freeze.SIGSTOP)
     assert once.done
     assert (report.outcome, report.reason) == (Outcome.CANCELLED, Reason.CANCELLED)
     assert "let go in the middle of a hold" in (report.reason_text or "")
@@ -425,7 +425,7 @@ def assert_nothing_is_claimed(report: TargetReport) -> None:
 def test_a_target_that_execs_between_two_calls(host: LocalHost, child: Child) -> None:
     start = child.map(128 * MIB, align=HUGE, fill=1)
     once = Once(child.exec)
-    report = give(host, child, Advice.COLD, [(start, 128 * MIB)], on_call=once)
+    report = advise_vector(host, child, Advice.COLD, [(start, 128 * MIB)], on_call=once)
     assert once.done
     assert report.reason is Reason.EXECED
     assert 0 < report.advised_bytes <= 32 * MIB
@@ -436,7 +436,7 @@ def test_a_target_that_unmaps_what_is_still_to_come(host: LocalHost, child: Chil
     size = 128 * MIB
     start = child.map(size, fill=1)
     once = Once(lambda: child.do("unmap", address=start + size // 2, size=size // 2))
-    report = give(host, child, Advice.COLD, [(start, size)], on_call=once)
+    report = advise_vector(host, child, Advice.COLD, [(start, size)], on_call=once)
     assert once.done
     assert report.advised_bytes == size // 2
     assert ends(report) == [(Outcome.PARTIAL, Reason.GONE)]
@@ -452,7 +452,7 @@ def test_a_target_that_maps_something_else_there(host: LocalHost, child: Child) 
         child.map(32 * MIB, at=middle, shared=True, fill=2)
 
     once = Once(replace)
-    report = give(host, child, Advice.PAGEOUT, [(start, size)], on_call=once)
+    report = advise_vector(host, child, Advice.PAGEOUT, [(start, size)], on_call=once)
     assert once.done
     assert ends(report) == [(Outcome.PARTIAL, Reason.CHANGED)]
     assert report.advised_bytes == 64 * MIB
@@ -469,7 +469,7 @@ def test_a_map_that_changes_under_the_call_is_told(
         child.map(MIB, at=start, shared=True, fill=2)
 
     before_call(replace)
-    report = give(host, child, Advice.PAGEOUT, [(start, MIB)])
+    report = advise_vector(host, child, Advice.PAGEOUT, [(start, MIB)])
     assert ends(report) == [(Outcome.RACED, Reason.RACED)]
     assert report.moved_bytes is None
     assert report.outcome is Outcome.RACED
@@ -481,7 +481,7 @@ def test_a_hole_that_opens_under_the_call_is_told(
 ) -> None:
     start = child.map(MIB, fill=1)
     before_call(lambda: child.do("unmap", address=start + MIB // 2, size=16 * PAGE))
-    report = give(host, child, Advice.PAGEOUT, [(start, MIB)])
+    report = advise_vector(host, child, Advice.PAGEOUT, [(start, MIB)])
     # The kernel says ENOMEM, and has advised both sides all the same.
     assert report.advised_bytes == 0
     assert report.ranges[0].errno == "ENOMEM"
@@ -580,14 +580,14 @@ class TestWithoutTheNewCalls:
         elif request.param == "no scan":
             monkeypatch.setattr(syscalls.PageScanner, "scan", refuse)
         else:
-            monkeypatch.setattr(handle, "_open_pagemap", lambda _pid: None)
+            monkeypatch.setattr(process_handle, "_open_pagemap", lambda _pid: None)
         return str(request.param)
 
     @pytest.mark.parametrize("freeze", METHODS)
     def test_pageout(self, host: LocalHost, child: Child, way: str, freeze: Freeze) -> None:
         size = 40 * MIB
         start = child.map(size, fill=1)
-        report = give(host, child, Advice.PAGEOUT, [(start, size)], freeze)
+        report = advise_vector(host, child, Advice.PAGEOUT, [(start, size)], freeze)
         after = at(child.pid, start)
         assert report.outcome is Outcome.DONE
         assert report.advised_bytes == size
@@ -597,7 +597,7 @@ class TestWithoutTheNewCalls:
 
     def test_a_part_of_a_vma(self, host: LocalHost, child: Child, way: str) -> None:
         start = child.map(2 * MIB, fill=1)
-        report = give(host, child, Advice.PAGEOUT, [(start, MIB)])
+        report = advise_vector(host, child, Advice.PAGEOUT, [(start, MIB)])
         left = 2 * MIB - at(child.pid, start).rss
         assert left >= MIB - RESIDUE_BYTES
         if way == "no pagemap":
@@ -609,7 +609,7 @@ class TestWithoutTheNewCalls:
     def test_a_hole(self, host: LocalHost, child: Child, way: str) -> None:
         start = child.map(96 * MIB, align=HUGE, fill=1)
         once = Once(lambda: child.do("unmap", address=start + 48 * MIB, size=MIB))
-        report = give(host, child, Advice.COLD, [(start, 96 * MIB)], on_call=once)
+        report = advise_vector(host, child, Advice.COLD, [(start, 96 * MIB)], on_call=once)
         assert report.advised_bytes == 95 * MIB
         assert ends(report) == [(Outcome.PARTIAL, Reason.GONE)]
 
@@ -624,7 +624,7 @@ class TestWithoutTheNewCalls:
     ) -> None:
         start = child.map(MIB, fill=1)
         once = behind_call(child.exit if ending == "exit" else child.exec)
-        report = give(host, child, Advice.PAGEOUT, [(start, MIB)])
+        report = advise_vector(host, child, Advice.PAGEOUT, [(start, MIB)])
         assert once.done
         assert_nothing_is_claimed(report)
 
@@ -644,7 +644,7 @@ def test_a_path_too_long_for_the_query(host: LocalHost, child: Child, tmp_path: 
     finally:
         os.chdir(home)
     child.do("touch", address=start, size=MIB)
-    report = give(host, child, Advice.COLD, [(start, MIB)])
+    report = advise_vector(host, child, Advice.COLD, [(start, MIB)])
     # Whether Referenced falls depends on how the page cache put the file into folios: one that is dirty,
     # and cut by the end of the mapping, stays as it is.
     assert report.outcome in (Outcome.DONE, Outcome.UNVERIFIED, Outcome.NO_EFFECT)

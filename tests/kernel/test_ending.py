@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memtui.freeze.client import Guard
-from memtui.linux import machine
-from memtui.linux.capability import reason_of
+from memtui.linux import sysinfo
+from memtui.linux.capabilities import reason_of
 from memtui.linux.ending import is_ending
-from memtui.linux.handle import ProcessHandle
+from memtui.linux.process_handle import ProcessHandle
 from memtui.linux.procfs import read_stat
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import Freeze
-from memtui.model.process import ProcessId, Standing
+from memtui.model.process import Liveness, ProcessId
 from memtui.model.reasons import Reason
 from tests.kernel.toolkit import MIB, Child
 
@@ -40,16 +40,16 @@ def test_a_target_that_is_killed_while_held_has_exited(
     guard: Guard, child: Child, method: Freeze, run: int
 ) -> None:
     child.map(SIZE, fill=run)
-    process = ProcessId(child.pid, read_stat(child.pid).start_time, machine.boot_id())
+    process = ProcessId(child.pid, read_stat(child.pid).start_time, sysinfo.boot_id())
     with ProcessHandle(child.pid) as handle:
         hold = guard.hold(process, handle.pidfd, method)
         os.kill(child.pid, signal.SIGKILL)
         released = guard.release(hold)
         assert (released.held_throughout, released.why) == (False, "exited")
         assert handle.is_ending()
-        while handle.standing() is Standing.ALIVE:
+        while handle.standing() is Liveness.ALIVE:
             time.sleep(0)
-        assert handle.standing() in (Standing.EXITED, Standing.ZOMBIE)
+        assert handle.standing() in (Liveness.EXITED, Liveness.ZOMBIE)
 
 
 def test_a_process_that_dies_is_at_no_moment_one_that_execs() -> None:
@@ -66,9 +66,9 @@ def _watch_it_die(child: Child) -> int:
     """Kill it and look at it until it is dead; return how often its memory was gone before it was."""
     with ProcessHandle(child.pid) as handle:
         assert not handle.is_ending()
-        assert handle.standing() is Standing.ALIVE
+        assert handle.standing() is Liveness.ALIVE
         os.kill(child.pid, signal.SIGKILL)
-        seen: set[Standing] = set()
+        seen: set[Liveness] = set()
         between = 0
         while not handle.is_dead():
             seen.add(handle.standing())
@@ -78,14 +78,14 @@ def _watch_it_die(child: Child) -> int:
                     handle.read_maps()
                 assert caught.value.reason is Reason.EXITED
                 assert reason_of(OSError(3, "", ""), handle) in (Reason.EXITED, Reason.ZOMBIE)
-        assert seen <= {Standing.ALIVE, Standing.EXITED, Standing.ZOMBIE}
+        assert seen <= {Liveness.ALIVE, Liveness.EXITED, Liveness.ZOMBIE}
         return between
 
 
 def test_a_process_that_execs_is_not_one_that_dies(child: Child) -> None:
     with ProcessHandle(child.pid) as handle:
         child.exec()
-        assert handle.standing() is Standing.EXECED
+        assert handle.standing() is Liveness.EXECED
         assert not handle.is_ending()
         with pytest.raises(MemtuiError) as caught:
             handle.read_maps()
@@ -116,14 +116,14 @@ def test_a_process_that_execs_all_the_time_is_no_zombie(execs: int) -> None:
     for _ in range(300):
         with ProcessHandle(execs) as handle:
             standing = handle.standing()
-            assert standing in (Standing.ALIVE, Standing.EXECED)
-            execed += standing is Standing.EXECED
+            assert standing in (Liveness.ALIVE, Liveness.EXECED)
+            execed += standing is Liveness.EXECED
             # Both files are of one address space.
             assert handle.pagemap_fd is not None
     until = time.monotonic() + 20
     while not execed and time.monotonic() < until:
         with ProcessHandle(execs) as handle:
-            while handle.standing() is Standing.ALIVE:
+            while handle.standing() is Liveness.ALIVE:
                 time.sleep(0)
-            execed += handle.standing() is Standing.EXECED
+            execed += handle.standing() is Liveness.EXECED
     assert execed

@@ -9,7 +9,7 @@ from memtui.host.local import LocalHost
 from memtui.model.advice import Advice
 from memtui.model.filter import parse
 from memtui.model.freeze import Freeze
-from memtui.model.process import Standing
+from memtui.model.process import Liveness
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
 from tests.kernel.toolkit import Child, smaps, total
@@ -26,7 +26,7 @@ def test_plan_is_dead_after_an_exec_also_where_the_new_map_was_opened(tmp_path: 
         assert plan.requested_bytes > 0
         child.exec()
         after = host.open(child.pid)
-        assert (before.standing(), after.standing()) == (Standing.EXECED, Standing.ALIVE)
+        assert (before.standing(), after.standing()) == (Liveness.EXECED, Liveness.ALIVE)
         referenced = total(list(smaps(child.pid).values()), "referenced")
         (report,) = host.apply(plan)
         assert (report.outcome, report.reason) == (Outcome.GONE, Reason.EXECED)
@@ -41,5 +41,5 @@ def test_two_users_of_one_target_share_it_until_both_let_go(tmp_path: Path) -> N
         one, other = host.open(child.pid), host.open(child.pid)
         assert one is other
         one.release()
-        assert other.standing() is Standing.ALIVE
+        assert other.standing() is Liveness.ALIVE
         assert len(other.look()) > 0

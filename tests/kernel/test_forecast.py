@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memtui.advise.forecast import Part
-from memtui.advise.study import Study
+from memtui.advise.plan_lookup import PlanLookup
 from memtui.format import size
 from memtui.host import Selection
 from memtui.host.local import LocalHost
-from memtui.linux import machine
-from memtui.linux.handle import ProcessHandle
+from memtui.linux import sysinfo
 from memtui.linux.pagemap import PageReader, Source
+from memtui.linux.process_handle import ProcessHandle
 from memtui.linux.procfs import parse_maps
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError
@@ -30,8 +30,8 @@ from memtui.model.plan import Mark, PlannedRange
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, TargetReport
-from memtui.model.verdict import Verdict, Will
-from memtui.model.vma import AddressSpace, Kind
+from memtui.model.verdict import Expectation, Verdict
+from memtui.model.vma import AddressSpace, VmaKind
 from memtui.render.effect import summary
 from memtui.ui.messages import Answered
 from memtui.ui.options import UiOptions
@@ -148,7 +148,7 @@ def test_the_zero_page_is_told_from_what_was_never_touched(host: LocalHost, stag
     stage.child.do("touch", address=start, size=SIZE // 2)
     (item,) = plan(host, Advice.PAGEOUT, stage.spot(start))
     assert reasons(item) == {Reason.ZERO_PAGE: SIZE // 2, Reason.UNTOUCHED: SIZE // 2}
-    assert item.verdict.will is Will.NO
+    assert item.verdict.will is Expectation.NO
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -172,7 +172,7 @@ def test_the_reasons_have_their_bytes(host: LocalHost, stage: Stage) -> None:
             Reason.ALREADY_OUT: out,
             Reason.UNTOUCHED: quarter,
         }
-        assert item.verdict.will is Will.PARTLY
+        assert item.verdict.will is Expectation.PARTLY
 
 
 def test_pageout_without_swap(host: LocalHost, stage: Stage, no_swap: None) -> None:
@@ -209,14 +209,14 @@ def test_swap_that_is_nearly_full_is_spent_once(
     """One purse for a plan: what the first target takes the second no longer has."""
     free_bytes = 6 * MIB
     with swaps.in_file(tmp_path / "swap", free_bytes + PAGE):
-        free = machine.memory().swap_free_bytes
+        free = sysinfo.memory().swap_free_bytes
         assert free is not None
         assert free <= free_bytes
         other = stage.another()
         spots = [CASES["anonymous"](stage), stage.spot(other.map(SIZE, fill=1), pid=other.pid)]
         first, second = plan(host, Advice.PAGEOUT, *spots)
-        assert (first.verdict.forecast_bytes, first.verdict.will) == (SIZE, Will.YES)
-        assert (second.verdict.forecast_bytes, second.verdict.will) == (free - SIZE, Will.PARTLY)
+        assert (first.verdict.forecast_bytes, first.verdict.will) == (SIZE, Expectation.YES)
+        assert (second.verdict.forecast_bytes, second.verdict.will) == (free - SIZE, Expectation.PARTLY)
         assert reasons(second) == {Reason.NO_SWAP: 2 * SIZE - free}
         for spot, item in zip(spots, (first, second), strict=True):
             (result,) = page_out(host, spot)
@@ -294,7 +294,7 @@ def test_before_linux_6_7_the_page_table_tells_as_much(stage: Stage, name: str) 
         (of,) = (vma for vma in parse_maps(handle.read_maps(), frozenset()) if vma.start == spot.start)
         space = AddressSpace(handle.process, [of], None, None, reader.details())
         for source in (Source.SCAN, Source.PAGEMAP):
-            study = Study(handle, machine.huge_page_bytes(), None, source)
+            study = PlanLookup(handle, sysinfo.huge_page_bytes(), None, source)
             found += study.of([Part.of(space, 0)], Advice.PAGEOUT)
     assert found[0] is not None
     assert found[0] == found[1]
@@ -328,11 +328,11 @@ def test_willneed_of_a_file_reads_what_is_not_in_the_page_cache(host: LocalHost,
         start = stage.child.map(SIZE, path=path)
         (none,) = plan(host, Advice.WILLNEED, stage.spot(start))
         cached = SIZE // 2 - (none.verdict.forecast_bytes or 0)
-        assert none.verdict.will is Will.YES
+        assert none.verdict.will is Expectation.YES
         assert reasons(none).get(Reason.UNTOUCHED) == SIZE // 2
         os.pread(fd, SIZE, 0)
         (all_in,) = plan(host, Advice.WILLNEED, stage.spot(start))
-        assert all_in.verdict.will is Will.NO
+        assert all_in.verdict.will is Expectation.NO
         assert reasons(all_in) == {Reason.CACHED_ALREADY: SIZE // 2, Reason.UNTOUCHED: SIZE // 2}
         # A page or so may linger in a batch of the page cache.
         assert cached <= RESIDUE_BYTES
@@ -342,7 +342,7 @@ def test_willneed_of_a_file_reads_what_is_not_in_the_page_cache(host: LocalHost,
 
 @pytest.mark.usefixtures("swap_file")
 def test_collapse_says_by_how_much_rss_will_grow(host: LocalHost, stage: Stage) -> None:
-    need(machine.huge_page_bytes() == HUGE, "huge pages of 2 MiB")
+    need(sysinfo.huge_page_bytes() == HUGE, "huge pages of 2 MiB")
     start = stage.child.map(4 * HUGE, align=HUGE)
     spot = stage.spot(start, 4 * HUGE)
     (nothing,) = plan(host, Advice.COLLAPSE, spot)
@@ -411,7 +411,7 @@ def test_shared_memory_that_no_mount_shows(
     """It looks like a file of a disk, and is in swap once it is paged out."""
     spot = CASES[name](stage)
     (item,) = plan(host, Advice.PAGEOUT, spot)
-    assert item.kind is Kind.SHMEM
+    assert item.kind is VmaKind.SHMEM
     assert item.verdict.swap_bytes == SIZE
     report = applied(host, Advice.PAGEOUT, spot)
     swap = at(spot.pid, spot.start).swap
@@ -424,7 +424,7 @@ def test_shared_memory_that_no_mount_shows(
         (row,) = (row for row in target.look(details=True).rows() if row.vma.start == spot.start)
     finally:
         target.release()
-    assert (row.kind, row.swap_bytes) == (Kind.SHMEM, swap)
+    assert (row.kind, row.swap_bytes) == (VmaKind.SHMEM, swap)
     # Without CAP_SYS_ADMIN the pages' flags are hidden: what is in swap, and shared, is no file of a disk.
     done = as_nobody(nobodys_dir, FEW, "maps", spot.pid, freeze=False)
     (seen,) = (item for item in rows(done) if item["start"] == f"{spot.start:x}")
@@ -436,7 +436,7 @@ def test_the_page_cache_of_a_file_on_an_overlay_is_not_known(host: LocalHost, st
     """To cachestat(2) the file of an overlay has no page, wherever those of its layer are."""
     spot = CASES["overlay_on_a_disk"](stage)
     (item,) = plan(host, Advice.WILLNEED, spot)
-    assert (item.kind, item.verdict.forecast_bytes) == (Kind.FILE, None)
+    assert (item.kind, item.verdict.forecast_bytes) == (VmaKind.FILE, None)
     assert reasons(item) == {Reason.CACHE_UNKNOWN: None}
     told = " ".join(summary(applied(host, Advice.PAGEOUT, spot), Advice.PAGEOUT))
     assert "of the files also left the page cache could not be seen" in told
@@ -469,7 +469,7 @@ def test_own_copies_of_shared_memory_are_not_said_to_be_still_in_ram(host: Local
 @pytest.mark.usefixtures("swap_file")
 def test_zeroes_of_huge_pages_are_freed_and_not_let_go_by_the_target(host: LocalHost, stage: Stage) -> None:
     """The kernel splits the huge page, and maps the zero page where nothing else was in it."""
-    need(machine.huge_page_bytes() == HUGE, "huge pages of 2 MiB")
+    need(sysinfo.huge_page_bytes() == HUGE, "huge pages of 2 MiB")
     start = stage.child.map(2 * HUGE, align=HUGE)
     stage.child.do("madvise", address=start, size=2 * HUGE, advice=MADV_HUGEPAGE)
     for at_huge in (start, start + HUGE):
@@ -601,7 +601,7 @@ def _memfd(stage: Stage, *, shared: bool, copied: int = 0) -> Spot:
 @pytest.mark.parametrize("name", COLLAPSES)
 def test_what_collapse_will_make_huge(host: LocalHost, stage: Stage, name: str) -> None:
     """A number is forecast only where it comes true; of files, most kernels make no huge page."""
-    need(machine.huge_page_bytes() == HUGE, "huge pages of 2 MiB")
+    need(sysinfo.huge_page_bytes() == HUGE, "huge pages of 2 MiB")
     spot = COLLAPSES[name](stage)
     was = huge_of(spot)
     (item,) = plan(host, Advice.COLLAPSE, spot)
@@ -638,7 +638,7 @@ CAUSES = {
 @pytest.mark.usefixtures("swap_file")
 def test_collapse_of_what_is_in_swap_only_says_what_to_do_first(host: LocalHost, stage: Stage) -> None:
     """The kernel ends as busy, again and again: what is read in first becomes huge at once."""
-    need(machine.huge_page_bytes() == HUGE, "huge pages of 2 MiB")
+    need(sysinfo.huge_page_bytes() == HUGE, "huge pages of 2 MiB")
     spot = stage.spot(stage.child.map(SIZE, align=HUGE, fill=1))
     out_of_the_swap_cache(stage, spot)
     (item,) = plan(host, Advice.COLLAPSE, spot)
@@ -674,12 +674,12 @@ def test_whether_files_have_huge_pages_is_the_configurations_word(monkeypatch: p
         ({boot: b"CONFIG_X=y\n"}, None),
         ({}, None),
     ):
-        monkeypatch.setattr(machine, "_read", files.get)
-        assert machine.file_huge_pages.__wrapped__() is known
+        monkeypatch.setattr(sysinfo, "_read", files.get)
+        assert sysinfo.file_huge_pages.__wrapped__() is known
     name = "/sys/kernel/mm/transparent_hugepage/shmem_enabled"
     for text, may in ((b"always [never] deny\n", True), (b"never [deny] force\n", False), (None, None)):
-        monkeypatch.setattr(machine, "_read", {name: text}.get)
-        assert machine.shmem_huge_pages() is may
+        monkeypatch.setattr(sysinfo, "_read", {name: text}.get)
+        assert sysinfo.shmem_huge_pages() is may
 
 
 def test_the_explanation_of_a_vma_says_what_a_plan_would(host: LocalHost, stage: Stage) -> None:
@@ -726,7 +726,7 @@ def test_a_plan_is_cancelled_soon(host: LocalHost, stage: Stage) -> None:
 def test_4_gib_are_looked_at_in_well_under_a_second(host: LocalHost) -> None:
     """Of 1 GiB here, so that a small machine can: a quarter of the time."""
     size = 1 << 30
-    available = machine.memory().available_bytes
+    available = sysinfo.memory().available_bytes
     need(available is not None and available > 3 * size, "3 GiB of memory to spare")
     with Child() as child:
         start = child.map(size)

@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from memtui.freeze.client import FreezeError, Guard, Released
-from memtui.freeze.lockout import NAMES, ancestors, refuse_reason
-from memtui.linux import machine
+from memtui.freeze.protected import NAMES, ancestors, refuse_reason
+from memtui.linux import sysinfo
 from memtui.linux.procfs import read_stat
 from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId
@@ -31,7 +31,7 @@ METHODS = [Freeze.PTRACE, Freeze.SIGSTOP, Freeze.CGROUP]
 
 
 def id_of(pid: int) -> ProcessId:
-    return ProcessId(pid, read_stat(pid).start_time, machine.boot_id())
+    return ProcessId(pid, read_stat(pid).start_time, sysinfo.boot_id())
 
 
 @pytest.mark.parametrize("threads", [1, 100, 1000])
@@ -422,7 +422,7 @@ def test_the_lockout_goes_by_names_unless_overridden() -> None:
 
 _ASK_LOCKOUT = """
 import os, sys
-from memtui.freeze.lockout import refuse_reason
+from memtui.freeze.protected import refuse_reason
 from memtui.linux.procfs import read_stat
 from memtui.model.process import ProcessId
 if sys.argv[2]:

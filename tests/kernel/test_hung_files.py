@@ -13,7 +13,7 @@ import pytest
 
 from memtui.host import Selection as Marked
 from memtui.host.local import LocalHost
-from memtui.linux.capability import FileRights
+from memtui.linux.capabilities import FileRights
 from memtui.linux.file_look import Wanted, look
 from memtui.linux.file_looker import ANSWERS_WITHIN_S
 from memtui.linux.filecache import cached_bytes, open_mapped

@@ -31,7 +31,7 @@ SIZE = 48 * MIB
 METHODS = [Freeze.OFF, Freeze.PTRACE]
 
 
-def give(
+def advise_vector(
     host: LocalHost, child: Child, advice: Advice, start: int, size: int, freeze: Freeze = Freeze.OFF
 ) -> TargetReport:
     target = host.open(child.pid)
@@ -68,7 +68,7 @@ class Full:
         self.group = group
         (group / "cgroup.procs").write_text(str(child.pid))
         self.start = child.map(SIZE, align=HUGE, fill=1, shared=shared)
-        moved = give(host, child, Advice.PAGEOUT, self.start, SIZE).moved_bytes or 0
+        moved = advise_vector(host, child, Advice.PAGEOUT, self.start, SIZE).moved_bytes or 0
         assert moved >= SIZE - RESIDUE_BYTES
         self.kept = child.map(SIZE, align=HUGE, fill=2)
         child.do("lock", address=self.kept, size=SIZE)
@@ -88,7 +88,7 @@ def test_willneed_stops_before_the_kernel_kills(
 ) -> None:
     full = Full(group, host, child, shared=shared)
     set_limit(group, usage(group) + 16 * MIB)
-    report = give(host, child, Advice.WILLNEED, full.start, SIZE, freeze)
+    report = advise_vector(host, child, Advice.WILLNEED, full.start, SIZE, freeze)
     assert kills(group) == 0
     # It was forecast, and for the same reason.
     assert 0 < (report.planned.forecast_bytes or 0) <= 16 * MIB
@@ -100,14 +100,14 @@ def test_willneed_stops_before_the_kernel_kills(
     # It lives, and its memory is what it was.
     assert at(child.pid, full.kept).rss == SIZE
     set_limit(group, 8 * SIZE)
-    assert give(host, child, Advice.WILLNEED, full.start, SIZE, freeze).advised_bytes == SIZE
+    assert advise_vector(host, child, Advice.WILLNEED, full.start, SIZE, freeze).advised_bytes == SIZE
 
 
 @pytest.mark.parametrize("advice", [Advice.WILLNEED, Advice.COLLAPSE])
 def test_a_full_group_refuses_all_of_it(group: Path, host: LocalHost, child: Child, advice: Advice) -> None:
     full = Full(group, host, child)
     set_limit(group, usage(group) + MIB)
-    report = give(host, child, advice, full.start, SIZE)
+    report = advise_vector(host, child, advice, full.start, SIZE)
     verdict = report.ranges[0].planned.verdict
     # Of memory in swap COLLAPSE promises nothing, room or not.
     expected = Reason.SWAPPED_OUT if advice is Advice.COLLAPSE else Reason.MEMORY_LIMIT
@@ -123,7 +123,7 @@ def test_files_need_no_room_in_the_group(group: Path, host: LocalHost, child: Ch
     path = tmp_path / "file"
     path.write_bytes(bytes(4 * MIB))
     start = child.map(4 * MIB, path=str(path), shared=True)
-    report = give(host, child, Advice.WILLNEED, start, 4 * MIB)
+    report = advise_vector(host, child, Advice.WILLNEED, start, 4 * MIB)
     assert report.advised_bytes == 4 * MIB
     assert kills(full.group) == 0
 
@@ -150,7 +150,7 @@ def test_an_oom_kill_meanwhile_is_told(
             return real(pidfd, elements, advice, flags)
 
         monkeypatch.setattr(syscalls, "process_madvise", call)
-        report = give(host, child, Advice.COLD, start, MIB)
+        report = advise_vector(host, child, Advice.COLD, start, MIB)
         assert report.effect.oom_kills == kills(group) == 1
         assert any("OOM killer" in line for line in summary(report, Advice.COLD))
         assert os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT).si_status == signal.SIGKILL

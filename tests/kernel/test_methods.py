@@ -17,13 +17,13 @@ from pathlib import Path
 import pytest
 
 from memtui.freeze import journal
-from memtui.freeze.choices import choices, why_not
 from memtui.freeze.client import FreezeError, Guard
 from memtui.freeze.journal import Entry, Journal
-from memtui.freeze.replay import replay
+from memtui.freeze.method_info import choices, why_not
+from memtui.freeze.recovery import replay
 from memtui.freeze.threads import state_words
-from memtui.linux import machine
-from memtui.linux.cgroups import Group, group_at, may_be_frozen_without, mounts, path_of
+from memtui.linux import sysinfo
+from memtui.linux.cgroup import Group, group_at, may_be_frozen_without, mounts, path_of
 from memtui.linux.procfs import read_stat
 from memtui.model.freeze import Freeze, ThawOutcome
 from memtui.model.process import ProcessId
@@ -402,7 +402,7 @@ def test_a_process_that_forks_all_the_time_takes_its_children_home(guard: Guard,
         try:
             assert forker.stdout is not None
             assert forker.stdout.readline() == "up\n"
-            process = ProcessId(forker.pid, read_stat(forker.pid).start_time, machine.boot_id())
+            process = ProcessId(forker.pid, read_stat(forker.pid).start_time, sysinfo.boot_id())
             pidfd = os.pidfd_open(forker.pid)
             home = path_of(forker.pid)
             for _ in range(20):
@@ -499,7 +499,7 @@ def test_a_foreground_cat_of_an_interactive_shell_stays_usable(guard: Guard, met
         freeze_wait(cats, "cat runs")
         cat = cats()[0]
         freeze_wait(lambda: read_stat(cat).foreground_group == cat, "it is in the foreground")
-        process = ProcessId(cat, read_stat(cat).start_time, machine.boot_id())
+        process = ProcessId(cat, read_stat(cat).start_time, sysinfo.boot_id())
         pidfd = os.pidfd_open(cat)
         if method is Freeze.SIGSTOP:
             with pytest.raises(FreezeError) as caught:
@@ -545,7 +545,7 @@ def test_each_method_is_told_in_a_line(make: Make) -> None:
 
 def test_who_is_locked_out_is_so_for_every_method() -> None:
     for pid in (1, os.getpid(), os.getppid()):
-        process = ProcessId(pid, read_stat(pid).start_time, machine.boot_id())
+        process = ProcessId(pid, read_stat(pid).start_time, sysinfo.boot_id())
         for method in METHODS:
             refused = why_not(process, method, override_names=True)
             assert refused is not None
@@ -559,7 +559,7 @@ def test_who_is_locked_out_is_so_for_every_method() -> None:
 
 
 def entry_of(target: FreezeTarget, **more: object) -> Entry:
-    fields = {"boot_id": machine.boot_id(), "method": "sigstop", **more}
+    fields = {"boot_id": sysinfo.boot_id(), "method": "sigstop", **more}
     return Entry(pid=target.pid, start_time=target.process.start_time, **fields)  # type: ignore[arg-type]
 
 
@@ -582,7 +582,7 @@ def test_a_replay_releases_only_the_very_process_that_was_stopped(make: Make, tm
     others = (
         entry_of(target, boot_id="another boot"),
         entry_of(target, was_stopped=True),
-        Entry(machine.boot_id(), target.pid, target.process.start_time + 1, "sigstop"),
+        Entry(sysinfo.boot_id(), target.pid, target.process.start_time + 1, "sigstop"),
     )
     for other in others:
         path = write(folder, as_line(other))

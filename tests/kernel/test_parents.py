@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from memtui.freeze.choices import choices, why_not
 from memtui.freeze.client import Guard
+from memtui.freeze.method_info import choices, why_not
 from memtui.freeze.parents import bystanders_of, only_link
-from memtui.freeze.replay import replay
+from memtui.freeze.recovery import replay
 from memtui.linux.procfs import read_stat
 from memtui.model.freeze import Freeze
 from memtui.model.reasons import Reason

@@ -13,24 +13,24 @@ import pytest
 
 from memtui.host import Selection
 from memtui.host.local import LocalHost
-from memtui.linux import handle as handle_module
-from memtui.linux import machine, syscalls
+from memtui.linux import process_handle as handle_module
 from memtui.linux import processes as processes_module
-from memtui.linux.handle import ProcessHandle
-from memtui.linux.mappers import mappers_of
-from memtui.linux.maptable import MapTable
+from memtui.linux import syscalls, sysinfo
 from memtui.linux.pagemap import PageReader, Source
+from memtui.linux.process_handle import ProcessHandle
 from memtui.linux.processes import ProcessList
 from memtui.linux.procfs import parse_maps, read_stat
+from memtui.linux.sharers import mappers_of
+from memtui.linux.vma_table import MapTable
 from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.freeze import Freeze
 from memtui.model.pages import tally
 from memtui.model.plan import Mark
-from memtui.model.process import Process, Standing
+from memtui.model.process import Liveness, Process
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
-from memtui.model.vma import ANONYMOUS_KINDS, Kind, Vma
+from memtui.model.vma import ANONYMOUS_KINDS, Vma, VmaKind
 from tests.conftest import need
 from tests.kernel.toolkit import HUGE, MIB, NOBODY, PAGE, RESIDUE_BYTES, Child, at, smaps, wait_until, within
 
@@ -59,7 +59,7 @@ SOURCES = [Source.SCAN, Source.PAGEMAP, Source.SMAPS]
 
 def look(handle: ProcessHandle, source: Source) -> dict[tuple[int, int], tuple[Vma, int, int]]:
     """Return RSS and swap by the addresses of each VMA."""
-    vmas = parse_maps(handle.read_maps(), machine.shmem_devices(handle.pid))
+    vmas = parse_maps(handle.read_maps(), sysinfo.shmem_devices(handle.pid))
     found = PageReader(handle, source).residency(vmas)
     return {
         (vma.start, vma.end): (vma, rss, swap)
@@ -96,7 +96,7 @@ def test_rss_and_swap_of_every_vma_on_the_machine_equal_smaps(source: Source) ->
             second = look(handle, source)
             is_quiet = faults(handle) == faulted
         except (MemtuiError, OSError):
-            assert handle.standing() is not Standing.ALIVE
+            assert handle.standing() is not Liveness.ALIVE
             continue
         processes += 1
         if not is_quiet:
@@ -110,7 +110,7 @@ def test_rss_and_swap_of_every_vma_on_the_machine_equal_smaps(source: Source) ->
             extra = rss - entry.rss if source is Source.PAGEMAP and vma.kind in ANONYMOUS_KINDS else 0
             assert rss == entry.rss + extra, (handle.pid, vma, entry)
             assert 0 <= extra <= vma.size_bytes
-            if vma.kind is not Kind.SHMEM:
+            if vma.kind is not VmaKind.SHMEM:
                 assert swap == entry.swap, (handle.pid, vma, entry)
             compared += 1
     assert processes >= 2
@@ -235,9 +235,9 @@ def test_a_file_name_is_read_as_the_kernel_writes_it(child: Child, tmp_path: Pat
 
 def test_an_exec_is_told(child: Child) -> None:
     with ProcessHandle(child.pid) as handle:
-        assert handle.standing() is Standing.ALIVE
+        assert handle.standing() is Liveness.ALIVE
         child.exec()
-        assert handle.standing() is Standing.EXECED
+        assert handle.standing() is Liveness.EXECED
         with pytest.raises(Unusable) as told:
             handle.read_maps()
     assert told.value.reason is Reason.EXECED
@@ -246,7 +246,7 @@ def test_an_exec_is_told(child: Child) -> None:
 def test_an_end_is_told(child: Child) -> None:
     with ProcessHandle(child.pid) as handle:
         child.exit()
-        assert handle.standing() is Standing.EXITED
+        assert handle.standing() is Liveness.EXITED
         with pytest.raises(NoSuchProcess) as told:
             handle.read_maps()
     assert told.value.reason is Reason.EXITED
@@ -516,14 +516,14 @@ def test_live_numbers_of_every_vma_on_the_machine_equal_smaps() -> None:
         try:
             faulted = faults(handle)
             before = smaps(handle.pid)
-            table = MapTable(handle.read_maps(), machine.shmem_devices(handle.pid))
+            table = MapTable(handle.read_maps(), sysinfo.shmem_devices(handle.pid))
             live = PageReader(handle).live(table)
             assert live is not None
             live.read()
             after = smaps(handle.pid)
             is_quiet = faults(handle) == faulted
         except (MemtuiError, OSError):
-            assert handle.standing() is not Standing.ALIVE
+            assert handle.standing() is not Liveness.ALIVE
             continue
         if not is_quiet:
             continue

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from memtui.advise import recheck
-from memtui.advise.pieces import Piece
 from memtui.advise.recheck import Recheck
+from memtui.advise.segments import Segment
 from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
-from memtui.linux.handle import ProcessHandle
+from memtui.linux.process_handle import ProcessHandle
 from memtui.linux.procfs import parse_maps
 from memtui.linux.syscalls import MapQuery
 from memtui.model.advice import Advice
@@ -37,10 +37,10 @@ def handle(child: Child) -> Iterator[ProcessHandle]:
     opened.close()
 
 
-def _pieces(handle: ProcessHandle) -> tuple[list[Piece], list[VmaIdentity]]:
+def _pieces(handle: ProcessHandle) -> tuple[list[Segment], list[VmaIdentity]]:
     # The text tells of [vsyscall] and PROCMAP_QUERY does not; it is never advised.
     vmas = [vma for vma in parse_maps(handle.read_maps(), frozenset()) if vma.name != "[vsyscall]"]
-    pieces = [Piece(vma.start, vma.end, number) for number, vma in enumerate(vmas)]
+    pieces = [Segment(vma.start, vma.end, number) for number, vma in enumerate(vmas)]
     return pieces, [vma.identity for vma in vmas]
 
 
@@ -74,7 +74,7 @@ def test_what_changed_since_the_rehearsal_is_seen(
     asked = 0
     other = check.check(pieces, identities)
     assert asked
-    assert other.gone == [Piece(start, start + PAGE, ours.owner)]
+    assert other.gone == [Segment(start, start + PAGE, ours.owner)]
     assert (
         sum(piece.end - piece.start for piece in other.standing)
         == sum(piece.end - piece.start for piece in pieces) - PAGE

@@ -22,9 +22,9 @@ from memtui.advise.pages_file import PageRecords
 from memtui.cli import restore as restore_command
 from memtui.host import Selection
 from memtui.host.local import LocalHost
-from memtui.linux import memory_file
-from memtui.linux.memory_file import MemoryFile
-from memtui.linux.program import Program, places_of, random_address
+from memtui.linux import proc_mem
+from memtui.linux.exec_identity import Program, places_of, random_address
+from memtui.linux.proc_mem import MemoryFile
 from memtui.model.advice import Advice
 from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark
@@ -323,7 +323,7 @@ def test_where_holes_cannot_be_told_nothing_is_read(
     """As for a user without CAP_SYS_ADMIN, who may not open what is behind the mapping."""
     start = child.map(MIB, shared=True, fill=3)
     page_out(host, child, (start, MIB))
-    monkeypatch.setattr(memory_file, "open_mapped", lambda _pid, _vma: None)
+    monkeypatch.setattr(proc_mem, "open_mapped", lambda _pid, _vma: None)
     restored = restore(host)
     assert (restored.outcome, restored.reason) == (Outcome.REFUSED, Reason.HOLES_UNKNOWN)
     assert at(child.pid, start).rss <= RESIDUE_BYTES

@@ -11,15 +11,15 @@ from memtui.host import Selection
 from memtui.host.local import LocalHost
 from memtui.host.target import LocalTarget
 from memtui.linux import folios, pagemap
-from memtui.linux.handle import ProcessHandle
 from memtui.linux.pagemap import Source
+from memtui.linux.process_handle import ProcessHandle
 from memtui.model.advice import Advice
 from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark, Plan
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
-from memtui.model.vma import Kind, MappedVma
+from memtui.model.vma import MappedVma, VmaKind
 from memtui.render.effect import describe_range_effect, summary
 from memtui.render.forecast import forecast_in_words
 from tests.conftest import need
@@ -283,7 +283,7 @@ def test_hugetlb_memory_is_told_by_one_rule(
     target = host.open(child.pid)
     for details in (True, False):
         row = row_of(target, start, details=details)
-        assert (row.kind, row.rss_bytes, row.swap_bytes) == (Kind.HUGETLB, 0, 0)
+        assert (row.kind, row.rss_bytes, row.swap_bytes) == (VmaKind.HUGETLB, 0, 0)
         assert row.details is not None
         assert row.details.hugetlb_bytes == held
     target.release()

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memtui.advise import calls, secondpass
+from memtui.advise import lru_drain, vector
 from memtui.advise.ledger import Ledger
-from memtui.advise.pieces import Piece, Pieces
+from memtui.advise.segments import Segment, Segments
 from memtui.format import size as in_words
 from memtui.host import Selection
 from memtui.host.local import LocalHost
@@ -67,7 +67,7 @@ def disk_folder(swap_file: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def give(
+def advise_vector(
     host: LocalHost,
     child: Child,
     advice: Advice,
@@ -156,7 +156,7 @@ def test_fact_3_5_unmapped_is_not_freed(host: LocalHost, child: Child) -> None:
     size = 16 * MIB
     start = child.map(size, fill=1)
     before, was = at(child.pid, start), machine()
-    report = give(host, child, Advice.PAGEOUT, start, size)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, size)
     after, now = at(child.pid, start), machine()
     assert report.advised_bytes == size
     assert report.moved_bytes == before.rss - after.rss >= size - RESIDUE_BYTES
@@ -173,7 +173,7 @@ def test_pageout_drops_what_its_owner_gave_up(host: LocalHost, child: Child) -> 
     """MADV_FREE: it takes no swap, its content is gone, and the report says whose word that was."""
     start = child.map(SIZE, fill=1)
     child.do("madvise", address=start, size=SIZE // 2, advice=MADV_FREE)
-    report = give(host, child, Advice.PAGEOUT, start, SIZE, thorough=True)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, SIZE, thorough=True)
     after = at(child.pid, start)
     assert after.rss == 0
     assert abs(after.swap - SIZE // 2) <= RESIDUE_BYTES
@@ -194,9 +194,9 @@ def test_pageout_drops_what_its_owner_gave_up(host: LocalHost, child: Child) -> 
 
 def test_fact_3_7_huge_pages_come_back_as_small_ones(host: LocalHost, child: Child) -> None:
     start = child.map(2 * HUGE, align=HUGE, fill=1)
-    give(host, child, Advice.COLLAPSE, start, HUGE)
+    advise_vector(host, child, Advice.COLLAPSE, start, HUGE)
     assert at(child.pid, start).huge == HUGE
-    report = give(host, child, Advice.PAGEOUT, start, 2 * HUGE, thorough=True)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, 2 * HUGE, thorough=True)
     assert report.moved_bytes == 2 * HUGE
     tells(report, "2M of it were huge pages; they come back as small ones.")
     child.do("touch", address=start, size=2 * HUGE)
@@ -206,10 +206,10 @@ def test_fact_3_7_huge_pages_come_back_as_small_ones(host: LocalHost, child: Chi
 
 def test_peers_2_a_second_pageout_does_nothing(host: LocalHost, child: Child) -> None:
     start = child.map(SIZE, fill=1)
-    first = give(host, child, Advice.PAGEOUT, start, SIZE, thorough=True)
+    first = advise_vector(host, child, Advice.PAGEOUT, start, SIZE, thorough=True)
     assert first.moved_bytes == SIZE
     assert at(child.pid, start).rss == 0
-    again = give(host, child, Advice.PAGEOUT, start, SIZE)
+    again = advise_vector(host, child, Advice.PAGEOUT, start, SIZE)
     assert (again.advised_bytes, again.moved_bytes) == (SIZE, 0)
     assert (again.outcome, again.reason) == (Outcome.NO_EFFECT, Reason.ALREADY_OUT)
     tells(again, "Nothing left RSS.")
@@ -226,7 +226,7 @@ def test_peers_3_pages_of_a_library_stay(host: LocalHost, child: Child) -> None:
         )
         start, size = text.start, text.end - text.start
         before = at(other.pid, start)
-        report = give(host, other, Advice.PAGEOUT, start, size)
+        report = advise_vector(host, other, Advice.PAGEOUT, start, size)
         after = at(other.pid, start)
     assert report.advised_bytes == size
     assert report.moved_bytes == before.rss - after.rss
@@ -241,7 +241,7 @@ def test_peers_4_of_forked_memory_only_the_part_of_ones_own_goes(host: LocalHost
     child.fork()
     child.do("write", address=start, size=own, seed=2)
     before = at(child.pid, start)
-    report = give(host, child, Advice.PAGEOUT, start, size, thorough=True)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, size, thorough=True)
     after = at(child.pid, start)
     assert report.advised_bytes == size
     assert report.moved_bytes == before.rss - after.rss == own
@@ -253,7 +253,7 @@ def test_peers_7_willneed_of_swap_shows_in_no_rss(host: LocalHost, child: Child)
     start = child.map(SIZE, fill=1)
     _out_of_the_swap_cache(child, start, SIZE)
     before, was = at(child.pid, start), machine()
-    report = give(host, child, Advice.WILLNEED, start, SIZE)
+    report = advise_vector(host, child, Advice.WILLNEED, start, SIZE)
     after, now = at(child.pid, start), machine()
     assert (after.rss, after.swap) == (before.rss, before.swap)
     came = now.swapped_in - was.swapped_in
@@ -292,7 +292,7 @@ def test_peers_8_nothing_behind_an_address_is_no_effect(host: LocalHost, child: 
     """PROT_NONE "succeeds": the kernel walks it and there is nothing."""
     start = child.map(SIZE, protection=0)
     for advice in (Advice.COLD, Advice.PAGEOUT):
-        report = give(host, child, advice, start, SIZE)
+        report = advise_vector(host, child, advice, start, SIZE)
         assert report.advised_bytes == SIZE
         assert (report.outcome, report.ranges[0].rss_before_bytes) == (Outcome.NO_EFFECT, 0)
         assert report.reason is Reason.NOTHING_RESIDENT
@@ -302,7 +302,7 @@ def test_fact_3_3_the_zero_page_takes_no_memory(host: LocalHost, child: Child) -
     start = child.map(SIZE)
     child.do("touch", address=start, size=SIZE)
     assert at(child.pid, start).rss == 0
-    report = give(host, child, Advice.PAGEOUT, start, SIZE)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, SIZE)
     assert (report.advised_bytes, report.moved_bytes) == (SIZE, 0)
     assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, Reason.ZERO_PAGE)
 
@@ -328,7 +328,7 @@ def test_fact_3_2_hugetlb_memory_is_in_no_rss(
     start = child.map(HUGE, align=HUGE, hugetlb=True, fill=1)
     assert at(child.pid, start).rss == 0
     assert at(child.pid, start).fields["Private_Hugetlb"] == HUGE
-    report = give(host, child, advice, start, HUGE)
+    report = advise_vector(host, child, advice, start, HUGE)
     child.do("unmap", address=start, size=HUGE)
     (part,) = report.ranges
     assert not part.moved_bytes
@@ -347,7 +347,7 @@ def test_fact_3_3_clean_pages_of_a_file_are_freed(
     start = child.map(SIZE, path=str(path), shared=shared)
     child.do("touch", address=start, size=SIZE)
     before, was = at(child.pid, start).rss, cached(path)
-    report = give(host, child, Advice.PAGEOUT, start, SIZE, thorough=True)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, SIZE, thorough=True)
     after, now = at(child.pid, start), cached(path)
     assert report.moved_bytes == before - after.rss > 0
     assert report.ranges[0].cache_delta_bytes == now - was < 0
@@ -364,7 +364,7 @@ def test_fact_3_3_what_was_just_written_is_told_as_the_page_cache_has_it(
     start = child.map(SIZE, path=str(path), shared=True)
     child.do("dirty", address=start, size=SIZE, step=PAGE)
     before, was = at(child.pid, start).rss, cached(path)
-    report = give(host, child, Advice.PAGEOUT, start, SIZE)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, SIZE)
     after, now = at(child.pid, start).rss, cached(path)
     assert report.moved_bytes == before - after
     assert report.ranges[0].cache_delta_bytes == now - was
@@ -383,7 +383,7 @@ def test_fact_3_3_copied_pages_of_a_private_file_go_to_swap(
     child.do("touch", address=start, size=SIZE)
     child.do("dirty", address=start, size=SIZE // 2, step=PAGE)
     before = at(child.pid, start)
-    report = give(host, child, Advice.PAGEOUT, start, SIZE, thorough=True)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, SIZE, thorough=True)
     after = at(child.pid, start)
     assert report.moved_bytes == before.rss - after.rss
     assert report.ranges[0].swapped_bytes == after.swap >= SIZE // 2 - RESIDUE_BYTES
@@ -397,7 +397,7 @@ def test_fact_3_3_read_ahead_pages_are_not_touched(host: LocalHost, child: Child
     path.read_bytes()
     was = cached(path)
     assert was == SIZE
-    report = give(host, child, Advice.PAGEOUT, start, SIZE)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, SIZE)
     assert cached(path) == was
     assert (report.advised_bytes, report.moved_bytes) == (SIZE, 0)
     assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, Reason.UNMAPPED_HERE)
@@ -409,14 +409,14 @@ def test_fact_3_3_read_ahead_pages_are_not_touched(host: LocalHost, child: Child
 def test_fact_3_3_swap_of_shared_memory_is_smaps_word(host: LocalHost, child: Child) -> None:
     """The page table shows nothing of it: the report must not say that none is in swap."""
     start = child.map(SIZE, shared=True, fill=1)
-    report = give(host, child, Advice.PAGEOUT, start, SIZE, thorough=True)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, SIZE, thorough=True)
     after = at(child.pid, start)
     (part,) = report.ranges
     assert report.moved_bytes == SIZE - after.rss == SIZE
     assert (part.swap_before_bytes, part.swap_after_bytes) == (0, after.swap)
     assert after.swap == SIZE
     tells(report, "of the shared memory went to swap", "unmapped is not freed")
-    partly = give(host, child, Advice.PAGEOUT, start, SIZE // 2)
+    partly = advise_vector(host, child, Advice.PAGEOUT, start, SIZE // 2)
     assert partly.ranges[0].swap_after_bytes is None
 
 
@@ -429,7 +429,7 @@ def test_fact_3_6_thorough_takes_what_waits_in_batches(host: LocalHost, child: C
 
     def plain_leaves_some() -> bool:
         start = child.map(size, fill=1)
-        report = give(host, child, Advice.PAGEOUT, start, size)
+        report = advise_vector(host, child, Advice.PAGEOUT, start, size)
         stays = at(child.pid, start).rss
         assert report.moved_bytes == size - stays
         assert report.ranges[0].reason is (Reason.LRU_BATCH if stays else None)
@@ -437,7 +437,7 @@ def test_fact_3_6_thorough_takes_what_waits_in_batches(host: LocalHost, child: C
 
     def thorough_asked_again() -> bool:
         start = child.map(size, fill=1)
-        report = give(host, child, Advice.PAGEOUT, start, size, Freeze.PTRACE, thorough=True)
+        report = advise_vector(host, child, Advice.PAGEOUT, start, size, Freeze.PTRACE, thorough=True)
         assert os.sched_getaffinity(0) == {cpus[0]}
         assert at(child.pid, start).rss == 0
         assert report.moved_bytes == report.advised_bytes == size
@@ -461,11 +461,11 @@ def test_fact_3_6_a_second_pass_that_may_not_go_to_a_cpu_does_not_blame_the_page
     need(len(cpus) > 1, "one CPU has no other whose batch could hold pages")
     mine = os.sched_getaffinity(0)
     # As in a cpuset of one CPU.
-    monkeypatch.setattr(secondpass, "_move_to", lambda cpu: cpu == cpus[0])
+    monkeypatch.setattr(lru_drain, "_move_to", lambda cpu: cpu == cpus[0])
 
     def some_stay() -> bool:
         start = child.map(12 * PAGE, fill=1)
-        report = give(host, child, Advice.PAGEOUT, start, 12 * PAGE, thorough=True)
+        report = advise_vector(host, child, Advice.PAGEOUT, start, 12 * PAGE, thorough=True)
         stays = at(child.pid, start).rss
         assert report.ranges[0].reason is (Reason.LRU_BATCH if stays else None)
         return stays > 0
@@ -481,9 +481,9 @@ def test_fact_3_6_a_second_pass_that_may_not_go_to_a_cpu_does_not_blame_the_page
 
 def test_fact_3_7_a_part_of_a_huge_page_splits_it(host: LocalHost, child: Child) -> None:
     start = child.map(HUGE, align=HUGE, fill=1)
-    give(host, child, Advice.COLLAPSE, start, HUGE)
+    advise_vector(host, child, Advice.COLLAPSE, start, HUGE)
     assert at(child.pid, start).huge == HUGE
-    report = give(host, child, Advice.PAGEOUT, start, 100 * PAGE, thorough=True)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, 100 * PAGE, thorough=True)
     after = at(child.pid, start)
     assert after.huge == 0
     assert report.moved_bytes == HUGE - after.rss
@@ -497,7 +497,7 @@ def test_fact_3_9_a_file_of_64_mib_comes_in_whole(host: LocalHost, child: Child,
     path = file_of(disk_folder, size)
     start = child.map(size, path=str(path))
     assert cached(path) == 0
-    report = give(host, child, Advice.WILLNEED, start, size)
+    report = advise_vector(host, child, Advice.WILLNEED, start, size)
     assert cached(path) == size
     assert at(child.pid, start).rss == 0
     assert report.ranges[0].cache_delta_bytes == size
@@ -566,9 +566,9 @@ def test_facts_2_each_errno_has_a_reason_and_a_step(
     start, size = arrange(child)
     fd = os.pidfd_open(child.pid)
     try:
-        result = calls.give(
+        result = vector.advise_vector(
             lambda elements, number: syscalls.process_madvise(fd, elements, number),
-            Pieces.of([Piece(start, start + size, 0)]),
+            Segments.of([Segment(start, start + size, 0)]),
             advice.number,
         )
     finally:
@@ -584,7 +584,7 @@ def test_facts_2_each_errno_has_a_reason_and_a_step(
 
 def test_the_ledger_keeps_how_good_the_forecast_was(host: LocalHost, child: Child, tmp_path: Path) -> None:
     start = child.map(SIZE, fill=1)
-    report = give(host, child, Advice.PAGEOUT, start, SIZE)
+    report = advise_vector(host, child, Advice.PAGEOUT, start, SIZE)
     events, torn = Ledger(tmp_path / "state").read()
     assert not torn
     done = next(event for event in events if event.kind == "done")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from memtui.freeze.choices import choices
-from memtui.linux import machine
+from memtui.freeze.method_info import choices
+from memtui.linux import sysinfo
 from memtui.linux.procfs import read_stat
 from memtui.model.freeze import Freeze
 from memtui.model.process import ProcessId
@@ -34,7 +34,7 @@ LOGS = Path(__file__).parents[1] / "witness_logs"
 def need_method(method: str) -> None:
     """Skip where a process of ours cannot be held so."""
     with Child() as child:
-        process = ProcessId(child.pid, read_stat(child.pid).start_time, machine.boot_id())
+        process = ProcessId(child.pid, read_stat(child.pid).start_time, sysinfo.boot_id())
         (choice,) = [choice for choice in choices(process) if choice.method is Freeze(method)]
     need(choice.available, f"{method} is not to be had here: {describe_choice(choice)}")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memtui.model.vma import Kind, MappedVma
+from memtui.model.vma import MappedVma, VmaKind
 from memtui.ui.presentation.address_bar import bar_cells, frame_of
 from memtui.ui.presentation.map import BAR_CELLS, bar
 from memtui.ui.presentation.order import Superseded
@@ -63,7 +63,7 @@ def test_the_bar_is_filled_by_residency() -> None:
     assert "".join(glyph for glyph, _ in cells) == "A█▅·▒"
     unknown = bar_cells(frame, [None] * 5, [None] * 5)
     assert "".join(glyph for glyph, _ in unknown) == "a????"
-    assert {kind for _, kind in cells} == {Kind.ANON.value}
+    assert {kind for _, kind in cells} == {VmaKind.ANON.value}
 
 
 def test_nobody_waits_for_an_old_frame() -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.model.plan import Mark
-from memtui.model.process import Standing
+from memtui.model.process import Liveness
 from memtui.model.ranges import Range
 from memtui.ui.marking import Marking, Shown
 from memtui.ui.marks import OTHER, PART, WHOLE, MarkBook, MarkSet
@@ -153,7 +153,7 @@ def test_marking_sixty_thousand_vmas_looks_at_each_but_once() -> None:
 def test_the_newest_handle_of_a_process_carries_all_its_marks() -> None:
     host = FakeHost()
     old = host.open(4242)
-    old.standing_now = Standing.EXECED
+    old.standing_now = Liveness.EXECED
     new = host.open(4242)
     assert new is not old
     book = MarkBook()

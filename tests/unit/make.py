@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memtui.model.pages import CacheFacts, HugeFacts, PageFacts
 from memtui.model.process import Process, ProcessId
-from memtui.model.vma import Kind, MappedVma, Vma, VmaDetails
+from memtui.model.vma import MappedVma, Vma, VmaDetails, VmaKind
 
 BASE = 0x7F00_0000_0000
 
@@ -39,7 +39,7 @@ def details(
 
 
 def vma(
-    kind: Kind = Kind.ANON,
+    kind: VmaKind = VmaKind.ANON,
     size: int = 1 << 20,
     start: int = BASE,
     perms: str = "rw-p",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memtui.advise.pieces import Piece, Pieces
+from memtui.advise.segments import Segment, Segments
 from memtui.linux.syscalls import _iovec
 from memtui.model.ranges import AddressColumns
 
@@ -39,10 +39,10 @@ def test_a_slice_is_that_of_the_pairs_and_so_is_its_vector(
 
 @given(pages, st.integers(0, 40))
 def test_pieces_are_what_they_were_made_of(steps: list[tuple[int, int]], border: int) -> None:
-    pieces = [Piece(start, end, at // 2) for at, (start, end) in enumerate(ascending(steps))]
-    columns = Pieces.of(pieces)
+    pieces = [Segment(start, end, at // 2) for at, (start, end) in enumerate(ascending(steps))]
+    columns = Segments.of(pieces)
     columns.pack()
     assert columns == pieces
     assert columns[:border] == pieces[:border]
-    assert Pieces.joined([columns[:border], columns[border:]]) == pieces
+    assert Segments.joined([columns[:border], columns[border:]]) == pieces
     assert [columns[at] for at in range(len(columns))] == pieces

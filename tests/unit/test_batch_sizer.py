@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.advise import batch_sizer
+from memtui.advise.alignment import CALL_BYTES
 from memtui.advise.batch_sizer import BatchSizer
-from memtui.advise.cutting import CALL_BYTES
 from memtui.model.advice import Advice
 
 if TYPE_CHECKING:

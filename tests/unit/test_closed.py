@@ -11,15 +11,15 @@ import pytest
 
 from memtui.advise.recheck import Recheck
 from memtui.freeze.client import FreezeError, Guard
-from memtui.linux.capability import reason_of
+from memtui.linux.capabilities import reason_of
 from memtui.linux.descriptor import Descriptor
-from memtui.linux.handle import ProcessHandle
-from memtui.linux.memory_file import MemoryFile
 from memtui.linux.pagemap import PageReader, Source
+from memtui.linux.proc_mem import MemoryFile
+from memtui.linux.process_handle import ProcessHandle
 from memtui.linux.syscalls import MapQuery, PageScanner, process_madvise
 from memtui.model.errors import MemtuiError
 from memtui.model.freeze import Freeze
-from memtui.model.process import ProcessId, Standing
+from memtui.model.process import Liveness, ProcessId
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
 
@@ -60,7 +60,7 @@ def test_a_closed_handle_reaches_nobody(numbers_taken: list[int]) -> None:
     take_numbers(numbers_taken)
     assert before in numbers_taken, "its number is another file's by now"
     assert (handle.pidfd, handle.maps.fileno(), handle.pagemap_fd) == (-1, -1, -1)
-    assert handle.standing() is Standing.CLOSED
+    assert handle.standing() is Liveness.CLOSED
     with pytest.raises(MemtuiError):
         reader.runs((Range(0x1000, 0x2000),))
     for ask in (handle.is_dead, handle.read_maps):

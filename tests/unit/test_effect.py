@@ -16,19 +16,19 @@ from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.reasons import Reason
 from memtui.model.report import Effect, Outcome, RangeReport, TargetReport, score_of
 from memtui.model.swap import SwapKind, swap_kind
-from memtui.model.verdict import Verdict, Will
-from memtui.model.vma import Kind, VmaIdentity
+from memtui.model.verdict import Expectation, Verdict
+from memtui.model.vma import VmaIdentity, VmaKind
 from memtui.render.effect import describe_effect, describe_range_effect
 
 SIZE = 16 * PAGE_BYTES
-KINDS = [Kind.ANON, Kind.HEAP, Kind.FILE, Kind.SHMEM]
+KINDS = [VmaKind.ANON, VmaKind.HEAP, VmaKind.FILE, VmaKind.SHMEM]
 MACHINE = "The whole machine meanwhile: "
 
 
-def planned(kind: Kind = Kind.ANON, forecast: int | None = SIZE, at: int = 1) -> PlannedRange:
+def planned(kind: VmaKind = VmaKind.ANON, forecast: int | None = SIZE, at: int = 1) -> PlannedRange:
     identity = VmaIdentity("\x1b[31m", "rw-p", "00:00", 0, None)
     return PlannedRange(
-        Range(at * SIZE, (at + 1) * SIZE), "\x1b[31m", identity, kind, Verdict(Will.YES, forecast)
+        Range(at * SIZE, (at + 1) * SIZE), "\x1b[31m", identity, kind, Verdict(Expectation.YES, forecast)
     )
 
 
@@ -40,7 +40,7 @@ def report_of(ranges: list[RangeReport], effect: Effect | None = None, calls: in
 
 
 def moved(
-    kind: Kind,
+    kind: VmaKind,
     count: int | None,
     swapped: int | None = None,
     cache: int | None = None,
@@ -138,65 +138,65 @@ def told_of(*ranges: RangeReport, swaps: set[SwapKind] | None = None) -> str:
 
 
 def test_unmapped_in_swap_and_freed_are_three_things() -> None:
-    anonymous = told_of(moved(Kind.ANON, SIZE, SIZE))
+    anonymous = told_of(moved(VmaKind.ANON, SIZE, SIZE))
     assert "64K left RSS: 64K in swap." in anonymous
     assert "unmapped is not freed" in anonymous
     assert "is free" not in anonymous
-    freed = told_of(moved(Kind.FILE, SIZE, 0, -SIZE))
+    freed = told_of(moved(VmaKind.FILE, SIZE, 0, -SIZE))
     assert "64K of the files left the page cache and is free." in freed
     assert "in swap" not in freed
-    kept = told_of(moved(Kind.FILE, SIZE, 0, 0))
+    kept = told_of(moved(VmaKind.FILE, SIZE, 0, 0))
     assert "64K of the files is still in the page cache: unmapped, not freed." in kept
-    half = told_of(moved(Kind.FILE, SIZE, 0, -SIZE // 2))
+    half = told_of(moved(VmaKind.FILE, SIZE, 0, -SIZE // 2))
     assert "32K is still in it: unmapped, not freed" in half
-    unknown = told_of(moved(Kind.FILE, SIZE, 0, None))
+    unknown = told_of(moved(VmaKind.FILE, SIZE, 0, None))
     assert "Whether 64K of the files also left the page cache could not be seen." in unknown
-    both = told_of(moved(Kind.FILE, SIZE, 0, -SIZE), moved(Kind.FILE, PAGE_BYTES, 0, None))
+    both = told_of(moved(VmaKind.FILE, SIZE, 0, -SIZE), moved(VmaKind.FILE, PAGE_BYTES, 0, None))
     assert "64K of the files left the page cache and is free." in both
     assert "Whether 4K of the files also left the page cache could not be seen." in both
 
 
 def test_shared_memory_that_stays_in_ram_is_not_called_swapped() -> None:
-    stays = told_of(moved(Kind.SHMEM, SIZE, 0, 0))
+    stays = told_of(moved(VmaKind.SHMEM, SIZE, 0, 0))
     assert "64K of the shared memory is unmapped and still in RAM: not freed." in stays
     assert "Swap on" not in stays
-    goes = told_of(moved(Kind.SHMEM, SIZE, 0, -SIZE, by_smaps=SIZE))
+    goes = told_of(moved(VmaKind.SHMEM, SIZE, 0, -SIZE, by_smaps=SIZE))
     assert "64K of the shared memory went to swap." in goes
     assert "unmapped is not freed" in goes
 
 
 def test_shared_memory_that_was_never_written_is_dropped_and_not_swapped() -> None:
     """The cache shrinks by all of it; what of it is in swap only smaps tells."""
-    none = told_of(moved(Kind.SHMEM, SIZE, 0, -SIZE, by_smaps=0))
+    none = told_of(moved(VmaKind.SHMEM, SIZE, 0, -SIZE, by_smaps=0))
     assert "64K of the shared memory was never written: dropped, and freed." in none
     assert "swap" not in none
-    half = told_of(moved(Kind.SHMEM, SIZE, 0, -SIZE, by_smaps=SIZE // 2))
+    half = told_of(moved(VmaKind.SHMEM, SIZE, 0, -SIZE, by_smaps=SIZE // 2))
     assert "32K of the shared memory went to swap." in half
     assert "32K of the shared memory was never written: dropped, and freed." in half
-    unknown = told_of(moved(Kind.SHMEM, SIZE, 0, -SIZE))
+    unknown = told_of(moved(VmaKind.SHMEM, SIZE, 0, -SIZE))
     assert "64K of the shared memory left RAM: to swap, or dropped where never written." in unknown
-    part = told_of(moved(Kind.SHMEM, SIZE, 0, None, by_smaps=SIZE // 2))
+    part = told_of(moved(VmaKind.SHMEM, SIZE, 0, None, by_smaps=SIZE // 2))
     assert "32K of the shared memory went to swap." in part
     assert "Whether 32K of the shared memory stays in RAM could not be seen." in part
 
 
 def test_own_copies_of_shared_memory_that_went_to_swap_are_not_still_in_ram() -> None:
     """Half of a private mapping was copied on write: that half is in the page table, in swap."""
-    told = told_of(moved(Kind.SHMEM, SIZE, SIZE // 2, -SIZE // 2, by_smaps=SIZE))
+    told = told_of(moved(VmaKind.SHMEM, SIZE, SIZE // 2, -SIZE // 2, by_smaps=SIZE))
     assert "64K left RSS: 32K in swap, 32K unmapped shared memory." in told
     assert "32K of the shared memory went to swap." in told
     assert "still in RAM" not in told
 
 
 def test_zeroes_in_huge_pages_are_freed_and_not_let_go_by_the_target() -> None:
-    told = told_of(moved(Kind.ANON, SIZE, SIZE // 4, zero=SIZE // 2))
+    told = told_of(moved(VmaKind.ANON, SIZE, SIZE // 4, zero=SIZE // 2))
     assert "16K in swap, 32K freed (the zero page stands there now), 16K neither" in told
-    unseen = told_of(moved(Kind.ANON, SIZE, SIZE // 2, zero=None))
+    unseen = told_of(moved(VmaKind.ANON, SIZE, SIZE // 2, zero=None))
     assert "32K neither in RAM nor in swap (zeroes in huge pages, or the target let go of it)" in unseen
 
 
 def test_with_two_kinds_of_swap_nobody_knows_which_took_it() -> None:
-    both = told_of(moved(Kind.ANON, SIZE, SIZE), swaps=set(SwapKind))
+    both = told_of(moved(VmaKind.ANON, SIZE, SIZE), swaps=set(SwapKind))
     assert "Which of these took the pages is not known." in both
 
 
@@ -214,21 +214,21 @@ def test_the_kind_of_a_swap_area(path: str, kind: SwapKind) -> None:
 
 
 def test_what_was_given_up_is_not_blamed_on_the_target_meanwhile() -> None:
-    item = moved(Kind.ANON, SIZE, SIZE // 4)._replace(given_up_bytes=SIZE // 2)
+    item = moved(VmaKind.ANON, SIZE, SIZE // 4)._replace(given_up_bytes=SIZE // 2)
     text = told_of(item)
     assert "64K left RSS: 16K in swap, 32K freed (MADV_FREE), 16K neither in RAM nor in swap" in text
     assert "32K were freed: their owner had given them up (MADV_FREE)." in text
 
 
 def test_huge_pages_that_went_come_back_as_small_ones() -> None:
-    item = moved(Kind.ANON, SIZE, SIZE)
+    item = moved(VmaKind.ANON, SIZE, SIZE)
     assert "huge" not in told_of(item)
     huge = item._replace(huge_moved_bytes=SIZE)
     assert "64K of it were huge pages; they come back as small ones." in told_of(huge)
 
 
 def test_memory_that_the_target_itself_gave_back_is_not_in_swap() -> None:
-    told = told_of(moved(Kind.ANON, SIZE, 0))
+    told = told_of(moved(VmaKind.ANON, SIZE, 0))
     assert "64K neither in RAM nor in swap (the target let go of it)" in told
     assert "Swap on" not in told
 

@@ -14,8 +14,8 @@ from memtui.model.advice import Advice
 from memtui.model.errors import FilterDomain, FilterError
 from memtui.model.filter import parse
 from memtui.model.process import Process
-from memtui.model.verdict import Verdict, Will
-from memtui.model.vma import Kind, MappedVma
+from memtui.model.verdict import Expectation, Verdict
+from memtui.model.vma import MappedVma, VmaKind
 from memtui.render.filter import describe_filter_error
 from tests.unit.make import BASE, details, process, row, vma
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MIB = 1 << 20
-LIBC = row(vma(Kind.FILE, perms="r-xp", name="/usr/lib/libc.so.6", inode=7), rss=MIB, swap=0)
-HEAP = row(vma(Kind.HEAP, name="[heap]"), rss=20 * MIB, swap=4096, more=details("rd wr lo"))
-BARE = row(vma(Kind.ANON, size=65536, perms="rw-p"), label="Cold")
-SPACED = row(vma(Kind.FILE, name='/srv/My "Data", v2', inode=8))
+LIBC = row(vma(VmaKind.FILE, perms="r-xp", name="/usr/lib/libc.so.6", inode=7), rss=MIB, swap=0)
+HEAP = row(vma(VmaKind.HEAP, name="[heap]"), rss=20 * MIB, swap=4096, more=details("rd wr lo"))
+BARE = row(vma(VmaKind.ANON, size=65536, perms="rw-p"), label="Cold")
+SPACED = row(vma(VmaKind.FILE, name='/srv/My "Data", v2', inode=8))
 VMAS = {"libc": LIBC, "heap": HEAP, "bare": BARE, "spaced": SPACED}
 
 
 def verdicts(advice: Advice) -> Verdict:
-    will = {Advice.COLD: Will.YES, Advice.PAGEOUT: Will.PARTLY}.get(advice, Will.NO)
+    will = {Advice.COLD: Expectation.YES, Advice.PAGEOUT: Expectation.PARTLY}.get(advice, Expectation.NO)
     return Verdict(will, None)
 
 
@@ -244,7 +244,7 @@ def test_judge_is_asked_for_the_advice_that_is_meant() -> None:
 
     def judge(advice: Advice) -> Verdict:
         asked.append(advice)
-        return Verdict(Will.NO, 0)
+        return Verdict(Expectation.NO, 0)
 
     parse("will:collapse").matches_vma(LIBC, judge)
     assert asked == [Advice.COLLAPSE]
@@ -311,7 +311,7 @@ def name_terms(draw: st.DrawFn) -> Meant:
 
 @st.composite
 def kind_terms(draw: st.DrawFn) -> Meant:
-    kinds = draw(st.lists(st.sampled_from(Kind), min_size=1, max_size=3))
+    kinds = draw(st.lists(st.sampled_from(VmaKind), min_size=1, max_size=3))
     return Meant("kind:" + ",".join(kind.value for kind in kinds), lambda item: item.kind in kinds)
 
 
@@ -336,7 +336,7 @@ terms = plain_terms | negated()
 @st.composite
 def some_vmas(draw: st.DrawFn) -> MappedVma:
     of = vma(
-        draw(st.sampled_from(Kind)),
+        draw(st.sampled_from(VmaKind)),
         size=draw(st.integers(1, 1 << 10)) * 4096,
         perms=draw(st.sampled_from(["rw-p", "r--p", "r-xp", "---p", "rw-s"])),
         name=draw(names),

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memtui.advise.forecast import Part, SwapPurse, choose_marks, choose_rows, forecast
-from memtui.linux import cgroups
-from memtui.linux.cgroups import Group, Mount, swap_rooms
+from memtui.advise.forecast import Part, SwapBudget, choose_marks, choose_rows, forecast
+from memtui.linux import cgroup
+from memtui.linux.cgroup import Group, Mount, swap_rooms
 from memtui.model.advice import Advice
 from memtui.model.freeze import Freeze
 from memtui.model.pages import PageFacts
@@ -18,8 +18,8 @@ from memtui.model.plan import Mark, PlannedRange, TargetPlan
 from memtui.model.process import ProcessId
 from memtui.model.ranges import PAGE_BYTES, Range
 from memtui.model.reasons import Reason
-from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
-from memtui.model.vma import AddressSpace, Kind, MappedVma
+from memtui.model.verdict import Expectation, MachineFacts, ReasonBytes, Verdict, judge
+from memtui.model.vma import AddressSpace, MappedVma, VmaKind
 from memtui.render.forecast import forecast_in_words
 from tests.unit.make import BASE, details, row, vma
 
@@ -39,7 +39,7 @@ def full(number: int, anonymous: int = MIB) -> MappedVma:
 
 def pageout(
     rows: list[MappedVma],
-    purse: SwapPurse,
+    purse: SwapBudget,
     groups: dict[str, int] | None = None,
     advice: Advice = Advice.PAGEOUT,
 ) -> list[PlannedRange]:
@@ -56,26 +56,26 @@ def forecasts(planned: list[PlannedRange]) -> list[int | None]:
 
 
 def test_swap_is_spent_in_the_order_of_the_walk() -> None:
-    purse = SwapPurse(machine(MIB + 8192))
+    purse = SwapBudget(machine(MIB + 8192))
     first = pageout([full(0), full(1)], purse)
     assert forecasts(first) == [MIB, 8192]
-    assert first[1].verdict.reasons == (WhyBytes(Reason.NO_SWAP, MIB - 8192),)
+    assert first[1].verdict.reasons == (ReasonBytes(Reason.NO_SWAP, MIB - 8192),)
     # Another target of the same plan finds nothing left.
     assert forecasts(pageout([full(0)], purse)) == [0]
 
 
 def test_what_needs_no_swap_spends_none() -> None:
-    purse = SwapPurse(machine(MIB))
-    file = row(vma(Kind.FILE, name="/x", inode=7), pages=PageFacts(0, MIB, 0, 0))
+    purse = SwapBudget(machine(MIB))
+    file = row(vma(VmaKind.FILE, name="/x", inode=7), pages=PageFacts(0, MIB, 0, 0))
     assert forecasts(pageout([file, full(1)], purse)) == [MIB, MIB]
 
 
 def test_a_cgroup_is_a_purse_of_its_own() -> None:
-    purse = SwapPurse(machine(None))
+    purse = SwapBudget(machine(None))
     limits = {"/a": 3 * MIB, "/a/b": MIB}
     inner = pageout([full(0), full(1)], purse, limits)
     assert forecasts(inner) == [MIB, 0]
-    assert inner[1].verdict.reasons == (WhyBytes(Reason.SWAP_LIMIT, MIB),)
+    assert inner[1].verdict.reasons == (ReasonBytes(Reason.SWAP_LIMIT, MIB),)
     # A target elsewhere in the outer group finds what the inner one has left of it.
     assert forecasts(pageout([full(0), full(1), full(2)], purse, {"/a": 3 * MIB})) == [MIB, MIB, 0]
     assert forecasts(pageout([full(0)], purse)) == [MIB]
@@ -87,7 +87,7 @@ amounts = st.integers(0, 300).map(lambda pages: pages * PAGE_BYTES)
 @given(st.lists(st.integers(0, 256), max_size=6), amounts, amounts, amounts)
 def test_no_plan_spends_more_than_there_is(counts: list[int], free: int, outer: int, inner: int) -> None:
     rows = [full(number, count * PAGE_BYTES) for number, count in enumerate(counts)]
-    planned = pageout(rows, SwapPurse(machine(free)), {"/a": outer, "/a/b": inner})
+    planned = pageout(rows, SwapBudget(machine(free)), {"/a": outer, "/a/b": inner})
     spent = sum(item.verdict.swap_bytes for item in planned)
     assert spent == min(sum(counts) * PAGE_BYTES, free, outer, inner)
 
@@ -117,7 +117,7 @@ def test_marks_are_cut_to_what_stands_there() -> None:
     ):
         assert isinstance(item, PlannedRange)
         assert item.range == Range(start, start + size)
-        assert item.verdict.reasons == (WhyBytes(reason, size),)
+        assert item.verdict.reasons == (ReasonBytes(reason, size),)
 
 
 def test_a_part_has_its_share_of_smaps() -> None:
@@ -163,29 +163,29 @@ def test_the_limits_of_the_groups_above_count_too(tmp_path: Path, monkeypatch: p
     for folder, limit in ((inner, "max"), (inner.parent, "12288")):
         (folder / "memory.swap.max").write_text(limit + "\n")
         (folder / "memory.swap.current").write_text("4096\n")
-    monkeypatch.setattr(cgroups, "mounts", lambda: [Mount("/", str(tmp_path))])
-    monkeypatch.setattr(cgroups, "path_of", lambda pid: "/a/b")
+    monkeypatch.setattr(cgroup, "mounts", lambda: [Mount("/", str(tmp_path))])
+    monkeypatch.setattr(cgroup, "path_of", lambda pid: "/a/b")
     assert swap_rooms(1) == {str(inner.parent): 8192}
-    monkeypatch.setattr(cgroups, "path_of", lambda pid: None)
+    monkeypatch.setattr(cgroup, "path_of", lambda pid: None)
     assert swap_rooms(1) == {}
 
 
 def test_a_forecast_is_one_sentence() -> None:
     rows = [full(0), row(vma(start=BASE + 2 * MIB), pages=PageFacts(MIB // 2, 0, MIB // 4, 0))]
-    planned = tuple(pageout(rows, SwapPurse(machine(None))))
+    planned = tuple(pageout(rows, SwapBudget(machine(None))))
     target = TargetPlan(ProcessId(1, 1, "boot"), "x", planned, Freeze.OFF)
     words = forecast_in_words(Advice.PAGEOUT, target)
     assert words.startswith("of 2M requested 1.5M will leave RSS; ")
     assert set(words.partition("; ")[2].split(", ")) == {"256K shared", "256K untouched"}
-    by_smaps = tuple(pageout([row(rss=MIB)], SwapPurse(machine(None))))
+    by_smaps = tuple(pageout([row(rss=MIB)], SwapBudget(machine(None))))
     estimated = TargetPlan(ProcessId(1, 1, "boot"), "x", by_smaps, Freeze.OFF)
     assert "about 1M (estimated" in forecast_in_words(Advice.PAGEOUT, estimated)
-    assert by_smaps[0].verdict.will is Will.YES
+    assert by_smaps[0].verdict.will is Expectation.YES
 
 
 def test_a_forecast_of_cold_says_that_batches_are_skipped() -> None:
     rows = [row(vma(start=BASE), pages=PageFacts(MIB, 0, 0, 0))]
-    planned = tuple(pageout(rows, SwapPurse(machine(None)), advice=Advice.COLD))
+    planned = tuple(pageout(rows, SwapBudget(machine(None)), advice=Advice.COLD))
     words = forecast_in_words(Advice.COLD, TargetPlan(ProcessId(1, 1, "boot"), "x", planned, Freeze.OFF))
     assert "is resident and will be aged, but for what each CPU touched last (up to 124K a CPU)" in words
 
@@ -204,6 +204,6 @@ def test_whole_vmas_that_are_alike_share_a_verdict_however_they_were_chosen() ->
             asked.append(item)
             return judge(item, Advice.COLD, around)
 
-        planned = forecast(parts, [facts] * 4, assess, SwapPurse(machine(None)))
+        planned = forecast(parts, [facts] * 4, assess, SwapBudget(machine(None)))
         assert len(asked) == 1
         assert len({id(item.verdict) for item in planned}) == 1

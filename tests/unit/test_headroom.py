@@ -10,14 +10,14 @@ from memtui.model.advice import Advice
 from memtui.model.plan import PlannedRange
 from memtui.model.ranges import Range
 from memtui.model.reasons import Reason
-from memtui.model.verdict import Verdict, WhyBytes, Will
-from memtui.model.vma import Kind
+from memtui.model.verdict import Expectation, ReasonBytes, Verdict
+from memtui.model.vma import VmaKind
 
 MIB = 1 << 20
 
 
-def planned(kind: Kind, forecast: int | None, at: int = 0) -> PlannedRange:
-    verdict = Verdict(Will.YES if forecast else Will.NO, forecast)
+def planned(kind: VmaKind, forecast: int | None, at: int = 0) -> PlannedRange:
+    verdict = Verdict(Expectation.YES if forecast else Expectation.NO, forecast)
     return PlannedRange(Range(at, at + 16 * MIB), "", None, kind, verdict)
 
 
@@ -42,29 +42,34 @@ def forecasts(ranges: list[PlannedRange]) -> list[tuple[int | None, Reason | Non
 
 
 def test_with_room_for_all_nothing_changes(room: dict[str, int]) -> None:
-    ranges = [planned(Kind.ANON, 8 * MIB), planned(Kind.ANON, None), planned(Kind.FILE, 0)]
+    ranges = [planned(VmaKind.ANON, 8 * MIB), planned(VmaKind.ANON, None), planned(VmaKind.FILE, 0)]
     assert fit_in_room(ranges, Advice.WILLNEED, 1, 2 * MIB) == ranges
 
 
 def test_the_room_of_the_group_is_used_up_in_order_and_files_need_none(room: dict[str, int]) -> None:
     room["group"] = 10 * MIB
-    ranges = [planned(kind, 8 * MIB) for kind in (Kind.ANON, Kind.FILE, Kind.SHMEM, Kind.HEAP)]
+    ranges = [planned(kind, 8 * MIB) for kind in (VmaKind.ANON, VmaKind.FILE, VmaKind.SHMEM, VmaKind.HEAP)]
     found = fit_in_room(ranges, Advice.WILLNEED, 1, 2 * MIB)
     limit = Reason.MEMORY_LIMIT
     assert forecasts(found) == [(8 * MIB, None), (8 * MIB, None), (2 * MIB, limit), (0, limit)]
-    assert [item.verdict.will for item in found] == [Will.YES, Will.YES, Will.PARTLY, Will.NO]
-    assert found[2].verdict.reasons == (WhyBytes(limit, 6 * MIB),)
+    assert [item.verdict.will for item in found] == [
+        Expectation.YES,
+        Expectation.YES,
+        Expectation.PARTLY,
+        Expectation.NO,
+    ]
+    assert found[2].verdict.reasons == (ReasonBytes(limit, 6 * MIB),)
     assert all(item.goes == was.goes for item, was in zip(found, ranges, strict=True))
 
 
 def test_the_machine_is_for_files_too(room: dict[str, int]) -> None:
     room["machine"] = 10 * MIB
-    found = fit_in_room([planned(Kind.FILE, 8 * MIB)] * 2, Advice.WILLNEED, 1, 2 * MIB)
+    found = fit_in_room([planned(VmaKind.FILE, 8 * MIB)] * 2, Advice.WILLNEED, 1, 2 * MIB)
     assert forecasts(found) == [(8 * MIB, None), (2 * MIB, Reason.MEMORY_LOW)]
 
 
 def test_collapse_needs_room_for_a_huge_page(room: dict[str, int]) -> None:
-    ranges = [planned(Kind.ANON, 8 * MIB)] * 2
+    ranges = [planned(VmaKind.ANON, 8 * MIB)] * 2
     room["group"] = 2 * MIB
     assert fit_in_room(ranges, Advice.COLLAPSE, 1, 2 * MIB) == ranges
     room["group"] -= 1

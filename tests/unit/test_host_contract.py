@@ -15,7 +15,7 @@ from memtui.model.advice import Advice
 from memtui.model.errors import MemtuiError, NoSuchProcess, Unusable
 from memtui.model.freeze import Freeze
 from memtui.model.plan import Mark, Plan
-from memtui.model.process import Standing
+from memtui.model.process import Liveness
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome, Progress
 from memtui.model.restore import Whose
@@ -89,10 +89,10 @@ def test_a_target_is_counted_once_however_often_it_is_opened(machine: Machine) -
     assert target.acquire()
     target.release()
     target.release()
-    assert target.standing() is Standing.ALIVE
+    assert target.standing() is Liveness.ALIVE
     assert len(target.look()) > 0
     target.release()
-    assert target.standing() is Standing.CLOSED
+    assert target.standing() is Liveness.CLOSED
     assert not target.acquire()
     with pytest.raises(MemtuiError) as closed:
         target.look()
@@ -224,7 +224,7 @@ def test_what_was_paged_out_is_monitored_and_put_back(machine: Machine) -> None:
     target = machine.target()
     (report,) = machine.host.apply(machine.plan(Advice.PAGEOUT, target))
     target.release()
-    assert target.standing() is Standing.ALIVE, "the monitor has a share"
+    assert target.standing() is Liveness.ALIVE, "the monitor has a share"
     assert report.pages_seen
     assert (report.moved_bytes or 0) > 0
     assert report.moved_pages == (), "who keeps reports need not keep the pages"
@@ -247,7 +247,7 @@ def test_what_was_paged_out_is_monitored_and_put_back(machine: Machine) -> None:
     assert again.id == report.id, "without an id it is the last of this session"
     (restored,) = machine.host.restore((planned,))
     assert (restored.outcome, restored.still_out_bytes) == (Outcome.DONE, 0)
-    assert target.standing() is Standing.CLOSED, "what was put back is monitored no more"
+    assert target.standing() is Liveness.CLOSED, "what was put back is monitored no more"
     (entry,) = machine.host.history().entries
     assert entry.restored_bytes == restored.restored_bytes
     (nothing,) = machine.host.plan_restore(report.id)
@@ -293,6 +293,6 @@ def test_a_search_for_those_who_map_a_file_can_be_cancelled(machine: Machine) ->
 def test_closing_it_closes_every_target(machine: Machine) -> None:
     target = machine.target()
     machine.host.close()
-    assert target.standing() is Standing.CLOSED
+    assert target.standing() is Liveness.CLOSED
     assert not target.acquire()
     target.release()

@@ -307,9 +307,12 @@ def test_an_id_is_never_given_twice() -> None:
 
 
 def test_two_processes_do_not_give_the_same_ids() -> None:
-    give = "from memtui.advise.ledger import new_action_id; print(*(new_action_id() for _ in range(1000)))"
+    advise_vector = (
+        "from memtui.advise.ledger import new_action_id; print(*(new_action_id() for _ in range(1000)))"
+    )
     given = [
-        subprocess.run([sys.executable, "-c", give], capture_output=True, text=True, check=True) for _ in "ab"
+        subprocess.run([sys.executable, "-c", advise_vector], capture_output=True, text=True, check=True)
+        for _ in "ab"
     ]
     numbers = [{given_id.rpartition("-")[2] for given_id in done.stdout.split()} for done in given]
     assert [len(each) for each in numbers] == [1000, 1000]

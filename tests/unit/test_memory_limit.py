@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memtui.linux import cgroups, memory_limit
+from memtui.linux import cgroup, memory_limit
 from memtui.linux.memory_limit import MemoryLimits, OomKills
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def group(folder: Path, limit: str | None, usage: int = 0, cache: int = 0, *, ve
 def see(monkeypatch: pytest.MonkeyPatch, own: str, top: Path, *, root: str = "/") -> None:
     """Have a process stand in a group, and one hierarchy mounted, of whichever version is asked for."""
     monkeypatch.setattr(memory_limit, "read_process_file", lambda _pid, _name: own.encode())
-    monkeypatch.setattr(memory_limit, "mounts", lambda _controller: [cgroups.Mount(root, str(top))])
+    monkeypatch.setattr(memory_limit, "mounts", lambda _controller: [cgroup.Mount(root, str(top))])
 
 
 def test_the_tightest_limit_of_all_above_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ def in_rss(state: int) -> bool:
 
 
 @given(some_runs())
-def test_tally(runs: list[RawRun]) -> None:
+def test_range_stats(runs: list[RawRun]) -> None:
     states = states_of(runs).values()
     tally = pages.tally(runs)
     assert tally.rss_bytes == PAGE_BYTES * sum(in_rss(state) for state in states)

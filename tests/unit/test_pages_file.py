@@ -19,13 +19,13 @@ from memtui.advise import pages_file
 from memtui.advise.ledger import Ledger
 from memtui.advise.pages_file import PageRecords
 from memtui.advise.pages_format import MovedPages, Stretch, encode_frame, encode_header, with_pages
-from memtui.linux import machine
+from memtui.linux import sysinfo
 from memtui.linux.procfs import read_stat
 from memtui.model.errors import MemtuiError
 from memtui.model.process import ProcessId
 from memtui.model.ranges import PAGE_BYTES, Range, normalise, subtract
 from memtui.model.reasons import Reason
-from memtui.model.vma import Kind, VmaIdentity
+from memtui.model.vma import VmaIdentity, VmaKind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +46,7 @@ ranges = st.builds(
 )
 processes = st.builds(ProcessId, st.integers(1, 1 << 22), st.integers(0, 1 << 40), names)
 stretches = st.lists(
-    st.builds(Stretch, ranges, identities, st.sampled_from(Kind)),
+    st.builds(Stretch, ranges, identities, st.sampled_from(VmaKind)),
     max_size=4,
     unique_by=lambda item: item.range.start,
 )
@@ -71,11 +71,11 @@ def keep(records: PageRecords, name: str, process: ProcessId, pages: int = 1) ->
 
 
 def gone(boot_id: str = "") -> ProcessId:
-    return ProcessId(1, 2, boot_id or machine.boot_id())
+    return ProcessId(1, 2, boot_id or sysinfo.boot_id())
 
 
 def alive() -> ProcessId:
-    return ProcessId(os.getpid(), read_stat(os.getpid()).start_time, machine.boot_id())
+    return ProcessId(os.getpid(), read_stat(os.getpid()).start_time, sysinfo.boot_id())
 
 
 @given(processes, names, holds)
@@ -235,7 +235,7 @@ def test_records_of_other_boots_go(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "begun.pages").write_bytes(b"")
     keep(records, "new", gone())
-    assert records.sweep(machine.boot_id()) is None
+    assert records.sweep(sysinfo.boot_id()) is None
     assert sorted(os.listdir(tmp_path)) == ["begun.pages", "new.pages", "not ours"]
 
 
@@ -246,11 +246,11 @@ def test_the_oldest_go_beyond_a_bound(tmp_path: Path, monkeypatch: pytest.Monkey
         keep(kept, str(number), gone())
         os.utime(tmp_path / f"{number}.pages", (number, number))
     keep(kept, "5", gone())
-    kept.sweep(machine.boot_id())
+    kept.sweep(sysinfo.boot_id())
     assert sorted(os.listdir(tmp_path)) == ["3.pages", "4.pages", "5.pages"]
     monkeypatch.setattr(pages_file, "MOST_BYTES", 1)
     keep(kept, "6", gone())
-    kept.sweep(machine.boot_id())
+    kept.sweep(sysinfo.boot_id())
     assert os.listdir(tmp_path) == ["6.pages"], "the newest stays, whatever its size"
 
 
@@ -264,7 +264,7 @@ def test_one_of_a_process_that_lives_stays_beyond_every_bound(
     for number, process in enumerate((alive(), gone(), alive(), gone(), gone())):
         keep(kept, str(number), process)
         os.utime(tmp_path / f"{number}.pages", (number, number))
-    kept.sweep(machine.boot_id())
+    kept.sweep(sysinfo.boot_id())
     assert sorted(os.listdir(tmp_path)) == ["0.pages", "2.pages", "4.pages"]
 
 
@@ -277,13 +277,13 @@ def test_records_go_with_their_entries(tmp_path: Path, monkeypatch: pytest.Monke
         ledger.write("start", {"id": name, "text": "x" * 150})
         keep(ledger.pages, name, alive())
     writer = ledger.pages.begin("running.1", alive(), "")
-    assert ledger.sweep_pages(machine.boot_id()) is None
+    assert ledger.sweep_pages(sysinfo.boot_id()) is None
     known = [event.text("id") for event in ledger.read()[0]]
     assert 0 < len(known) < len(names)
     assert sorted(os.listdir(tmp_path / "pages")) == sorted(f"{name}.pages" for name in [*known, "running.1"])
     writer.close()
     (tmp_path / "pages" / "stranger.pages").write_bytes(encode_header(alive(), ""))
-    ledger.sweep_pages(machine.boot_id())
+    ledger.sweep_pages(sysinfo.boot_id())
     assert (tmp_path / "pages" / "stranger.pages").exists(), "nothing was dropped since"
 
 
@@ -326,13 +326,13 @@ def test_old_records_that_cannot_be_removed_are_told_and_leave_the_new_one(
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "unlink", fail)
-    told = kept.sweep(machine.boot_id())
+    told = kept.sweep(sysinfo.boot_id())
     assert told == f"Permission denied ({tmp_path / 'old.pages'})"
     assert kept.read("new") is not None
 
 
 def test_a_folder_that_is_not_there_is_no_trouble(tmp_path: Path) -> None:
-    assert PageRecords(tmp_path / "none").sweep(machine.boot_id()) is None
+    assert PageRecords(tmp_path / "none").sweep(sysinfo.boot_id()) is None
 
 
 def test_a_frame_says_what_it_holds(tmp_path: Path) -> None:

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memtui.advise import restore as restoring
-from memtui.advise.remains import _by_vma
+from memtui.advise.moved_page_state import _by_vma
 from memtui.advise.restore import _steps
 from memtui.cli.restore import _code_of
-from memtui.linux.memory_file import _data, _data_pages
+from memtui.linux.proc_mem import _data, _data_pages
 from memtui.model.process import ProcessId
 from memtui.model.ranges import PAGE_BYTES, Range, intersect, normalise, total_bytes
 from memtui.model.reasons import Reason
 from memtui.model.report import Outcome
 from memtui.model.restore import Restored, RestorePlan, RestoreReport, outcome_of
-from memtui.model.vma import Kind, Vma
+from memtui.model.vma import Vma, VmaKind
 from memtui.render.restore import describe_seen
 
 MIB = 1 << 20
@@ -51,7 +51,7 @@ def test_each_page_belongs_to_the_vma_that_holds_it(
     for item in mapped:
         for start in range(item.start, item.end, cut * PAGE_BYTES):
             end = min(item.end, start + cut * PAGE_BYTES)
-            vmas.append(Vma(start, end, "rw-p", 0, "00:00", 0, "", Kind.ANON))
+            vmas.append(Vma(start, end, "rw-p", 0, "00:00", 0, "", VmaKind.ANON))
     found = list(_by_vma(vmas, pages))
     assert all(here and here == intersect(pages, (vma.range,)) for vma, here in found)
     assert normalise(part for _, here in found for part in here) == intersect(pages, mapped)

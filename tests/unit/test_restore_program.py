@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memtui.linux.memory_file import MemoryFile
-from memtui.linux.program import Program, program_of, random_address, random_at
+from memtui.linux.exec_identity import Program, program_of, random_address, random_at
+from memtui.linux.proc_mem import MemoryFile
 
 parts = st.none() | st.sampled_from(["1 2 3", "4 5 6"])
 programs = st.builds(Program, parts, st.none() | st.sampled_from(["ab", "cd"]))

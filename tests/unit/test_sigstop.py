@@ -10,7 +10,7 @@ from memtui.freeze import sigstop
 from memtui.freeze.bystanders import Bystanders
 from memtui.freeze.journal import Journal
 from memtui.freeze.method import Subject
-from memtui.freeze.sigstop import SigstopGrip
+from memtui.freeze.sigstop import SigstopFreezer
 from memtui.linux.procfs import Stat
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ class Threads:
 
 
 @pytest.fixture
-def grip(tmp_path: Path) -> SigstopGrip:
+def grip(tmp_path: Path) -> SigstopFreezer:
     journal = Journal(tmp_path)
-    return SigstopGrip(Subject(PID, 1000, -1, journal, Bystanders(journal), lambda _point: None))
+    return SigstopFreezer(Subject(PID, 1000, -1, journal, Bystanders(journal), lambda _point: None))
 
 
-def test_it_stands_when_every_thread_does(grip: SigstopGrip, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_stands_when_every_thread_does(grip: SigstopFreezer, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = Threads(monkeypatch, _4242="T", _4243="S")
     assert not grip._all_stand()
     threads.states[OTHER] = "T"
@@ -51,7 +51,7 @@ def test_it_stands_when_every_thread_does(grip: SigstopGrip, monkeypatch: pytest
 
 
 def test_a_program_that_an_exec_brought_does_not_stand_for_the_one_that_stood(
-    grip: SigstopGrip, monkeypatch: pytest.MonkeyPatch
+    grip: SigstopFreezer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = Threads(monkeypatch, _4242="T", _4243="R")
     assert not grip._all_stand()
@@ -65,7 +65,7 @@ def test_a_program_that_an_exec_brought_does_not_stand_for_the_one_that_stood(
 
 
 def test_of_a_process_whose_first_thread_has_ended_the_others_count(
-    grip: SigstopGrip, monkeypatch: pytest.MonkeyPatch
+    grip: SigstopFreezer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = Threads(monkeypatch, _4242="Z", _4243="S")
     assert not grip._all_stand()

@@ -9,7 +9,7 @@ import pytest
 
 from memtui.host.target_pool import TargetPool
 from memtui.model.errors import NoSuchProcess
-from memtui.model.process import ProcessId, Standing
+from memtui.model.process import Liveness, ProcessId
 from memtui.model.reasons import Reason
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ class Opened:
     def __init__(self, pid: int, generation: int) -> None:
         self.process = ProcessId(pid, 1, "")
         self.generation = generation
-        self.now = Standing.ALIVE
+        self.now = Liveness.ALIVE
         self.disposed = 0
 
-    def standing(self) -> Standing:
+    def standing(self) -> Liveness:
         return self.now
 
     def dispose(self) -> None:
@@ -78,9 +78,9 @@ def test_the_last_user_disposes_of_it_and_only_once(pool: TargetPool[Opened]) ->
     assert target.disposed == 1
 
 
-@pytest.mark.parametrize("standing", [Standing.EXITED, Standing.ZOMBIE, Standing.EXECED])
+@pytest.mark.parametrize("standing", [Liveness.EXITED, Liveness.ZOMBIE, Liveness.EXECED])
 def test_what_runs_no_more_is_opened_again_and_keeps_its_users(
-    pool: TargetPool[Opened], standing: Standing
+    pool: TargetPool[Opened], standing: Liveness
 ) -> None:
     old = pool.open(7)
     old.now = standing

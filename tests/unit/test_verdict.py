@@ -12,8 +12,8 @@ from memtui.model.pages import FILE, PRESENT, SWAPPED, CacheFacts, HugeFacts, Pa
 from memtui.model.plan import Plan, PlannedRange, TargetPlan
 from memtui.model.ranges import PAGE_BYTES
 from memtui.model.reasons import Reason
-from memtui.model.verdict import MachineFacts, Verdict, WhyBytes, Will, judge
-from memtui.model.vma import ANONYMOUS_KINDS, Kind, MappedVma, Vma
+from memtui.model.verdict import Expectation, MachineFacts, ReasonBytes, Verdict, judge
+from memtui.model.vma import ANONYMOUS_KINDS, MappedVma, Vma, VmaKind
 from memtui.render.forecast import explain_verdicts, forecast_in_words, forecast_size
 from memtui.render.reasons import rest_in_words
 from memtui.ui.presentation.verdicts import VerdictRows
@@ -36,17 +36,17 @@ def refusal(verdict: Verdict) -> Reason | None:
     [
         (row(rss=MIB, more=details("rd wr lo")), Reason.LOCKED),
         (row(rss=MIB, more=details("rd wr lo lf")), Reason.LOCKED),
-        (row(vma(Kind.DEVICE), rss=0, more=details("rd wr io pf")), Reason.PFNMAP),
-        (row(vma(Kind.VVAR), rss=0), Reason.PFNMAP),
-        (row(vma(Kind.HUGETLB), rss=0), Reason.HUGETLB),
-        (row(vma(Kind.SHMEM), rss=0, more=details("rd wr ht")), Reason.HUGETLB),
-        (row(vma(Kind.VSYSCALL, start=0xFFFFFFFFFF600000, size=4096)), Reason.VSYSCALL),
+        (row(vma(VmaKind.DEVICE), rss=0, more=details("rd wr io pf")), Reason.PFNMAP),
+        (row(vma(VmaKind.VVAR), rss=0), Reason.PFNMAP),
+        (row(vma(VmaKind.HUGETLB), rss=0), Reason.HUGETLB),
+        (row(vma(VmaKind.SHMEM), rss=0, more=details("rd wr ht")), Reason.HUGETLB),
+        (row(vma(VmaKind.VSYSCALL, start=0xFFFFFFFFFF600000, size=4096)), Reason.VSYSCALL),
         # The highest of x86-64, and of arm64 with 48 and with 52 bits: below TASK_SIZE, since it is mapped.
         (row(vma(start=0x7FFFFFFFF000 - 4096, size=4096), rss=4096), None),
         (row(vma(start=0xFFFF_FFFF_F000 - 4096, size=4096), rss=4096), None),
         (row(vma(start=0xF_FFFF_FFFF_F000 - 4096, size=4096), rss=4096), None),
         (row(rss=MIB), None),
-        (row(vma(Kind.VDSO, size=8192), rss=4096, more=details("rd ex de")), None),
+        (row(vma(VmaKind.VDSO, size=8192), rss=4096, more=details("rd ex de")), None),
         (row(rss=MIB, more=details("rd wr io mm")), None),
     ],
 )
@@ -55,22 +55,22 @@ def test_what_cold_and_pageout_refuse(advice: Advice, of: MappedVma, reason: Rea
     verdict = judge(of, advice, MACHINE)
     assert refusal(verdict) is reason
     if reason is not None:
-        assert verdict == Verdict(Will.NO, 0, (WhyBytes(reason, of.vma.size_bytes),))
+        assert verdict == Verdict(Expectation.NO, 0, (ReasonBytes(reason, of.vma.size_bytes),))
 
 
 @pytest.mark.parametrize(
     "of",
     [
         row(rss=MIB, swap=0, more=details("rd wr lo")),
-        row(vma(Kind.VVAR), rss=0, swap=0),
-        row(vma(Kind.HUGETLB), rss=0, swap=0),
-        row(vma(Kind.DEVICE), rss=0, swap=0, more=details("pf")),
+        row(vma(VmaKind.VVAR), rss=0, swap=0),
+        row(vma(VmaKind.HUGETLB), rss=0, swap=0),
+        row(vma(VmaKind.DEVICE), rss=0, swap=0, more=details("pf")),
     ],
 )
 def test_willneed_takes_those_and_does_nothing(of: MappedVma) -> None:
     verdict = judge(of, Advice.WILLNEED, MACHINE)
     assert not verdict.refused
-    assert (verdict.will, verdict.forecast_bytes) == (Will.NO, 0)
+    assert (verdict.will, verdict.forecast_bytes) == (Expectation.NO, 0)
     assert verdict.main_reason is Reason.LOCKED_IN_RAM
 
 
@@ -85,39 +85,39 @@ def test_a_32_bit_program_advises_none_beyond_its_pointers(advice: Advice) -> No
 
 def test_vsyscall_poisons_every_advice() -> None:
     for advice in Advice:
-        assert refusal(judge(row(vma(Kind.VSYSCALL)), advice, MACHINE)) is Reason.VSYSCALL
+        assert refusal(judge(row(vma(VmaKind.VSYSCALL)), advice, MACHINE)) is Reason.VSYSCALL
 
 
 @pytest.mark.parametrize(
     ("swap", "will", "forecast", "reason"),
     [
-        (0, Will.NO, 0, Reason.NOTHING_SWAPPED),
-        (MIB, Will.YES, MIB, None),
-        (None, Will.PARTLY, None, None),
+        (0, Expectation.NO, 0, Reason.NOTHING_SWAPPED),
+        (MIB, Expectation.YES, MIB, None),
+        (None, Expectation.PARTLY, None, None),
     ],
 )
 def test_willneed_reads_in_what_is_in_swap(
-    swap: int | None, will: Will, forecast: int | None, reason: Reason | None
+    swap: int | None, will: Expectation, forecast: int | None, reason: Reason | None
 ) -> None:
     verdict = judge(row(rss=0, swap=swap), Advice.WILLNEED, MACHINE)
     assert (verdict.will, verdict.forecast_bytes, verdict.main_reason) == (will, forecast, reason)
 
 
 def test_willneed_on_a_file_is_not_known_beforehand() -> None:
-    verdict = judge(row(vma(Kind.FILE, name="/x", inode=7), rss=0, swap=0), Advice.WILLNEED, MACHINE)
-    assert (verdict.will, verdict.forecast_bytes) == (Will.PARTLY, None)
+    verdict = judge(row(vma(VmaKind.FILE, name="/x", inode=7), rss=0, swap=0), Advice.WILLNEED, MACHINE)
+    assert (verdict.will, verdict.forecast_bytes) == (Expectation.PARTLY, None)
 
 
 @pytest.mark.parametrize("advice", RECLAIM)
 def test_all_that_is_resident_goes(advice: Advice) -> None:
-    assert judge(row(rss=MIB), advice, MACHINE) == Verdict(Will.YES, MIB)
+    assert judge(row(rss=MIB), advice, MACHINE) == Verdict(Expectation.YES, MIB)
 
 
 @pytest.mark.parametrize("advice", RECLAIM)
 def test_nothing_resident(advice: Advice) -> None:
     verdict = judge(row(rss=0), advice, MACHINE)
     assert (verdict.will, verdict.forecast_bytes, verdict.main_reason) == (
-        Will.NO,
+        Expectation.NO,
         0,
         Reason.NOTHING_RESIDENT,
     )
@@ -125,45 +125,45 @@ def test_nothing_resident(advice: Advice) -> None:
 
 
 @pytest.mark.parametrize("advice", RECLAIM)
-@pytest.mark.parametrize("kind", [Kind.FILE, Kind.SHMEM])
+@pytest.mark.parametrize("kind", [VmaKind.FILE, VmaKind.SHMEM])
 @pytest.mark.parametrize("pages", [None, PageFacts(0, 0, 0, 0)])
 def test_what_is_not_mapped_in_may_be_in_the_page_cache(
-    advice: Advice, kind: Kind, pages: PageFacts | None
+    advice: Advice, kind: VmaKind, pages: PageFacts | None
 ) -> None:
     verdict = judge(row(vma(kind, name="/x", inode=7), rss=0, pages=pages), advice, MACHINE)
-    assert verdict == Verdict(Will.NO, 0, (WhyBytes(Reason.UNMAPPED_HERE, MIB),))
+    assert verdict == Verdict(Expectation.NO, 0, (ReasonBytes(Reason.UNMAPPED_HERE, MIB),))
 
 
 @pytest.mark.parametrize("advice", RECLAIM)
 def test_unknown_stays_unknown(advice: Advice) -> None:
-    assert judge(row(rss=None), advice, MACHINE) == Verdict(Will.PARTLY, None)
+    assert judge(row(rss=None), advice, MACHINE) == Verdict(Expectation.PARTLY, None)
 
 
 @pytest.mark.parametrize("advice", RECLAIM)
 def test_pages_that_others_map_stay(advice: Advice) -> None:
     part = judge(row(rss=MIB, more=details(rss=MIB, shared=4096)), advice, MACHINE)
-    assert part == Verdict(Will.PARTLY, MIB - 4096, (WhyBytes(Reason.SHARED_PAGES, 4096),))
+    assert part == Verdict(Expectation.PARTLY, MIB - 4096, (ReasonBytes(Reason.SHARED_PAGES, 4096),))
     whole = judge(row(rss=MIB, more=details(rss=MIB, shared=MIB)), advice, MACHINE)
-    assert whole == Verdict(Will.NO, 0, (WhyBytes(Reason.SHARED_PAGES, MIB),))
+    assert whole == Verdict(Expectation.NO, 0, (ReasonBytes(Reason.SHARED_PAGES, MIB),))
     stale = judge(row(rss=4096, more=details(rss=MIB, shared=MIB)), advice, MACHINE)
-    assert stale == Verdict(Will.NO, 0, (WhyBytes(Reason.SHARED_PAGES, 4096),))
+    assert stale == Verdict(Expectation.NO, 0, (ReasonBytes(Reason.SHARED_PAGES, 4096),))
 
 
 @pytest.mark.parametrize("advice", RECLAIM)
 def test_pages_that_ksm_merged_are_not_said_to_be_others(advice: Advice) -> None:
     by_smaps = judge(row(rss=MIB, more=details(rss=MIB, shared=MIB, merged=MIB)), advice, MACHINE)
-    assert by_smaps == Verdict(Will.NO, 0, (WhyBytes(Reason.MERGED_PAGES, MIB),))
+    assert by_smaps == Verdict(Expectation.NO, 0, (ReasonBytes(Reason.MERGED_PAGES, MIB),))
     pages = PageFacts(0, 0, MIB - 4096, 0, merged_bytes=4096)
     by_pages = judge(row(rss=MIB, pages=pages), advice, MACHINE)
     assert by_pages.reasons == (
-        WhyBytes(Reason.SHARED_PAGES, MIB - 4096),
-        WhyBytes(Reason.MERGED_PAGES, 4096),
+        ReasonBytes(Reason.SHARED_PAGES, MIB - 4096),
+        ReasonBytes(Reason.MERGED_PAGES, 4096),
     )
 
 
 @pytest.mark.parametrize("advice", RECLAIM)
-@pytest.mark.parametrize("kind", [Kind.FILE, Kind.SHMEM])
-def test_what_never_leaves_ram_stays_but_for_own_copies(advice: Advice, kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [VmaKind.FILE, VmaKind.SHMEM])
+def test_what_never_leaves_ram_stays_but_for_own_copies(advice: Advice, kind: VmaKind) -> None:
     """shrink_folio_list() asks folio_evictable(), which asks the file (mm/vmscan.c)."""
     of = row(
         vma(kind, name="/x", inode=7),
@@ -172,7 +172,7 @@ def test_what_never_leaves_ram_stays_but_for_own_copies(advice: Advice, kind: Ki
         pages=PageFacts(4096, MIB - 8192, 0, 0, stuck_bytes=4096),
     )
     verdict = judge(of, advice, MACHINE)
-    assert verdict == Verdict(Will.PARTLY, 4096, (WhyBytes(Reason.UNEVICTABLE, MIB - 4096),))
+    assert verdict == Verdict(Expectation.PARTLY, 4096, (ReasonBytes(Reason.UNEVICTABLE, MIB - 4096),))
     assert verdict.swap_bytes == (4096 if advice is Advice.PAGEOUT else 0)
     assert judge(of._replace(pages=None), advice, MACHINE).main_reason is Reason.UNEVICTABLE
 
@@ -180,24 +180,24 @@ def test_what_never_leaves_ram_stays_but_for_own_copies(advice: Advice, kind: Ki
 @pytest.mark.parametrize("advice", RECLAIM)
 def test_pinned_pages_stay_and_what_is_pinned_anywhere_makes_an_estimate(advice: Advice) -> None:
     known = judge(row(pages=PageFacts(MIB // 2, 0, 0, 0, pinned_bytes=MIB // 2)), advice, MACHINE)
-    assert known == Verdict(Will.PARTLY, MIB // 2, (WhyBytes(Reason.PINNED, MIB // 2),))
+    assert known == Verdict(Expectation.PARTLY, MIB // 2, (ReasonBytes(Reason.PINNED, MIB // 2),))
     assert not known.is_estimate
     somewhere = judge(row(pages=PageFacts(MIB, 0, 0, 0, pinned_elsewhere_bytes=4096)), advice, MACHINE)
-    assert somewhere == Verdict(Will.PARTLY, MIB, (WhyBytes(Reason.PINNED, None),))
+    assert somewhere == Verdict(Expectation.PARTLY, MIB, (ReasonBytes(Reason.PINNED, None),))
     assert somewhere.is_estimate
     none = judge(row(pages=PageFacts(0, MIB, 0, 0, pinned_elsewhere_bytes=4096)), advice, MACHINE)
-    assert none == Verdict(Will.YES, MIB)
+    assert none == Verdict(Expectation.YES, MIB)
 
 
-@pytest.mark.parametrize("kind", [Kind.ANON, Kind.HEAP, Kind.STACK])
-def test_without_swap_anonymous_memory_stays(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [VmaKind.ANON, VmaKind.HEAP, VmaKind.STACK])
+def test_without_swap_anonymous_memory_stays(kind: VmaKind) -> None:
     """reclaim_pages() finds no swap slot, and madvise reports success: measured, no effect at all."""
     none = judge(row(vma(kind), rss=MIB), Advice.PAGEOUT, NO_SWAP)
-    assert none == Verdict(Will.NO, 0, (WhyBytes(Reason.NO_SWAP, MIB),))
+    assert none == Verdict(Expectation.NO, 0, (ReasonBytes(Reason.NO_SWAP, MIB),))
     little = MachineFacts(swap_free_bytes=4096, huge_page_bytes=HUGE)
     some = judge(row(vma(kind), rss=MIB), Advice.PAGEOUT, little)
-    assert some == Verdict(Will.PARTLY, 4096, (WhyBytes(Reason.NO_SWAP, MIB - 4096),))
-    assert judge(row(vma(kind), rss=MIB), Advice.COLD, NO_SWAP).will is Will.YES
+    assert some == Verdict(Expectation.PARTLY, 4096, (ReasonBytes(Reason.NO_SWAP, MIB - 4096),))
+    assert judge(row(vma(kind), rss=MIB), Advice.COLD, NO_SWAP).will is Expectation.YES
 
 
 @pytest.mark.parametrize("pages", [None, PageFacts(MIB, 0, 0, 0)])
@@ -205,12 +205,12 @@ def test_what_its_owner_gave_up_goes_without_swap(pages: PageFacts | None) -> No
     """MADV_FREE: shrink_folio_list() drops what is not swap-backed, and asks for no swap."""
     half = MIB // 2
     of = row(rss=MIB, swap=0, more=details(rss=MIB, anonymous=MIB, size=MIB, lazy_free=half), pages=pages)
-    freed = WhyBytes(Reason.LAZY_FREE, half)
+    freed = ReasonBytes(Reason.LAZY_FREE, half)
     verdict = judge(of, Advice.PAGEOUT, MACHINE)
-    assert (verdict.will, verdict.forecast_bytes, verdict.swap_bytes) == (Will.YES, MIB, half)
+    assert (verdict.will, verdict.forecast_bytes, verdict.swap_bytes) == (Expectation.YES, MIB, half)
     assert verdict.reasons == (freed,)
     none = judge(of, Advice.PAGEOUT, NO_SWAP)
-    assert none == Verdict(Will.PARTLY, half, (WhyBytes(Reason.NO_SWAP, half), freed))
+    assert none == Verdict(Expectation.PARTLY, half, (ReasonBytes(Reason.NO_SWAP, half), freed))
     assert none.swap_bytes == 0
     assert rest_in_words(none.reasons) == (
         "512K without free swap, 512K of it will be freed (MADV_FREE: its owner gave it up)"
@@ -224,10 +224,10 @@ def test_what_its_owner_gave_up_goes_without_swap(pages: PageFacts | None) -> No
 
 def test_without_swap_shared_memory_leaves_rss_all_the_same() -> None:
     """shrink_folio_list() unmaps it before it asks for swap; what was written of a private mapping stays."""
-    of = vma(Kind.SHMEM, name="/dev/shm/x", inode=7)
-    assert judge(row(of, rss=MIB), Advice.PAGEOUT, NO_SWAP) == Verdict(Will.YES, MIB)
+    of = vma(VmaKind.SHMEM, name="/dev/shm/x", inode=7)
+    assert judge(row(of, rss=MIB), Advice.PAGEOUT, NO_SWAP) == Verdict(Expectation.YES, MIB)
     written = judge(row(of, pages=PageFacts(4096, MIB - 4096, 0, 0)), Advice.PAGEOUT, NO_SWAP)
-    assert written == Verdict(Will.PARTLY, MIB - 4096, (WhyBytes(Reason.NO_SWAP, 4096),))
+    assert written == Verdict(Expectation.PARTLY, MIB - 4096, (ReasonBytes(Reason.NO_SWAP, 4096),))
     assert judge(row(of, rss=MIB), Advice.PAGEOUT, MACHINE).swap_bytes == MIB
 
 
@@ -240,19 +240,19 @@ def test_the_page_table_is_preferred_to_smaps() -> None:
         swapped_bytes=10 * 4096,
         stuck_bytes=2 * 4096,
     )
-    of = vma(Kind.FILE, size=MIB, perms="rw-p", name="/x", inode=7)
+    of = vma(VmaKind.FILE, size=MIB, perms="rw-p", name="/x", inode=7)
     machine = MachineFacts(swap_free_bytes=36 * 4096, huge_page_bytes=HUGE, swap_room_bytes=5 * 4096)
     verdict = judge(row(of, MIB, 0, details(rss=MIB, shared=MIB), pages=pages), Advice.PAGEOUT, machine)
     assert verdict == Verdict(
-        Will.PARTLY,
+        Expectation.PARTLY,
         35 * 4096,
         (
-            WhyBytes(Reason.SHARED_PAGES, 20 * 4096),
-            WhyBytes(Reason.SKIPPED, 2 * 4096),
-            WhyBytes(Reason.NO_SWAP, 4 * 4096),
-            WhyBytes(Reason.SWAP_LIMIT, 31 * 4096),
-            WhyBytes(Reason.ALREADY_OUT, 10 * 4096),
-            WhyBytes(Reason.UNMAPPED_HERE, MIB - 102 * 4096),
+            ReasonBytes(Reason.SHARED_PAGES, 20 * 4096),
+            ReasonBytes(Reason.SKIPPED, 2 * 4096),
+            ReasonBytes(Reason.NO_SWAP, 4 * 4096),
+            ReasonBytes(Reason.SWAP_LIMIT, 31 * 4096),
+            ReasonBytes(Reason.ALREADY_OUT, 10 * 4096),
+            ReasonBytes(Reason.UNMAPPED_HERE, MIB - 102 * 4096),
         ),
     )
     assert verdict.swap_bytes == 5 * 4096
@@ -264,16 +264,16 @@ def test_the_page_table_is_preferred_to_smaps() -> None:
 
 def test_what_is_out_or_untouched_keeps_no_advice_from_its_whole_effect() -> None:
     verdict = judge(row(pages=PageFacts(4096, 0, 0, 8192)), Advice.PAGEOUT, MACHINE)
-    assert (verdict.will, verdict.forecast_bytes, verdict.main_reason) == (Will.YES, 4096, None)
+    assert (verdict.will, verdict.forecast_bytes, verdict.main_reason) == (Expectation.YES, 4096, None)
     assert [why.reason for why in verdict.reasons] == [Reason.ALREADY_OUT, Reason.UNTOUCHED]
     nothing = judge(row(pages=PageFacts(0, 0, 0, 0)), Advice.PAGEOUT, MACHINE)
-    assert nothing == Verdict(Will.NO, 0, (WhyBytes(Reason.UNTOUCHED, MIB),))
+    assert nothing == Verdict(Expectation.NO, 0, (ReasonBytes(Reason.UNTOUCHED, MIB),))
 
 
 def test_pages_of_a_driver_are_skipped() -> None:
     of = row(rss=MIB, more=details("rd wr mm"), pages=PageFacts(MIB, 0, 0, 0))
     for advice in RECLAIM:
-        assert judge(of, advice, MACHINE) == Verdict(Will.NO, 0, (WhyBytes(Reason.SKIPPED, MIB),))
+        assert judge(of, advice, MACHINE) == Verdict(Expectation.NO, 0, (ReasonBytes(Reason.SKIPPED, MIB),))
 
 
 @pytest.mark.parametrize(
@@ -289,27 +289,27 @@ def test_pages_of_a_driver_are_skipped() -> None:
     ],
 )
 def test_what_could_not_be_seen_makes_an_estimate(pages: PageFacts | None, estimate: bool) -> None:
-    of = vma(Kind.FILE, perms="rw-s", name="/x", inode=7)
+    of = vma(VmaKind.FILE, perms="rw-s", name="/x", inode=7)
     assert judge(row(of, rss=MIB, pages=pages), Advice.PAGEOUT, MACHINE).is_estimate is estimate
 
 
 def test_willneed_on_a_file_reads_what_is_not_in_the_page_cache() -> None:
-    of = vma(Kind.FILE, name="/x", inode=7)
+    of = vma(VmaKind.FILE, name="/x", inode=7)
     verdict = judge(row(of, cache=CacheFacts(3 * 4096, 4096)), Advice.WILLNEED, MACHINE)
-    rest = (WhyBytes(Reason.CACHED_ALREADY, 4096), WhyBytes(Reason.UNTOUCHED, MIB - 3 * 4096))
-    assert verdict == Verdict(Will.YES, 8192, rest)
-    assert judge(row(of, cache=CacheFacts(4096, 4096)), Advice.WILLNEED, MACHINE).will is Will.NO
+    rest = (ReasonBytes(Reason.CACHED_ALREADY, 4096), ReasonBytes(Reason.UNTOUCHED, MIB - 3 * 4096))
+    assert verdict == Verdict(Expectation.YES, 8192, rest)
+    assert judge(row(of, cache=CacheFacts(4096, 4096)), Advice.WILLNEED, MACHINE).will is Expectation.NO
 
 
 def test_collapse_says_by_how_much_rss_grows() -> None:
     of = row(vma(size=HUGE * 4), blocks=HugeFacts(HUGE, 4096, HUGE, HUGE * 2))
     assert judge(of, Advice.COLLAPSE, MACHINE) == Verdict(
-        Will.YES,
+        Expectation.YES,
         HUGE,
         (
-            WhyBytes(Reason.ALL_HUGE, HUGE),
-            WhyBytes(Reason.UNTOUCHED, HUGE * 2),
-            WhyBytes(Reason.RSS_GROWS, HUGE - 4096),
+            ReasonBytes(Reason.ALL_HUGE, HUGE),
+            ReasonBytes(Reason.UNTOUCHED, HUGE * 2),
+            ReasonBytes(Reason.RSS_GROWS, HUGE - 4096),
         ),
     )
     empty = row(vma(size=HUGE), rss=4096, blocks=HugeFacts(0, 0, 0, HUGE))
@@ -317,10 +317,10 @@ def test_collapse_says_by_how_much_rss_grows() -> None:
 
 
 def test_without_swap_the_pages_of_a_file_go() -> None:
-    file = vma(Kind.FILE, name="/x", inode=7)
-    assert judge(row(file, rss=MIB), Advice.PAGEOUT, NO_SWAP) == Verdict(Will.YES, MIB)
+    file = vma(VmaKind.FILE, name="/x", inode=7)
+    assert judge(row(file, rss=MIB), Advice.PAGEOUT, NO_SWAP) == Verdict(Expectation.YES, MIB)
     written = judge(row(file, rss=MIB, more=details(rss=MIB, anonymous=4096)), Advice.PAGEOUT, NO_SWAP)
-    assert written == Verdict(Will.PARTLY, MIB - 4096, (WhyBytes(Reason.NO_SWAP, 4096),))
+    assert written == Verdict(Expectation.PARTLY, MIB - 4096, (ReasonBytes(Reason.NO_SWAP, 4096),))
 
 
 @pytest.mark.parametrize(
@@ -337,7 +337,7 @@ def test_without_swap_the_pages_of_a_file_go() -> None:
 )
 def test_the_file_of_another(perms: str, anonymous: int, may: bool | None, forecast: int) -> None:
     """can_do_file_pageout(), mm/madvise.c; COLD has no such check."""
-    of = row(vma(Kind.FILE, perms=perms, name="/x", inode=7), rss=MIB, more=details(anonymous=anonymous))
+    of = row(vma(VmaKind.FILE, perms=perms, name="/x", inode=7), rss=MIB, more=details(anonymous=anonymous))
     verdict = judge(of, Advice.PAGEOUT, MACHINE, lambda _: may)
     assert verdict.forecast_bytes == forecast
     assert (verdict.main_reason is Reason.FILE_NOT_WRITABLE) == (may is False)
@@ -355,7 +355,7 @@ def test_the_file_of_another(perms: str, anonymous: int, may: bool | None, forec
         (row(vma(size=HUGE), rss=0, swap=0), Reason.NOTHING_TO_COLLAPSE),
         (row(vma(size=HUGE), rss=0, swap=4096), None),
         (row(vma(size=HUGE), rss=4096, more=details("rd lo")), None),
-        (row(vma(Kind.HUGETLB, size=HUGE), rss=0), Reason.HUGETLB),
+        (row(vma(VmaKind.HUGETLB, size=HUGE), rss=0), Reason.HUGETLB),
     ],
 )
 def test_what_collapse_refuses(of: MappedVma, reason: Reason | None) -> None:
@@ -365,17 +365,17 @@ def test_what_collapse_refuses(of: MappedVma, reason: Reason | None) -> None:
 @pytest.mark.parametrize(
     ("of", "knows", "reason"),
     [
-        (vma(Kind.FILE, size=HUGE, name="/x", inode=7), {"file_huge_pages": False}, Reason.FILE_NOT_HUGE),
-        (vma(Kind.FILE, size=HUGE, name="/x", inode=7, perms="r--p"), {"file_huge_pages": True}, None),
+        (vma(VmaKind.FILE, size=HUGE, name="/x", inode=7), {"file_huge_pages": False}, Reason.FILE_NOT_HUGE),
+        (vma(VmaKind.FILE, size=HUGE, name="/x", inode=7, perms="r--p"), {"file_huge_pages": True}, None),
         # file_thp_enabled(), mm/huge_memory.c: whoever maps it so has it open for writing.
         (
-            vma(Kind.FILE, size=HUGE, name="/x", inode=7, perms="rw-s"),
+            vma(VmaKind.FILE, size=HUGE, name="/x", inode=7, perms="rw-s"),
             {"file_huge_pages": True},
             Reason.FILE_NOT_HUGE,
         ),
-        (vma(Kind.FILE, size=HUGE, name="/x", inode=7, perms="rw-s"), {}, None),
-        (vma(Kind.SHMEM, size=HUGE, name="/memfd:x"), {"shmem_huge_pages": False}, Reason.SHMEM_NOT_HUGE),
-        (vma(Kind.SHMEM, size=HUGE, name="/memfd:x"), {"shmem_huge_pages": True}, None),
+        (vma(VmaKind.FILE, size=HUGE, name="/x", inode=7, perms="rw-s"), {}, None),
+        (vma(VmaKind.SHMEM, size=HUGE, name="/memfd:x"), {"shmem_huge_pages": False}, Reason.SHMEM_NOT_HUGE),
+        (vma(VmaKind.SHMEM, size=HUGE, name="/memfd:x"), {"shmem_huge_pages": True}, None),
         (vma(size=HUGE), {"file_huge_pages": False, "shmem_huge_pages": False}, None),
     ],
 )
@@ -386,43 +386,43 @@ def test_of_what_the_kernel_makes_huge_pages(of: Vma, knows: dict[str, bool], re
 
 @pytest.mark.parametrize("blocks", [None, HugeFacts(HUGE, HUGE, 0, 0)])
 def test_how_much_of_a_file_becomes_huge_is_not_known(blocks: HugeFacts | None) -> None:
-    of = row(vma(Kind.FILE, size=HUGE, name="/x", inode=7), HUGE, 0, details(rss=HUGE), blocks=blocks)
+    of = row(vma(VmaKind.FILE, size=HUGE, name="/x", inode=7), HUGE, 0, details(rss=HUGE), blocks=blocks)
     for known in (None, True):
         verdict = judge(of, Advice.COLLAPSE, MACHINE._replace(file_huge_pages=known))
-        assert verdict == Verdict(Will.PARTLY, None, (WhyBytes(Reason.FILE_HUGE_UNKNOWN, HUGE),))
+        assert verdict == Verdict(Expectation.PARTLY, None, (ReasonBytes(Reason.FILE_HUGE_UNKNOWN, HUGE),))
         assert verdict.is_estimate
-        item = PlannedRange(of.vma.range, "/x", of.vma.identity, Kind.FILE, verdict)
+        item = PlannedRange(of.vma.range, "/x", of.vma.identity, VmaKind.FILE, verdict)
         plan = Plan(Advice.COLLAPSE, (TargetPlan(process().id, "cat", (item,), Freeze.OFF),))
         words = forecast_in_words(Advice.COLLAPSE, plan)
         assert words.startswith("of 2M requested ? (not known how much) will become huge; 2M of files")
 
 
-@pytest.mark.parametrize("kind", [Kind.FILE, Kind.SHMEM, Kind.ANON])
-def test_where_address_and_offset_disagree_no_huge_page_fits(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [VmaKind.FILE, VmaKind.SHMEM, VmaKind.ANON])
+def test_where_address_and_offset_disagree_no_huge_page_fits(kind: VmaKind) -> None:
     """thp_vma_suitable_order(): the address minus the offset is a multiple of a huge page."""
     machine = MACHINE._replace(file_huge_pages=True)
     for offset, fits in ((0, True), (HUGE, True), (4096, False)):
         of = row(vma(kind, size=2 * HUGE, start=BASE // HUGE * HUGE, name="/x", inode=7, offset=offset), HUGE)
         reason = refusal(judge(of, Advice.COLLAPSE, machine))
-        assert reason is (None if fits or kind is Kind.ANON else Reason.HUGE_MISALIGNED)
+        assert reason is (None if fits or kind is VmaKind.ANON else Reason.HUGE_MISALIGNED)
 
 
 def test_huge_pages_in_swap_are_forecast_only_where_swap_is_memory() -> None:
     blocks = HugeFacts(HUGE, 4096, 0, 0, swapped_bytes=2 * HUGE, swapped_filled_bytes=HUGE)
     of = row(vma(size=3 * HUGE), blocks=blocks)
     on_disk = judge(of, Advice.COLLAPSE, MACHINE._replace(swap_cached_bytes=0))
-    why = (WhyBytes(Reason.SWAPPED_OUT, 2 * HUGE), WhyBytes(Reason.RSS_GROWS, HUGE - 4096))
-    assert on_disk == Verdict(Will.YES, HUGE, why)
+    why = (ReasonBytes(Reason.SWAPPED_OUT, 2 * HUGE), ReasonBytes(Reason.RSS_GROWS, HUGE - 4096))
+    assert on_disk == Verdict(Expectation.YES, HUGE, why)
     assert not on_disk.is_estimate
     cached = judge(of, Advice.COLLAPSE, MACHINE._replace(swap_cached_bytes=HUGE))
-    assert cached == Verdict(Will.PARTLY, HUGE, why)
+    assert cached == Verdict(Expectation.PARTLY, HUGE, why)
     assert cached.is_estimate
-    item = PlannedRange(of.vma.range, "", of.vma.identity, Kind.ANON, cached)
+    item = PlannedRange(of.vma.range, "", of.vma.identity, VmaKind.ANON, cached)
     plan = Plan(Advice.COLLAPSE, (TargetPlan(process().id, "cat", (item,), Freeze.OFF),))
     words = forecast_in_words(Advice.COLLAPSE, plan)
     assert "at least 2M (what of the rest is in the swap cache cannot be seen) will become huge" in words
     zram = judge(of, Advice.COLLAPSE, MACHINE._replace(swap_is_memory=True))
-    assert zram == Verdict(Will.YES, 3 * HUGE, (WhyBytes(Reason.RSS_GROWS, 2 * HUGE - 4096),))
+    assert zram == Verdict(Expectation.YES, 3 * HUGE, (ReasonBytes(Reason.RSS_GROWS, 2 * HUGE - 4096),))
     assert judge(of, Advice.COLLAPSE, MACHINE._replace(swap_is_memory=None)).is_estimate
 
 
@@ -430,12 +430,12 @@ def test_huge_pages_that_stay_small_have_their_reasons() -> None:
     blocks = HugeFacts(0, 0, 0, 0, zero_bytes=HUGE, watched_bytes=HUGE, pinned_bytes=HUGE)
     verdict = judge(row(vma(size=3 * HUGE), blocks=blocks), Advice.COLLAPSE, MACHINE)
     assert verdict == Verdict(
-        Will.NO,
+        Expectation.NO,
         0,
         (
-            WhyBytes(Reason.WATCHED, HUGE),
-            WhyBytes(Reason.PINNED, HUGE),
-            WhyBytes(Reason.ZERO_PAGE, HUGE),
+            ReasonBytes(Reason.WATCHED, HUGE),
+            ReasonBytes(Reason.PINNED, HUGE),
+            ReasonBytes(Reason.ZERO_PAGE, HUGE),
         ),
     )
     only_read = row(vma(size=HUGE), blocks=HugeFacts(0, 0, 0, 0, zero_bytes=HUGE))
@@ -444,7 +444,7 @@ def test_huge_pages_that_stay_small_have_their_reasons() -> None:
 
 def test_copies_of_shared_memory_become_no_huge_page() -> None:
     start = BASE // HUGE * HUGE
-    of = vma(Kind.SHMEM, size=3 * HUGE, start=start, name="/memfd:x")
+    of = vma(VmaKind.SHMEM, size=3 * HUGE, start=start, name="/memfd:x")
     runs = [
         (start, start + 4096, PRESENT),
         (start + 4096, start + 2 * HUGE, PRESENT | FILE),
@@ -453,7 +453,7 @@ def test_copies_of_shared_memory_become_no_huge_page() -> None:
     blocks = huge_facts(of.range, runs, HUGE, of_file=True)
     assert blocks == HugeFacts(HUGE, HUGE, 0, 0, copied_bytes=2 * HUGE)
     verdict = judge(row(of, blocks=blocks), Advice.COLLAPSE, MACHINE)
-    assert verdict == Verdict(Will.YES, HUGE, (WhyBytes(Reason.OWN_COPIES, 2 * HUGE),))
+    assert verdict == Verdict(Expectation.YES, HUGE, (ReasonBytes(Reason.OWN_COPIES, 2 * HUGE),))
     assert not verdict.is_estimate
     by_smaps = judge(row(of, 3 * HUGE, 0, details(rss=3 * HUGE)), Advice.COLLAPSE, MACHINE)
     assert by_smaps.is_estimate
@@ -462,9 +462,9 @@ def test_copies_of_shared_memory_become_no_huge_page() -> None:
 def test_what_may_be_in_the_swap_cache_makes_an_estimate() -> None:
     of = row(rss=0, swap=MIB)
     verdict = judge(of, Advice.WILLNEED, MACHINE._replace(swap_cached_bytes=4096))
-    assert verdict == Verdict(Will.YES, MIB, (WhyBytes(Reason.SWAP_CACHED, 4096),))
+    assert verdict == Verdict(Expectation.YES, MIB, (ReasonBytes(Reason.SWAP_CACHED, 4096),))
     assert verdict.is_estimate
-    item = PlannedRange(of.vma.range, "", of.vma.identity, Kind.ANON, verdict)
+    item = PlannedRange(of.vma.range, "", of.vma.identity, VmaKind.ANON, verdict)
     plan = Plan(Advice.WILLNEED, (TargetPlan(process().id, "cat", (item,), Freeze.OFF),))
     words = forecast_in_words(Advice.WILLNEED, plan)
     assert words.startswith("of 1M requested at most 1M ")
@@ -479,25 +479,25 @@ def test_collapse_without_huge_pages() -> None:
 
 def test_collapse_fills_what_is_not_huge_yet() -> None:
     of = vma(size=HUGE * 3)
-    assert judge(row(of, rss=4096), Advice.COLLAPSE, MACHINE) == Verdict(Will.PARTLY, None)
+    assert judge(row(of, rss=4096), Advice.COLLAPSE, MACHINE) == Verdict(Expectation.PARTLY, None)
     some = judge(row(of, rss=HUGE, more=details(huge=HUGE)), Advice.COLLAPSE, MACHINE)
-    assert some == Verdict(Will.YES, HUGE * 2)
+    assert some == Verdict(Expectation.YES, HUGE * 2)
     full = judge(row(of, rss=HUGE * 3, more=details(huge=HUGE * 3)), Advice.COLLAPSE, MACHINE)
-    assert (full.will, full.main_reason) == (Will.NO, Reason.ALL_HUGE)
+    assert (full.will, full.main_reason) == (Expectation.NO, Reason.ALL_HUGE)
 
 
 def test_an_estimate_is_marked_wherever_it_is_shown() -> None:
     """``plan`` has the same mark: see memtui/cli/plan.py."""
     for verdict, words in (
-        (Verdict(Will.YES, MIB, is_estimate=True), "~1M"),
-        (Verdict(Will.YES, MIB), "1M"),
-        (Verdict(Will.PARTLY, None, is_estimate=True), "?"),
+        (Verdict(Expectation.YES, MIB, is_estimate=True), "~1M"),
+        (Verdict(Expectation.YES, MIB), "1M"),
+        (Verdict(Expectation.PARTLY, None, is_estimate=True), "?"),
     ):
         assert forecast_size(verdict) == words
         (said,) = (line for line in explain_verdicts([(Advice.PAGEOUT, verdict)]) if "PAGEOUT" in line)
         assert said.split()[3] == words
         of = vma()
-        item = PlannedRange(of.range, "", of.identity, Kind.ANON, verdict)
+        item = PlannedRange(of.range, "", of.identity, VmaKind.ANON, verdict)
         plan = Plan(Advice.PAGEOUT, (TargetPlan(process().id, "cat", (item,), Freeze.OFF),))
         assert VerdictRows(plan).line(0).cells[0].text == words
 
@@ -521,12 +521,12 @@ def rows(draw: st.DrawFn) -> MappedVma:
         st.none()
         | st.builds(details, st.just(flags), sizes, shared=sizes, anonymous=sizes, huge=sizes, swap=sizes)
     )
-    kind = draw(st.sampled_from(Kind))
+    kind = draw(st.sampled_from(VmaKind))
     of = vma(
         kind,
         size=64 * PAGE_BYTES,
         perms=draw(st.sampled_from(["rw-p", "r--p", "rw-s", "---p"])),
-        inode=7 if kind in (Kind.FILE, Kind.SHMEM) else 0,
+        inode=7 if kind in (VmaKind.FILE, VmaKind.SHMEM) else 0,
     )
     pages = draw(st.none() | page_facts)
     cache = draw(st.none() | st.builds(CacheFacts, sizes, sizes))
@@ -565,14 +565,14 @@ def test_a_verdict_never_contradicts_itself(
 ) -> None:
     verdict = judge(of, advice, machine, lambda _: may)
     if verdict.refused:
-        assert (verdict.will, verdict.forecast_bytes) == (Will.NO, 0)
+        assert (verdict.will, verdict.forecast_bytes) == (Expectation.NO, 0)
     if verdict.forecast_bytes is None:
-        assert verdict.will is Will.PARTLY
+        assert verdict.will is Expectation.PARTLY
     else:
         assert verdict.forecast_bytes >= 0
         # What is less than a page is nothing: no page of it can go.
-        assert (verdict.will is Will.NO) == (verdict.forecast_bytes < PAGE_BYTES)
-    if verdict.will is Will.NO:
+        assert (verdict.will is Expectation.NO) == (verdict.forecast_bytes < PAGE_BYTES)
+    if verdict.will is Expectation.NO:
         assert verdict.reasons
     if advice in RECLAIM and verdict.forecast_bytes is not None:
         resident = of.rss_bytes if of.pages is None else of.pages.resident_bytes

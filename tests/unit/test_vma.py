@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from memtui.model.process import ProcessId
 from memtui.model.ranges import PAGE_BYTES
-from memtui.model.vma import AddressSpace, Kind, identity_of, kind_of
+from memtui.model.vma import AddressSpace, VmaKind, identity_of, kind_of
 from memtui.render.vma import FLAG_WORDS
 from tests.unit.make import BASE, details, row, vma
 
@@ -18,45 +18,45 @@ TMPFS = frozenset({"00:2a"})
 @pytest.mark.parametrize(
     ("name", "device", "inode", "perms", "kind"),
     [
-        ("", "00:00", 0, "rw-p", Kind.ANON),
-        ("[heap]", "00:00", 0, "rw-p", Kind.HEAP),
-        ("[stack]", "00:00", 0, "rw-p", Kind.STACK),
-        ("[stack:1001]", "00:00", 0, "rw-p", Kind.STACK),
-        ("[vdso]", "00:00", 0, "r-xp", Kind.VDSO),
-        ("[vvar]", "00:00", 0, "r--p", Kind.VVAR),
-        ("[vvar_vclock]", "00:00", 0, "r--p", Kind.VVAR),
-        ("[vsyscall]", "00:00", 0, "--xp", Kind.VSYSCALL),
-        ("[anon:arena [0]]", "00:00", 0, "rw-p", Kind.ANON),
-        ("[anon_shmem:x]", "00:01", 7, "rw-s", Kind.SHMEM),
-        ("[uprobes]", "00:00", 0, "--xp", Kind.OTHER),
-        ("/usr/lib/libc.so.6", "08:01", 7, "r-xp", Kind.FILE),
-        ("/usr/lib/gone (deleted)", "08:01", 7, "r-xp", Kind.FILE),
-        ("/run/x", "00:2a", 7, "r--p", Kind.SHMEM),
-        ("/memfd:a b (deleted)", "00:01", 7, "rw-s", Kind.SHMEM),
-        ("/SYSV00000000 (deleted)", "00:01", 7, "rw-s", Kind.SHMEM),
-        ("/dev/shm/x", "00:19", 7, "rw-s", Kind.SHMEM),
-        ("/dev/zero (deleted)", "00:01", 7, "rw-s", Kind.SHMEM),
-        ("/dev/zero", "00:05", 7, "rw-p", Kind.ANON),
-        ("/anon_hugepage (deleted)", "00:0f", 7, "rw-p", Kind.HUGETLB),
-        ("/dev/hugepages/x", "00:20", 7, "rw-s", Kind.HUGETLB),
-        ("/dev/dri/card0", "00:05", 7, "rw-s", Kind.DEVICE),
-        ("anon_inode:[perf_event]", "00:0e", 7, "rw-s", Kind.OTHER),
+        ("", "00:00", 0, "rw-p", VmaKind.ANON),
+        ("[heap]", "00:00", 0, "rw-p", VmaKind.HEAP),
+        ("[stack]", "00:00", 0, "rw-p", VmaKind.STACK),
+        ("[stack:1001]", "00:00", 0, "rw-p", VmaKind.STACK),
+        ("[vdso]", "00:00", 0, "r-xp", VmaKind.VDSO),
+        ("[vvar]", "00:00", 0, "r--p", VmaKind.VVAR),
+        ("[vvar_vclock]", "00:00", 0, "r--p", VmaKind.VVAR),
+        ("[vsyscall]", "00:00", 0, "--xp", VmaKind.VSYSCALL),
+        ("[anon:arena [0]]", "00:00", 0, "rw-p", VmaKind.ANON),
+        ("[anon_shmem:x]", "00:01", 7, "rw-s", VmaKind.SHMEM),
+        ("[uprobes]", "00:00", 0, "--xp", VmaKind.OTHER),
+        ("/usr/lib/libc.so.6", "08:01", 7, "r-xp", VmaKind.FILE),
+        ("/usr/lib/gone (deleted)", "08:01", 7, "r-xp", VmaKind.FILE),
+        ("/run/x", "00:2a", 7, "r--p", VmaKind.SHMEM),
+        ("/memfd:a b (deleted)", "00:01", 7, "rw-s", VmaKind.SHMEM),
+        ("/SYSV00000000 (deleted)", "00:01", 7, "rw-s", VmaKind.SHMEM),
+        ("/dev/shm/x", "00:19", 7, "rw-s", VmaKind.SHMEM),
+        ("/dev/zero (deleted)", "00:01", 7, "rw-s", VmaKind.SHMEM),
+        ("/dev/zero", "00:05", 7, "rw-p", VmaKind.ANON),
+        ("/anon_hugepage (deleted)", "00:0f", 7, "rw-p", VmaKind.HUGETLB),
+        ("/dev/hugepages/x", "00:20", 7, "rw-s", VmaKind.HUGETLB),
+        ("/dev/dri/card0", "00:05", 7, "rw-s", VmaKind.DEVICE),
+        ("anon_inode:[perf_event]", "00:0e", 7, "rw-s", VmaKind.OTHER),
     ],
 )
-def test_kinds(name: str, device: str, inode: int, perms: str, kind: Kind) -> None:
+def test_kinds(name: str, device: str, inode: int, perms: str, kind: VmaKind) -> None:
     assert kind_of(name, device, inode, perms, TMPFS) is kind
 
 
 @given(st.text(), st.text(), st.integers(0, 9), st.text(max_size=4))
 def test_any_name_has_a_kind(name: str, device: str, inode: int, perms: str) -> None:
-    assert kind_of(name, device, inode, perms, TMPFS) in Kind
+    assert kind_of(name, device, inode, perms, TMPFS) in VmaKind
 
 
 def test_the_flags_tell_hugetlb_where_the_name_does_not() -> None:
-    memfd = vma(Kind.SHMEM, name="/memfd:x (deleted)")
-    assert row(memfd).kind is Kind.SHMEM
+    memfd = vma(VmaKind.SHMEM, name="/memfd:x (deleted)")
+    assert row(memfd).kind is VmaKind.SHMEM
     assert row(memfd).flags is None
-    assert row(memfd, more=details("rd wr ht")).kind is Kind.HUGETLB
+    assert row(memfd, more=details("rd wr ht")).kind is VmaKind.HUGETLB
 
 
 file_parts = st.tuples(st.integers(0, 100), st.integers(1, 100), st.integers(0, 50), st.integers(1, 50))
@@ -65,9 +65,9 @@ file_parts = st.tuples(st.integers(0, 100), st.integers(1, 100), st.integers(0, 
 @given(file_parts)
 def test_a_part_of_a_file_mapping_has_its_identity(parts: tuple[int, int, int, int]) -> None:
     offset_pages, size_pages, cut_from, cut_size = parts
-    whole = vma(Kind.FILE, size_pages * PAGE_BYTES, name="/x", inode=7, offset=offset_pages * PAGE_BYTES)
+    whole = vma(VmaKind.FILE, size_pages * PAGE_BYTES, name="/x", inode=7, offset=offset_pages * PAGE_BYTES)
     part = vma(
-        Kind.FILE,
+        VmaKind.FILE,
         cut_size * PAGE_BYTES,
         start=whole.start + cut_from * PAGE_BYTES,
         name="/x",
@@ -76,7 +76,7 @@ def test_a_part_of_a_file_mapping_has_its_identity(parts: tuple[int, int, int, i
     )
     assert part.identity == whole.identity
     moved = vma(
-        Kind.FILE, cut_size * PAGE_BYTES, part.start, name="/x", inode=7, offset=part.offset + PAGE_BYTES
+        VmaKind.FILE, cut_size * PAGE_BYTES, part.start, name="/x", inode=7, offset=part.offset + PAGE_BYTES
     )
     assert moved.identity != whole.identity
 

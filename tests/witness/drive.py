@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from memtui.advise import cutting, recheck, transaction
+from memtui.advise import alignment, recheck, transaction
 from memtui.host import Selection, Target
 from memtui.host.local import LocalHost
 from memtui.linux import syscalls
@@ -120,7 +120,7 @@ def main() -> None:
     pid, method, count = int(sys.argv[1]), Freeze(sys.argv[2]), int(sys.argv[3])
     chance, folder = random.Random(sys.argv[4]), Path(sys.argv[5])
     maps = MapReader(chance)
-    usual = cutting.CALL_ELEMENTS
+    usual = alignment.CALL_ELEMENTS
     with (
         (folder / "driver.log").open("w", encoding="ascii") as log,
         LocalHost(folder / "state", journal_dir=folder / "holds") as host,
@@ -132,7 +132,7 @@ def main() -> None:
             marks = marks_of(target, chance)
             # Sometimes the target has time to change what was marked; often a hold has several calls.
             time.sleep(chance.choice((0, 0, 0.001, 0.003)))
-            cutting.CALL_ELEMENTS = chance.choice((1, 2, usual))
+            alignment.CALL_ELEMENTS = chance.choice((1, 2, usual))
             # Small plans are not rehearsed by themselves.
             rehearsed = chance.random() < 0.5
             transaction._REHEARSE_FROM, recheck._QUERY_S = (1, 1.0) if rehearsed else (64, 0.0)

@@ -48,7 +48,7 @@ libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 libc.mprotect.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
 
 
-class Mapper:
+class Sharer:
     """One thread with a stretch of addresses of its own."""
 
     def __init__(self, number: int, file: int, seed: str, pause_s: float) -> None:
@@ -115,7 +115,7 @@ def main() -> None:
     mapped, log, seed, pause_ms = sys.argv[1:]
     file = os.open(mapped, os.O_RDWR | os.O_CREAT, 0o600)
     os.ftruncate(file, (PAGES + _SHIFT_PAGES) * PAGE)
-    mappers = [Mapper(number, file, seed, float(pause_ms) / 1000) for number in range(THREADS)]
+    mappers = [Sharer(number, file, seed, float(pause_ms) / 1000) for number in range(THREADS)]
     stop = threading.Event()
     threads = [threading.Thread(target=mapper.work, args=(stop,)) for mapper in mappers]
     for thread in threads:

@@ -11,24 +11,24 @@ from collections import Counter
 from itertools import accumulate
 from typing import TYPE_CHECKING, NamedTuple
 
-from memtui.model.vma import Kind, Vma
+from memtui.model.vma import Vma, VmaKind
 from memtui.ui.presentation.order import Stale, Superseded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LETTERS = {
-    Kind.HEAP: "h",
-    Kind.STACK: "s",
-    Kind.ANON: "a",
-    Kind.FILE: "f",
-    Kind.SHMEM: "m",
-    Kind.HUGETLB: "g",
-    Kind.DEVICE: "d",
-    Kind.VDSO: "v",
-    Kind.VVAR: "v",
-    Kind.VSYSCALL: "v",
-    Kind.OTHER: "o",
+    VmaKind.HEAP: "h",
+    VmaKind.STACK: "s",
+    VmaKind.ANON: "a",
+    VmaKind.FILE: "f",
+    VmaKind.SHMEM: "m",
+    VmaKind.HUGETLB: "g",
+    VmaKind.DEVICE: "d",
+    VmaKind.VDSO: "v",
+    VmaKind.VVAR: "v",
+    VmaKind.VSYSCALL: "v",
+    VmaKind.OTHER: "o",
 }
 """The letter at the beginning of a stretch of one kind."""
 
@@ -47,7 +47,7 @@ class Frame(NamedTuple):
     vmas: Sequence[Vma]
     first: tuple[int, ...]
     last: tuple[int, ...]
-    kinds: tuple[Kind, ...]
+    kinds: tuple[VmaKind, ...]
     sizes_bytes: tuple[int, ...]
 
     def cell_of(self, index: int) -> int:
@@ -62,7 +62,7 @@ def frame_of(vmas: Sequence[Vma], cells: int, stale: Stale) -> Frame:
     Raises:
         Superseded: as soon as nobody waits for it any more.
     """
-    kinds: list[Kind] = []
+    kinds: list[VmaKind] = []
     sizes: list[int] = []
     for at, vma in enumerate(vmas):
         if at % _CHUNK == 0 and stale():
@@ -96,10 +96,10 @@ def _spans(weights: Sequence[int], cells: int) -> tuple[tuple[int, ...], tuple[i
     return first, tuple(max(edges[cell + 1], first[cell] + 1) for cell in range(cells))
 
 
-def _weightiest(kinds: Sequence[Kind], weights: Sequence[int], first: int, last: int) -> Kind:
+def _weightiest(kinds: Sequence[VmaKind], weights: Sequence[int], first: int, last: int) -> VmaKind:
     if last == first + 1:
         return kinds[first]
-    found: Counter[Kind] = Counter()
+    found: Counter[VmaKind] = Counter()
     for at in range(first, last):
         found[kinds[at]] += weights[at]
     return found.most_common(1)[0][0]
@@ -110,7 +110,7 @@ def bar_cells(
 ) -> tuple[BarCell, ...]:
     """Return the cells: a letter where a kind begins (a capital: half is in RAM), else how full it is."""
     cells: list[BarCell] = []
-    last_kind: Kind | None = None
+    last_kind: VmaKind | None = None
     for at, kind in enumerate(frame.kinds):
         first, last = frame.first[at], frame.last[at]
         rss = _sum(rss_bytes, first, last)

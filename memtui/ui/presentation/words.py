@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from memtui.format import DOES_NOT_APPLY, SafeText, size
 from memtui.model.report import Outcome
-from memtui.model.verdict import Verdict, Will
+from memtui.model.verdict import Expectation, Verdict
 from memtui.ui.presentation.rows import Cell
 
 _OUTCOMES: dict[Outcome, tuple[str, str]] = {
@@ -21,7 +21,7 @@ _OUTCOMES: dict[Outcome, tuple[str, str]] = {
     Outcome.FAILED: ("x", "bad"),
 }
 
-_WILL_ROLES = {Will.YES: "good", Will.PARTLY: "warn", Will.NO: "warn"}
+_WILL_ROLES = {Expectation.YES: "good", Expectation.PARTLY: "warn", Expectation.NO: "warn"}
 
 
 def outcome_cell(outcome: Outcome) -> Cell:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 
-from memtui.model.vma import Kind, MappedVma
+from memtui.model.vma import MappedVma, VmaKind
 from memtui.render.forecast import explain_verdicts
 from memtui.render.history import describe_entry
 from memtui.render.vma import explain_flags, explain_mappers, explain_vma
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
     from memtui.format import SafeText
     from memtui.host import HistoryEntry
     from memtui.model.advice import Advice
-    from memtui.model.restore import Mappers
+    from memtui.model.restore import Sharers
     from memtui.model.verdict import Verdict
     from memtui.ui.session import Session
 
-_WITH_FILE = frozenset({Kind.FILE, Kind.SHMEM})
+_WITH_FILE = frozenset({VmaKind.FILE, VmaKind.SHMEM})
 
 
 class LinesScreen(Screen[None]):
@@ -98,7 +98,7 @@ class ExplainScreen(LinesScreen):
         self._verdicts = explain_verdicts(verdicts)
         self.show_lines(self._all())
 
-    def show_mappers(self, mappers: Mappers) -> None:
+    def show_mappers(self, mappers: Sharers) -> None:
         """Show who else maps it."""
         self._mappers = explain_mappers(mappers, "")
         self.show_lines(self._all())

@@ -14,7 +14,7 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from memtui.model.vma import Kind
+from memtui.model.vma import VmaKind
 from memtui.ui.presentation.address_bar import BarCell, Frame, bar_cells
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _PLACE = "▲"
 class BarLine(Widget):
     """The cells. Only those that have changed are painted anew."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"address-bar--{kind.value}" for kind in Kind}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"address-bar--{kind.value}" for kind in VmaKind}
 
     def __init__(self) -> None:
         super().__init__(id="address-bar-line")
