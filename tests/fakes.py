@@ -372,7 +372,7 @@ class FakeHost:
         wanted: Sequence[Selection],
         freeze: Freeze | None = None,
         hold_ms: int = DEFAULT_HOLD_MS,
-        override_lockout: bool = False,
+        allow_protected: bool = False,
         *,
         thorough: bool = False,
         cancelled: threading.Event | None = None,

@@ -68,7 +68,7 @@ def _plan(
             wanted,
             arguments.freeze,
             arguments.hold_ms,
-            arguments.override_lockout,
+            arguments.allow_protected,
             thorough=arguments.thorough,
             cancelled=signals.cancelled,
         )

@@ -129,7 +129,7 @@ def _add_looking(commands: argparse._SubParsersAction[_Parser]) -> None:
     shown.add_argument("--all", action="store_true", help="all of them, however many")
     _add_json(history)
     doctor = _command(
-        commands, "doctor", "what works here, what does not, and what mends it", "memtui doctor 1234"
+        commands, "doctor", "what works here, what does not, and how to fix it", "memtui doctor 1234"
     )
     doctor.add_argument("pid", type=_pid, nargs="?", metavar="PID")
     _add_json(doctor)
@@ -142,7 +142,7 @@ def _add_acting(commands: argparse._SubParsersAction[_Parser]) -> None:
     advise = _command(
         commands,
         "advise",
-        "gives the advice, and says what came of it",
+        "Apply a madvise hint and report its effect",
         "memtui advise pageout 1234 --select 'kind:anon rss>1M' --freeze ptrace",
         _EXITS,
     )
@@ -174,6 +174,7 @@ def _add_acting(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     advise.add_argument(
         "--thorough",
+        "--drain-lru",
         action="store_true",
         help="pageout: ask again on every CPU for pages just touched, which the first time passes over",
     )
@@ -185,9 +186,13 @@ def _add_acting(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     advise.add_argument("--require-effect", action="store_true", help="exit 1 if nothing moved")
     advise.add_argument(
-        "--override-lockout",
+        "--allow-protected",
         action="store_true",
-        help="hold also processes that are locked out by name (sshd, tmux, systemd and such)",
+        help="hold processes that are protected by their name, too (sshd, tmux, systemd and such)",
+    )
+    # The name that it had before.
+    advise.add_argument(
+        "--override-lockout", dest="allow_protected", action="store_true", help=argparse.SUPPRESS
     )
 
 

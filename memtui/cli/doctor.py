@@ -1,4 +1,4 @@
-"""``memtui doctor``: what works here, what does not, why, and what mends it."""
+"""``memtui doctor``: what works here, what does not, why, and how to fix it."""
 
 from __future__ import annotations
 

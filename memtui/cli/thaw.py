@@ -77,4 +77,4 @@ def _print(released: list[Thawed], thawed: list[Thawed], *, as_json: bool, quiet
     if os.geteuid() and ROOTS_JOURNAL_DIR.is_dir():
         print("nothing of yours was left held; of root's only `sudo memtui thaw` knows")
     else:
-        print("nothing was left held")
+        print("no process was left frozen")

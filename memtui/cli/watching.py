@@ -112,7 +112,7 @@ class Watching:
     def _say(self, report: TargetReport, event: RefaultEvent, quiet: bool) -> None:
         back = event.sample
         if back is None:
-            words = "is watched no more"
+            words = "is no longer monitored"
             if event.was_restored:
                 words = "was restored meanwhile: what is resident again was put back"
             complain(f"--watch: {report.id} {words}")

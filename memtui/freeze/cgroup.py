@@ -47,7 +47,7 @@ class CgroupFreezer:
         self._home: Group | None = None
         self._group: Group | None = None
         self._entry: Entry | None = None
-        self.since: float | None = None
+        self.stopped_at: float | None = None
         self._moved = False
         self._complete = False
         self.threads = 0
@@ -109,7 +109,7 @@ class CgroupFreezer:
             group.take_in(self._pid)
         except OSError as error:
             raise _error_of(error, "it cannot be moved into a group of its own") from error
-        self.since = time.monotonic()
+        self.stopped_at = time.monotonic()
         self._subject.pause("touched")
         # A bare pid was named: if it died meanwhile, what was moved may be another's. It goes back.
         if is_dead(self._subject.pidfd):
@@ -138,7 +138,7 @@ class CgroupFreezer:
             return state_words(self._pid, self._vforks, self.threads, 1)
         return "the kernel has not frozen all of its threads; it was let go and runs on"
 
-    def let_go(self) -> bool:
+    def release(self) -> bool:
         """Thaw the group, so that everything in it runs on."""
         if self._group is None:
             return True

@@ -184,7 +184,7 @@ class Guard:
         subject = f"process {process.pid}"
         panics = self._panics
         if process != self._cleared:
-            refused = refuse_reason(process, own_pids=(self.pid,), override_names=True)
+            refused = refuse_reason(process, own_pids=(self.pid,), allow_protected=True)
             if refused is not None:
                 raise FreezeError(Reason.FREEZE_REFUSED, "", refused)
             self._cleared = process

@@ -91,7 +91,7 @@ class _Hold:
     pid: int
     start_time: int
     pidfd: int
-    grip: Freezer
+    freezer: Freezer
     deadline_s: float
     began: float
     stop_by: float
@@ -148,11 +148,11 @@ class Guard:
                 self._turn()
             if not self._done and self._engine.fileno() in ready:
                 self._read_engine()
-        self.let_go("the engine is gone")
+        self.release("the engine is gone")
         self._bystanders.watch_out()
         self._journal.close()
 
-    def let_go(self, why: str | None) -> bool:
+    def release(self, why: str | None) -> bool:
         """Let go of what is held, now; return whether no thread is left that only our end frees.
 
         ``why`` is what ends the hold early, None if nothing does.
@@ -163,23 +163,23 @@ class Guard:
         clean = True
         if hold.over_ms is None:
             self._reap()
-            if not hold.grip.ends_with_us:
+            if not hold.freezer.ends_with_us:
                 # Letting go must not be cut short where our end would not do it.
                 signal.setitimer(signal.ITIMER_REAL, 0)
-            clean = hold.grip.let_go() or is_dead(hold.pidfd)
-            hold.over_ms = (time.monotonic() - (hold.grip.since or hold.began)) * 1000
-            hold.why = hold.grip.lost or why
+            clean = hold.freezer.release() or is_dead(hold.pidfd)
+            hold.over_ms = (time.monotonic() - (hold.freezer.stopped_at or hold.began)) * 1000
+            hold.why = hold.freezer.lost or why
             signal.setitimer(signal.ITIMER_REAL, 0)
             self._done = self._done or not clean
             self._pause("after_detach")
-        hold.grip.cleanup()
+        hold.freezer.cleanup()
         return clean
 
     def _patience_ms(self) -> float | None:
         hold = self._hold
         if hold is None or hold.over_ms is not None:
             return TICK_S * 1000 if self._bystanders.is_watching else None
-        left = hold.deadline - time.monotonic() if hold.held else hold.grip.tick_s
+        left = hold.deadline - time.monotonic() if hold.held else hold.freezer.tick_s
         return max(0.0, left) * 1000
 
     def _turn(self) -> None:
@@ -192,9 +192,9 @@ class Guard:
         now = time.monotonic()
         if hold.held:
             if now >= hold.deadline:
-                self.let_go("deadline")
+                self.release("deadline")
         elif now >= hold.stop_by:
-            self._refuse(FreezeError(Reason.FREEZE_TIMEOUT, "", hold.grip.pending()))
+            self._refuse(FreezeError(Reason.FREEZE_TIMEOUT, "", hold.freezer.pending()))
         else:
             self._advance(hold)
 
@@ -207,7 +207,7 @@ class Guard:
     def _reap(self) -> None:
         for tid, status in ptrace.waited():
             if self._hold is not None and self._hold.over_ms is None:
-                self._hold.grip.on_wait_status(tid, status)
+                self._hold.freezer.on_wait_status(tid, status)
             else:
                 ptrace.let_stranger_go(tid, status)
 
@@ -221,7 +221,7 @@ class Guard:
         if hold is not None and not hold.held:
             self._refuse(FreezeError(Reason.CANCELLED, "", "thawed by the operator"))
         else:
-            self.let_go("panic")
+            self.release("panic")
 
     def _read_engine(self) -> None:
         received = _received(self._engine)
@@ -253,15 +253,15 @@ class Guard:
         begin = next((begin for method, begin in METHODS.items() if method.value == request.method), None)
         if begin is None:
             raise protocol.ProtocolError("no such method")
-        grip = begin(subject)
-        _on_alarm(grip)
+        freezer = begin(subject)
+        _on_alarm(freezer)
         now, deadline_s = time.monotonic(), request.deadline_ms / 1000
         hold = self._hold = _Hold(
-            request.id, request.pid, request.start_time, pidfd, grip, deadline_s, now, now, now
+            request.id, request.pid, request.start_time, pidfd, freezer, deadline_s, now, now, now
         )
         try:
             _check_identity(request.pid, request.start_time, pidfd)
-            grip.prepare()
+            freezer.prepare()
         except FreezeError as error:
             self._refuse(error)
             return
@@ -274,9 +274,9 @@ class Guard:
         # Seizing can block for ever (measured on 6.18): a thread in exec waits for us to reap another
         # one, and we wait for its credentials' lock. This then ends us, and the kernel lets all go.
         soon = time.monotonic() + _SEIZING_S
-        _alarm_at(min(soon, hold.stop_by) if hold.grip.ends_with_us else hold.stop_by)
+        _alarm_at(min(soon, hold.stop_by) if hold.freezer.ends_with_us else hold.stop_by)
         try:
-            complete = hold.grip.advance()
+            complete = hold.freezer.advance()
             _alarm_at(hold.stop_by)
             if not complete:
                 self._pause("after_seize")
@@ -286,18 +286,18 @@ class Guard:
             self._refuse(error)
             return
         hold.held = True
-        hold.deadline = (hold.grip.since or hold.began) + hold.deadline_s
+        hold.deadline = (hold.freezer.stopped_at or hold.began) + hold.deadline_s
         _alarm_at(hold.deadline)
         self._pause("all_stopped")
-        stopping_ms = (time.monotonic() - (hold.grip.since or hold.began)) * 1000
-        self._say(protocol.Held(hold.id, hold.grip.threads, stopping_ms))
+        stopping_ms = (time.monotonic() - (hold.freezer.stopped_at or hold.began)) * 1000
+        self._say(protocol.Held(hold.id, hold.freezer.threads, stopping_ms))
         self._pause("held_sent")
 
     def _refuse(self, error: FreezeError) -> None:
         """End a hold that did not come about: first let go, then say so."""
         hold = self._hold
         assert hold is not None
-        clean = self.let_go("refused")
+        clean = self.release("refused")
         self._forget()
         self._say(_refusal(hold.id, error, final=not clean))
 
@@ -308,7 +308,7 @@ class Guard:
             raise protocol.ProtocolError("release of what is not held")
         clean = True
         if hold.over_ms is None:
-            clean = self.let_go(None)
+            clean = self.release(None)
         self._pause("tidied")
         self._forget()
         over_ms = hold.over_ms if hold.over_ms is not None else 0.0
@@ -368,9 +368,9 @@ def _check_identity(pid: int, start_time: int, pidfd: int) -> None:
         raise FreezeError(Reason.EXITED)
 
 
-def _on_alarm(grip: Freezer) -> None:
+def _on_alarm(freezer: Freezer) -> None:
     """Say what the alarm does: it ends us where that frees the target, else it has us let go and end."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL if grip.ends_with_us else _overdue)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL if freezer.ends_with_us else _overdue)
 
 
 def _overdue(_number: int, _frame: object) -> None:
@@ -447,13 +447,13 @@ def _serve(guard: Guard, engine: socket.socket) -> int:
         return 0
     except _Overdue:
         try:
-            guard.let_go("deadline")
+            guard.release("deadline")
         finally:
             _die_of_the_alarm()
             os._exit(1)
     except BaseException as error:  # whatever it is, letting go comes first
         try:
-            guard.let_go("the guard failed")
+            guard.release("the guard failed")
             last_word = protocol.Dying(f"{type(error).__name__}: {error}")
             protocol.send(engine, last_word, flags=socket.MSG_DONTWAIT)
         finally:

@@ -50,7 +50,7 @@ class Freezer(Protocol):
         """How many threads stand still."""
 
     @property
-    def since(self) -> float | None:
+    def stopped_at(self) -> float | None:
         """From when on it may have stood still (monotonic clock); None before."""
 
     def prepare(self) -> None:
@@ -73,7 +73,7 @@ class Freezer(Protocol):
     def pending(self) -> str:
         """Return, in words, what has not stopped yet."""
 
-    def let_go(self) -> bool:
+    def release(self) -> bool:
         """Let every thread run on, at once; return whether none is left that only our end can free."""
 
     def cleanup(self) -> None:
@@ -81,8 +81,8 @@ class Freezer(Protocol):
 
     @property
     def lost(self) -> str | None:
-        """Why it did not stand still throughout, as far as :meth:`let_go` saw; None if it did."""
+        """Why it did not stand still throughout, as far as :meth:`release` saw; None if it did."""
 
 
 Begin = Callable[[Subject], Freezer]
-"""Starts a grip; touches nothing yet."""
+"""Starts a freezer; touches nothing yet."""

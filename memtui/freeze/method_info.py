@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from memtui.model.process import ProcessId
 
 
-def why_not(process: ProcessId, method: Freeze, *, override_names: bool = False) -> FreezeError | None:
+def why_not(process: ProcessId, method: Freeze, *, allow_protected: bool = False) -> FreezeError | None:
     """Return why a method cannot hold a process, as far as can be seen beforehand; None if it can.
 
     A process that is gone is not refused: holding it will tell.
     """
     if method is Freeze.OFF:
         return None
-    refused = refuse_reason(process, override_names=override_names)
+    refused = refuse_reason(process, allow_protected=allow_protected)
     if refused is not None:
         return FreezeError(Reason.FREEZE_REFUSED, "", refused)
     try:
@@ -35,7 +35,7 @@ def why_not(process: ProcessId, method: Freeze, *, override_names: bool = False)
             raise_if_denied(process.pid)
         elif method is Freeze.SIGSTOP:
             raise_if_unsuited(process.pid)
-            raise_if_others_would_suffer(process.pid, insist=override_names)
+            raise_if_others_would_suffer(process.pid, insist=allow_protected)
         else:
             suitable_home(process.pid)
     except FreezeError as error:
@@ -44,17 +44,17 @@ def why_not(process: ProcessId, method: Freeze, *, override_names: bool = False)
 
 
 def choices(
-    process: ProcessId, *, self_advised: bool = False, override_names: bool = False
+    process: ProcessId, *, self_advised: bool = False, allow_protected: bool = False
 ) -> list[FreezeChoice]:
     """Return all methods, each with what it would do to this process."""
-    return [_choice(process, method, self_advised, override_names) for method in Freeze]
+    return [_choice(process, method, self_advised, allow_protected) for method in Freeze]
 
 
-def _choice(process: ProcessId, method: Freeze, self_advised: bool, override_names: bool) -> FreezeChoice:
+def _choice(process: ProcessId, method: Freeze, self_advised: bool, allow_protected: bool) -> FreezeChoice:
     if self_advised and method is not Freeze.OFF:
         # It could not answer while it stands still.
         return FreezeChoice(method, False, Reason.SELF_ADVISED)
-    refused = why_not(process, method, override_names=override_names)
+    refused = why_not(process, method, allow_protected=allow_protected)
     if refused is not None:
         return FreezeChoice(method, False, refused.reason, refused.detail)
     outlasts = method is not Freeze.OFF and _may_last(process.pid)

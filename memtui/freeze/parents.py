@@ -39,7 +39,7 @@ CONTINUES_CHILD = ("tmux*", "screen", "SCREEN")
 
 _INIT = 1
 _INSTEAD = "; use --freeze ptrace"
-_INSIST = ", or --override-lockout to insist"
+_INSIST = ", or --allow-protected to insist"
 
 
 def raise_if_others_would_suffer(pid: int, *, insist: bool = False) -> None:

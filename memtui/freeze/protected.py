@@ -34,11 +34,11 @@ _PTS_MAJORS = range(136, 144)
 
 
 def refuse_reason(
-    process: ProcessId, *, own_pids: Iterable[int] = (), override_names: bool = False
+    process: ProcessId, *, own_pids: Iterable[int] = (), allow_protected: bool = False
 ) -> str | None:
     """Return why a process is never frozen, in words, or None if it may be.
 
-    ``own_pids`` are further processes of ours (the guard). ``override_names`` lets through what is
+    ``own_pids`` are further processes of ours (the guard). ``allow_protected`` lets through what is
     refused by its name alone; the rest cannot be overridden. The words hold no text of the system
     but a process name, which is raw. A process that is gone is not refused: holding it will tell.
     """
@@ -63,7 +63,7 @@ def refuse_reason(
     held = our_terminals() & _masters_held(pid)
     if held:
         return f"process {pid} ({stat.name}) holds our terminal /dev/pts/{min(held)} and is never frozen"
-    return None if override_names else _refused_by_name(pid, stat)
+    return None if allow_protected else _refused_by_name(pid, stat)
 
 
 def _refused_by_name(pid: int, stat: Stat) -> str | None:
@@ -71,7 +71,7 @@ def _refused_by_name(pid: int, stat: Stat) -> str | None:
         if fnmatchcase(stat.name, pattern):
             return (
                 f"process {pid} ({stat.name}) is never frozen, going by its name ({pattern}); "
-                "--override-lockout insists"
+                "--allow-protected insists"
             )
     return None
 

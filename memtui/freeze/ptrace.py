@@ -70,7 +70,7 @@ class PtraceFreezer:
 
     def __init__(self, subject: Subject) -> None:
         self._pid = subject.pid
-        self.since: float | None = None
+        self.stopped_at: float | None = None
         self._stopped: dict[int, int] = {}
         self._waiting: set[int] = set()
         self._undetached: set[int] = set()
@@ -95,8 +95,8 @@ class PtraceFreezer:
         Raises:
             FreezeError: EXITED, FREEZE_DENIED, FREEZE_TRACED, FREEZE_REFUSED.
         """
-        if self.since is None:
-            self.since = time.monotonic()
+        if self.stopped_at is None:
+            self.stopped_at = time.monotonic()
         if self._waiting and time.monotonic() < self._next_scan:
             return False
         self._next_scan = time.monotonic() + _RESCAN_S
@@ -162,7 +162,7 @@ class PtraceFreezer:
             return "new threads appear faster than they can be stopped"
         return state_words(self._pid, late[0], len(late) + len(self._stopped), len(late))
 
-    def let_go(self) -> bool:
+    def release(self) -> bool:
         """Detach every stopped thread; return whether none is left that only our end can free."""
         untouched = True
         while self._stopped:

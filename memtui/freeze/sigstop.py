@@ -55,7 +55,7 @@ class SigstopFreezer:
         self._subject = subject
         self._pid = subject.pid
         self._entry: Entry | None = None
-        self.since: float | None = None
+        self.stopped_at: float | None = None
         self._sent = False
         self._complete = False
         self._standing: set[int] = set()
@@ -93,8 +93,8 @@ class SigstopFreezer:
             FreezeError: EXITED, FREEZE_DENIED, FREEZE_TRACED.
         """
         assert self._entry is not None
-        if self.since is None:
-            self.since = time.monotonic()
+        if self.stopped_at is None:
+            self.stopped_at = time.monotonic()
             if not self._entry.was_stopped:
                 # Before it is sent: whatever comes in between, letting go then undoes it.
                 self._sent = True
@@ -129,7 +129,7 @@ class SigstopFreezer:
         stuck = [tid for tid in late if (stat := stats[tid]) is not None and stat.state == "D"]
         return state_words(self._pid, (stuck or late)[0], len(stats), len(late))
 
-    def let_go(self) -> bool:
+    def release(self) -> bool:
         """Continue it, if we stopped it."""
         if self._complete:
             self.lost = self._why_lost()

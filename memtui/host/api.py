@@ -229,7 +229,7 @@ class Host(Protocol):
         wanted: Sequence[Selection],
         freeze: Freeze | None = None,
         hold_ms: int = DEFAULT_HOLD_MS,
-        override_lockout: bool = False,
+        allow_protected: bool = False,
         *,
         thorough: bool = False,
         cancelled: threading.Event | None = None,
@@ -308,7 +308,7 @@ class Host(Protocol):
         """Return the ledger, or its last entries."""
 
     def doctor(self, pid: int | None = None) -> list[Finding]:
-        """Say what works here and what does not, and what mends it."""
+        """Say what works here and what does not, and how to fix it."""
 
     def prepare(self) -> None:
         """Have at hand all that acting needs, before memory is so short that it would be slow to come."""

@@ -181,7 +181,7 @@ class LocalHost:
         wanted: Sequence[Selection],
         freeze: Freeze | None = None,
         hold_ms: int = DEFAULT_HOLD_MS,
-        override_lockout: bool = False,
+        allow_protected: bool = False,
         *,
         thorough: bool = False,
         cancelled: threading.Event | None = None,
@@ -189,7 +189,7 @@ class LocalHost:
         """Say what would be done. Touches nothing."""
         from memtui.host.planning import Planner
 
-        planner = Planner(advice, freeze, self._self_adviser, cancelled, override_lockout=override_lockout)
+        planner = Planner(advice, freeze, self._self_adviser, cancelled, allow_protected=allow_protected)
         targets = tuple(planner.plan(_ours(item.target), item.marks, item.select) for item in wanted)
         return Plan(advice, targets, hold_ms, thorough)
 
@@ -325,7 +325,7 @@ class LocalHost:
         return map(entry_of, self._record.ledger.stream(tell_torn))
 
     def doctor(self, pid: int | None = None) -> list[Finding]:
-        """Say what works here and what does not, and what mends it."""
+        """Say what works here and what does not, and how to fix it."""
         from memtui.host.doctor import examine
 
         return examine(self._pool, self._record.ledger.path, self.journal_dir, pid)

@@ -39,13 +39,13 @@ class Planner:
         self_adviser: SelfAdviser | None,
         cancelled: threading.Event | None,
         *,
-        override_lockout: bool,
+        allow_protected: bool,
     ) -> None:
         self._advice = advice
         self._freeze = freeze
         self._self_adviser = self_adviser
         self._cancelled = cancelled
-        self._override_lockout = override_lockout
+        self._allow_protected = allow_protected
         self._purse = SwapBudget(sysinfo.facts())
 
     def plan(self, target: LocalTarget, marks: Sequence[Mark] | None, select: Filter | None) -> TargetPlan:
@@ -65,7 +65,7 @@ class Planner:
             if error.reason is Reason.CANCELLED:
                 raise
             refused, text = error.reason, error.words
-        method, words, blocked = _freeze_for(target, self._freeze, self_advised, self._override_lockout)
+        method, words, blocked = _freeze_for(target, self._freeze, self_advised, self._allow_protected)
         if refused is None and blocked is not None:
             refused, text = blocked, words
         return TargetPlan(
@@ -136,7 +136,7 @@ def freeze_choices(target: LocalTarget, self_adviser: SelfAdviser | None) -> lis
 
 
 def _freeze_for(
-    target: LocalTarget, freeze: Freeze | None, self_advised: bool, override_lockout: bool
+    target: LocalTarget, freeze: Freeze | None, self_advised: bool, allow_protected: bool
 ) -> tuple[Freeze, str | None, Reason | None]:
     """Return the method, the words about it, and why the plan is blocked by it."""
     if freeze is Freeze.OFF:
@@ -145,9 +145,9 @@ def _freeze_for(
         # It could not answer while it stands still.
         return Freeze.OFF, Detail(DetailCode.ADVISES_ITSELF).text, None
     # Whether ptrace is permitted is told best by trying.
-    lockout_only = freeze is None or freeze is Freeze.PTRACE
-    refused = why_not(target.process, freeze or Freeze.PTRACE, override_names=override_lockout)
-    if refused is None or (lockout_only and refused.reason is not Reason.FREEZE_REFUSED):
+    only_protected = freeze is None or freeze is Freeze.PTRACE
+    refused = why_not(target.process, freeze or Freeze.PTRACE, allow_protected=allow_protected)
+    if refused is None or (only_protected and refused.reason is not Reason.FREEZE_REFUSED):
         return freeze or Freeze.PTRACE, None, None
     words = refused.detail or refused.reason.text
     if freeze is None:

@@ -287,8 +287,8 @@ _TABLE: dict[Reason, _Words] = {
     Reason.CANNOT_SHOW: _Words("nothing that could be read shows whether it had an effect"),
     Reason.NOTHING_CAME: _Words("neither swap cache nor page cache grew: it was there already"),
     Reason.STILL_REFERENCED: _Words("Referenced did not fall: the pages are in use, shared or were cold"),
-    Reason.CHANGED: _Words("something else is mapped there now", "mark it anew"),
-    Reason.GONE: _Words("it was unmapped before the call", "mark it anew"),
+    Reason.CHANGED: _Words("something else is mapped there now", "mark it again"),
+    Reason.GONE: _Words("it was unmapped before the call", "mark it again"),
     Reason.RACED: _Words("the map changed while the advice was given", "hold the target still (--freeze)"),
     Reason.FREEZE_LOST: _Words("the target ran on before the work was done", "look at the map and try again"),
     Reason.CANCELLED: _Words("cancelled"),
@@ -298,7 +298,7 @@ _TABLE: dict[Reason, _Words] = {
         "look at its flags in `memtui maps PID`, and leave it out",
     ),
     Reason.HOLE: _Words(
-        "a part of it is mapped no more; the rest of it may have been advised all the same", "mark it anew"
+        "a part of it is mapped no more; the rest of it may have been advised all the same", "mark it again"
     ),
     Reason.NOT_COLLAPSIBLE: _Words(
         "the kernel makes no huge page of it (turned off, a file system without them, nothing written)",
@@ -322,7 +322,7 @@ _TABLE: dict[Reason, _Words] = {
     ),
     Reason.NOT_SUPPORTED: _Words("this kernel or file system does not have it", "see `memtui doctor`"),
     Reason.EXITED: _Words("the process has exited"),
-    Reason.EXECED: _Words("the process runs another program now (exec): its old map is gone", "mark it anew"),
+    Reason.EXECED: _Words("the process runs another program now (exec): its map is gone", "mark it again"),
     Reason.ZOMBIE: _Words("a zombie has no memory", "its parent must wait for it"),
     Reason.KERNEL_THREAD: _Words("a kernel thread has no memory of its own"),
     Reason.LEADER_EXITED: _Words("its first thread has exited: the kernel can no longer reach its memory"),

@@ -85,7 +85,7 @@ def _machine(effect: Effect, advice: Advice) -> str | None:
         parts.append(f"Zswapped {signed_size(effect.zswapped_delta_bytes)}")
     if effect.swapped_in_bytes is not None and (effect.swapped_in_bytes or advice is Advice.WILLNEED):
         parts.append(f"{size(effect.swapped_in_bytes)} read in from swap")
-    return f"The whole machine meanwhile: {', '.join(parts)}." if parts else None
+    return f"System-wide change meanwhile: {', '.join(parts)}." if parts else None
 
 
 def _pageout(report: TargetReport) -> Iterator[str]:

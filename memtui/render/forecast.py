@@ -55,7 +55,7 @@ def forecast_in_words(advice: Advice, of: Plan | TargetPlan) -> SafeText:
             expected = f"at least {expected} (what of the rest is in the swap cache cannot be seen)"
         else:
             expected = f"about {expected} (estimated: not all of its pages may be seen)"
-    words = f"of {size(of.requested_bytes)} requested {expected} {FORECAST_MEANS[advice]}"
+    words = f"{expected} of {size(of.requested_bytes)} {FORECAST_MEANS[advice]}"
     if advice is Advice.COLD and forecast != 0:
         words += BUT_FOR_BATCHES
     rest = rest_in_words(of.reasons)

@@ -31,9 +31,9 @@ def describe_freeze(target: TargetPlan) -> SafeText:
         return safe(f"{who}: BLOCKED, {words}")
     if target.self_advised:
         return safe(f"{who}: it advises itself (you may not advise it from outside); not held")
-    held = "not held" if target.freeze is Freeze.OFF else f"will be held by {target.freeze.value}"
+    held = "not held" if target.freeze is Freeze.OFF else f"held still with {target.freeze.value}"
     reason = f" ({target.freeze_reason})" if target.freeze_reason else ""
-    chosen = ", chosen for you" if target.freeze_is_ours else ""
+    chosen = " (default)" if target.freeze_is_ours else ""
     return safe(f"{who}: {held}{chosen}{reason}, {count(len(target.ranges), 'range')}")
 
 
@@ -70,7 +70,7 @@ def _does(choice: FreezeChoice) -> str:
         return "it has exited"
     whom = count(choice.threads, "thread")
     if choice.method is Freeze.OFF:
-        return f"stops nobody: its {whom} may change the map meanwhile, and then it is reported (raced)"
+        return f"no stop; what its {whom} change in the map during the call is reported as raced"
     if choice.method is Freeze.PTRACE:
         return f"stops its {whom}; its parent is not told; after a crash the kernel lets it run on by itself"
     if choice.method is Freeze.CGROUP:

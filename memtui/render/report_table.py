@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memtui.format import SafeText, address_range, change, duration, safe, size, size_or_dash
+from memtui.format import SafeText, address_range, change, count, duration, safe, size, size_or_dash
 from memtui.render.effect import describe_range_effect, summary
 from memtui.render.table import short_name, shortlist, table_lines
 
@@ -20,8 +20,7 @@ def report_lines(report: TargetReport, advice: Advice) -> Iterator[SafeText]:
     target = report.planned.process.pid
     held = "not held"
     if report.holds:
-        held = f"held by {report.freeze.value} {duration(report.held_ms)} in {report.holds} goes"
-        held = held.replace("in 1 goes", "in one go")
+        held = f"held by {report.freeze.value} {duration(report.held_ms)} in {count(report.holds, 'hold')}"
     yield SafeText(f"{advice.value} on {target} {safe(report.planned.name)}: {report.outcome.value}, {held}")
     if report.reason_text:
         yield SafeText(f"  {safe(report.reason_text)}")

@@ -68,7 +68,7 @@ def describe_seen(seen: Restored, *, is_interrupted: bool = False) -> tuple[str,
         )
     if seen.also_back_bytes:
         lines.append(
-            f"{size(seen.also_back_bytes)} came along that were not asked for: neighbours that the kernel"
+            f"{size(seen.also_back_bytes)} were also restored, not asked for: neighbours that the kernel"
             " maps with them, and what the target touched meanwhile"
         )
     if is_interrupted:
@@ -158,7 +158,7 @@ def describe_restore_report(report: RestoreReport) -> list[SafeText]:
         f"outcome    {report.outcome.value}  {step}",
         f"wanted     {size(report.wanted_bytes)}  moved then, and still out",
         f"restored   {size(report.restored_bytes)}  of these, seen in RAM again",
-        f"also back  {size(report.also_back_bytes)}  came along: was not asked for",
+        f"also back  {size(report.also_back_bytes)}  neighbours: not asked for",
         f"still out  {size(report.still_out_bytes)}  was wanted and did not come",
         *summary(report),
     ]
@@ -187,7 +187,8 @@ def restore_lines(report: RestoreReport) -> Iterator[SafeText]:
     yield safe(f"restore of {planned.id} ({what}): {report.outcome.value}")
     yield SafeText(
         f"  wanted {size(report.wanted_bytes)}, restored {size(report.restored_bytes)}"
-        f", came along {size(report.also_back_bytes)}, still out {size(report.still_out_bytes)}"
+        f", also restored (neighbours) {size(report.also_back_bytes)}"
+        f", still out {size(report.still_out_bytes)}"
     )
     told = summary(report)
     yield from (safe(f"  {line}") for line in told)

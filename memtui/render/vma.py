@@ -91,7 +91,7 @@ def explain_vma(row: MappedVma) -> list[SafeText]:
         f"kind        {row.kind.value}, {vma.perms} ({whose})",
     ]
     if vma.inode:
-        lines.append(f"file        device {vma.device}, inode {vma.inode}, from byte {vma.offset:,} of it on")
+        lines.append(f"file        device {vma.device}, inode {vma.inode}, offset {vma.offset:,}")
     lines += [
         f"size        {size(vma.size_bytes):<7} addresses; what is in RAM is RSS",
         f"RSS         {size(row.rss_bytes):<7} in RAM",

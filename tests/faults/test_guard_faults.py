@@ -364,7 +364,7 @@ def test_memtui_thaw_releases_what_a_crash_left(target: FreezeTarget, tmp_path: 
         assert (done.returncode, done.stderr) == (0, "")
         assert_as_before(target, engine)
         again = memtui("thaw", state_dir=tmp_path)
-        assert (again.returncode, again.stdout) == (0, "nothing was left held\n")
+        assert (again.returncode, again.stdout) == (0, "no process was left frozen\n")
     finally:
         engine.close()
     assert was_there or not folder.exists()

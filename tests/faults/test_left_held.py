@@ -290,7 +290,7 @@ def test_root_releases_what_a_users_memtui_left(
     line = line_of(target, pid=of_user.pid, start_time=_start_of(of_user.pid))
     path = write(state / "holds", line, owner=NOBODY)
     told = memtui("thaw", state_dir=state)
-    assert (told.returncode, told.stdout) == (0, "nothing was left held\n"), "root looks at its own alone"
+    assert (told.returncode, told.stdout) == (0, "no process was left frozen\n"), "root sees its own alone"
     asked = {"--user": ["--user", NAME], "number": ["--user", str(NOBODY)], "SUDO_USER": []}[how]
     environment = {"SUDO_USER": NAME} if how == "SUDO_USER" else {}
     done = memtui("thaw", "--json", *asked, state_dir=state, environment=environment)

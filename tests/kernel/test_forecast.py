@@ -254,7 +254,7 @@ def test_what_not_all_could_be_seen_of_is_an_estimate(
     (plan_row,) = rows(as_nobody(nobodys_dir, capabilities, *wanted))
     assert plan_row["forecast_bytes"] == SIZE // 2
     assert "about 2M (estimated" in as_nobody(nobodys_dir, capabilities, *wanted, json=False).stdout
-    assert "of 4M requested 2M will leave RSS; 2M shared\n" in memtui(*wanted, state_dir=tmp_path).stdout
+    assert "2M of 4M will leave RSS; 2M shared\n" in memtui(*wanted, state_dir=tmp_path).stdout
 
 
 @pytest.mark.usefixtures("swap_file")

@@ -356,7 +356,7 @@ def _kernel_thread() -> int:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_lockout_refuses_whom_no_flag_lets_through(guard: Guard, method: Freeze) -> None:
+def test_no_flag_lets_the_protected_through(guard: Guard, method: Freeze) -> None:
     kernel_thread = _kernel_thread()
     assert os.getppid() in ancestors()
     cases = {
@@ -368,7 +368,7 @@ def test_the_lockout_refuses_whom_no_flag_lets_through(guard: Guard, method: Fre
     }
     for pid, words in cases.items():
         process = id_of(pid)
-        said = refuse_reason(process, own_pids=(guard.pid,), override_names=True)
+        said = refuse_reason(process, own_pids=(guard.pid,), allow_protected=True)
         assert said is not None
         assert words in said
         assert str(pid) in said
@@ -385,7 +385,7 @@ def test_the_lockout_refuses_whom_no_flag_lets_through(guard: Guard, method: Fre
 
 def test_every_ancestor_is_refused() -> None:
     for pid in ancestors():
-        assert refuse_reason(id_of(pid), override_names=True), pid
+        assert refuse_reason(id_of(pid), allow_protected=True), pid
     assert 1 in ancestors() or os.getppid() == 0
 
 
@@ -401,7 +401,7 @@ for line in sys.stdin:
 """
 
 
-def test_the_lockout_goes_by_names_unless_overridden() -> None:
+def test_protection_goes_by_names_unless_allowed() -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _NAMED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as named:
@@ -417,10 +417,10 @@ def test_the_lockout_goes_by_names_unless_overridden() -> None:
             assert said is not None, name
             assert f"process {named.pid} ({name})" in said
             assert any(f"({pattern})" in said for pattern in NAMES)
-            assert refuse_reason(process, override_names=True) is None
+            assert refuse_reason(process, allow_protected=True) is None
 
 
-_ASK_LOCKOUT = """
+_ASK_PROTECTED = """
 import os, sys
 from memtui.freeze.protected import refuse_reason
 from memtui.linux.procfs import read_stat
@@ -428,7 +428,7 @@ from memtui.model.process import ProcessId
 if sys.argv[2]:
     os.close(os.open(sys.argv[2], os.O_RDWR))  # of a session leader without one: now its terminal
 pid = int(sys.argv[1])
-print(refuse_reason(ProcessId(pid, read_stat(pid).start_time, ""), override_names=True))
+print(refuse_reason(ProcessId(pid, read_stat(pid).start_time, ""), allow_protected=True))
 """
 
 
@@ -449,7 +449,7 @@ def test_whoever_holds_our_terminals_master_is_refused(controlling: bool) -> Non
         said = []
         for process in (holder, bystander):
             done = subprocess.run(
-                freeze_engine_command(_ASK_LOCKOUT, str(process.pid), path if controlling else ""),
+                freeze_engine_command(_ASK_PROTECTED, str(process.pid), path if controlling else ""),
                 stdin=subprocess.DEVNULL if controlling else slave,
                 capture_output=True,
                 text=True,
@@ -629,13 +629,13 @@ def cut_short(pid):
     return sorted(whole(pid))[:1] if cut <= 3 else whole(pid)
 threads.thread_ids = cut_short
 journal = Journal(None)
-grip = ptrace.PtraceGrip(Subject(pid, 0, os.pidfd_open(pid), journal, Bystanders(journal), print))
-while not grip.advance():
+freezer = ptrace.PtraceFreezer(Subject(pid, 0, os.pidfd_open(pid), journal, Bystanders(journal), print))
+while not freezer.advance():
     for tid, status in ptrace.waited():
-        grip.notice(tid, status)
-print(cut > 3, grip.threads, flush=True)
+        freezer.on_wait_status(tid, status)
+print(cut > 3, freezer.threads, flush=True)
 sys.stdin.readline()
-print(grip.let_go(), grip.lost)
+print(freezer.release(), freezer.lost)
 """
 
 

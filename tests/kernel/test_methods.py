@@ -220,7 +220,7 @@ def test_who_was_frozen_by_version_1_is_refused_and_the_freeze_named(
     assert why_not(target.process, method) is None
     (freezer / "freezer.state").write_text("FROZEN")
     freeze_wait(lambda: (freezer / "freezer.state").read_text() == "FROZEN\n", "it is frozen")
-    refused = why_not(target.process, method, override_names=True)
+    refused = why_not(target.process, method, allow_protected=True)
     assert refused is not None
     assert refused.reason is Reason.FREEZE_REFUSED
     assert str(freezer) in str(refused)
@@ -547,7 +547,7 @@ def test_who_is_locked_out_is_so_for_every_method() -> None:
     for pid in (1, os.getpid(), os.getppid()):
         process = ProcessId(pid, read_stat(pid).start_time, sysinfo.boot_id())
         for method in METHODS:
-            refused = why_not(process, method, override_names=True)
+            refused = why_not(process, method, allow_protected=True)
             assert refused is not None
             assert refused.reason is Reason.FREEZE_REFUSED
             assert str(pid) in str(refused)

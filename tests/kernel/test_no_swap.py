@@ -159,7 +159,7 @@ def test_fact_3_5_zram_frees_at_once(no_swap: None, tmp_path: Path, child: Child
         assert at(child.pid, start).swap >= size - RESIDUE_BYTES
         assert ZRAM_WORDS in done.stdout
         assert DISK_WORDS not in done.stdout
-        assert "The whole machine meanwhile: MemFree " in done.stdout
+        assert "System-wide change meanwhile: MemFree " in done.stdout
 
 
 def test_fact_3_5_swap_in_a_file_frees_nothing_yet(

@@ -52,7 +52,7 @@ def parent_of(target: FreezeTarget) -> int:
 
 
 def refusal(target: FreezeTarget, *, override: bool = False) -> str | None:
-    refused = why_not(target.process, Freeze.SIGSTOP, override_names=override)
+    refused = why_not(target.process, Freeze.SIGSTOP, allow_protected=override)
     assert refused is None or refused.reason is Reason.FREEZE_REFUSED
     return None if refused is None else refused.detail
 
@@ -242,7 +242,7 @@ def test_the_commands_say_it(below: Below, tmp_path: Path) -> None:
     refused = memtui(*arguments, state_dir=tmp_path)
     assert refused.returncode == 1
     assert f"its parent, process {parent} (python" in refused.stderr
-    done = memtui(*arguments, "--override-lockout", "--json", state_dir=tmp_path)
+    done = memtui(*arguments, "--allow-protected", "--json", state_dir=tmp_path)
     (row,) = rows(done)
     assert row["freeze"] == "sigstop"
     assert row["holds"] >= 1
@@ -350,7 +350,7 @@ def test_a_parent_that_may_not_be_continued_is_refused_for_good(below: Below, no
         freeze_wait(lambda: bool(_children(popen.pid)), "it runs")
         (child,) = _children(popen.pid)
         freeze_wait(lambda: read_stat(child).name == "sleep", "it is sleep")
-        arguments = ("advise", "cold", child, "--freeze", "sigstop", "--override-lockout")
+        arguments = ("advise", "cold", child, "--freeze", "sigstop", "--allow-protected")
         program = as_user(NOBODY, command("--state-dir", nobodys_dir, *arguments), "+sys_nice")
         refused = subprocess.run(program, capture_output=True, text=True, cwd=REPOSITORY, check=False)
         assert (refused.returncode, refused.stdout) == (1, "")

@@ -153,7 +153,7 @@ def test_the_line_of_least_privilege_gives_just_what_is_missing(
         done = offered_with("advise", "cold", child.pid, "--range", f"{start:x}-{start + 16 * PAGE:x}")
         assert done.returncode == 0, done.stderr
         # Its group may hang on whoever runs the tests, for which sigstop is refused unless one insists.
-        done = offered_with("advise", "cold", child.pid, "--freeze", method, "--override-lockout", "--json")
+        done = offered_with("advise", "cold", child.pid, "--freeze", method, "--allow-protected", "--json")
         (report,) = rows(done)
         assert (report["freeze"], report["holds"]) == (method, 1)
     os.kill(child.pid, 0)

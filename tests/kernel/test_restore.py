@@ -165,7 +165,7 @@ def test_of_a_file_what_came_along_is_reported(host: LocalHost, child: Child, di
     assert restored.outcome is Outcome.DONE
     assert restored.restored_bytes == report.moved_bytes
     assert restored.also_back_bytes == at(child.pid, start).rss - before - report.moved_bytes > 0
-    assert any("came along" in line for line in summary(restored))
+    assert any("also restored" in line for line in summary(restored))
 
 
 @pytest.mark.usefixtures("swap_file")

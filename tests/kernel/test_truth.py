@@ -148,7 +148,7 @@ def the_machine_is_named(report: TargetReport, advice: Advice = Advice.PAGEOUT) 
     """Its counters stand in one sentence, which says whose they are."""
     for word in ("MemFree +", "MemFree -", "SwapCached +", "SwapCached -", "read in from swap"):
         for line in summary(report, advice):
-            assert word not in line or line.startswith("The whole machine meanwhile: "), line
+            assert word not in line or line.startswith("System-wide change meanwhile: "), line
 
 
 def test_fact_3_5_unmapped_is_not_freed(host: LocalHost, child: Child) -> None:
@@ -164,7 +164,7 @@ def test_fact_3_5_unmapped_is_not_freed(host: LocalHost, child: Child) -> None:
     assert now.swapped_out - was.swapped_out >= report.moved_bytes
     assert now.swap_cached - was.swap_cached >= report.moved_bytes - SLACK_BYTES
     assert (report.effect.swap_cached_delta_bytes or 0) >= report.moved_bytes - SLACK_BYTES
-    tells(report, "left RSS", "unmapped is not freed", "The whole machine meanwhile")
+    tells(report, "left RSS", "unmapped is not freed", "System-wide change meanwhile")
     tells_nothing_of(report, "zram", "is free")
     the_machine_is_named(report)
 

@@ -75,7 +75,7 @@ def test_paging_out_two_marks_held_by_ptrace(demo: Terminal, swap_file: Path) ->
     demo.wait_for("of 48M requested")
     demo.send("f")
     # Not before the plan for it has come: until then there is nothing to apply.
-    demo.wait_for("will be held by ptrace, 2 ranges")
+    demo.wait_for("held still with ptrace, 2 ranges")
     demo.send("y")
     screen = demo.wait_for(lambda text: "pageout  done" in text)
     after = {span: toolkit.smaps(pid)[span] for span in (cold, file)}

@@ -413,7 +413,7 @@ async def test_collapse_shows_what_it_adds(make_app: MakeApp) -> None:
         await pilot.press("l")
         await settled(app, pilot)
         text = " ".join(screen_text(app).replace("│", " ").split())
-        words = "of 32.1M requested 32M will become huge; 64K without a whole huge page, RSS will grow by 8M"
+        words = "32M of 32.1M will become huge; 64K without a whole huge page, RSS will grow by 8M"
         assert words in text
 
 

@@ -44,7 +44,7 @@ SIZES = [
 TOO_SMALL = (60, 4)
 DIALOGS = ("plan", "restore")
 SAYS = {
-    "plan": "of 40.1M requested 32M will leave RSS; 8M shared, 64K locked",
+    "plan": "32M of 40.1M will leave RSS; 8M shared, 64K locked",
     "restore": "32M of 32M moved is still out",
 }
 
@@ -106,7 +106,7 @@ async def test_the_head_of_the_plan_is_on_the_screen_too(make_app: MakeApp, size
         text = screen_text(app)
         assert "[PAGEOUT]" in text
         assert "[auto]" in text
-        assert "will be held by ptrace" in text
+        assert "held still with ptrace" in text
         # Verdicts are seen, and all of them can be.
         assert "cold region" in text
         await pilot.press("tab", "tab", "G")

@@ -69,12 +69,12 @@ async def test_the_dialog_shows_what_would_be_done(make_app: MakeApp, size: tupl
         assert "On 3 marked ranges of 1 process, 40.1M" in text
         assert "[PAGEOUT]" in text
         assert "[auto]" in text
-        assert "4242 python3: will be held by ptrace, chosen for you" in text
+        assert "4242 python3: held still with ptrace (default)" in text
         assert "2 of 3 will be advised" in text
         assert line_with(app, " cold region").strip(" │").startswith("+      32M     32M yes")
         assert "8M: pages that are m" in line_with(app, " shared with a")
         assert "64K: locked in memory" in line_with(app, " locked ")
-        assert "of 40.1M requested 32M will leave RSS; 8M shared, 64K locked" in text
+        assert "32M of 40.1M will leave RSS; 8M shared, 64K locked" in text
         await pilot.press("tab", "tab", "G")
         assert "64K: locked in memory (mlock)" in line_with(app, "64K: locked")
         await pilot.press("escape")
@@ -277,7 +277,7 @@ async def test_cold_and_willneed_move_nothing_and_tell_their_effect(
         if advice is Advice.COLD:
             assert "Referenced -31M" in text
         else:
-            assert "The whole machine meanwhile: MemFree -2M, SwapCached +2M." in text
+            assert "System-wide change meanwhile: MemFree -2M, SwapCached +2M." in text
 
 
 async def test_enter_on_a_result_shows_its_ranges_with_reason_and_errno(make_app: MakeApp) -> None:

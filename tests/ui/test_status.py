@@ -113,7 +113,7 @@ async def test_nothing_is_expected_of_what_is_blocked(make_app: MakeApp) -> None
         await pilot.press("space", "a")
         await settled(app, pilot)
         assert set(app.session.marks.counts) == {process_id(4242), process_id(903)}
-        assert "of 36M requested 32M will leave RSS; 4M blocked" in screen_text(app)
+        assert "32M of 36M will leave RSS; 4M blocked" in screen_text(app)
 
 
 async def test_old_verdicts_are_not_shown_as_those_of_another_advice(make_app: MakeApp) -> None:

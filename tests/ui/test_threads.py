@@ -383,7 +383,7 @@ def test_a_check_that_could_not_be_recorded_is_told(host: FakeHost, clock: Clock
         clock.now += 1
         host.refaults.check_due()
     (said,) = (item.words for item in inbox.of(Said))
-    assert said.startswith(f"looking what came back: {host.unrecorded_now}"), "only one was to be recorded"
+    assert said.startswith(f"checking for refaults: {host.unrecorded_now}"), "only one was to be recorded"
 
 
 def test_the_clock_of_the_checks_begins_where_the_plan_runs(

@@ -22,7 +22,7 @@ from memtui.render.effect import describe_effect, describe_range_effect
 
 SIZE = 16 * PAGE_BYTES
 KINDS = [VmaKind.ANON, VmaKind.HEAP, VmaKind.FILE, VmaKind.SHMEM]
-MACHINE = "The whole machine meanwhile: "
+MACHINE = "System-wide change meanwhile: "
 
 
 def planned(kind: VmaKind = VmaKind.ANON, forecast: int | None = SIZE, at: int = 1) -> PlannedRange:

@@ -175,7 +175,7 @@ def test_a_forecast_is_one_sentence() -> None:
     planned = tuple(pageout(rows, SwapBudget(machine(None))))
     target = TargetPlan(ProcessId(1, 1, "boot"), "x", planned, Freeze.OFF)
     words = forecast_in_words(Advice.PAGEOUT, target)
-    assert words.startswith("of 2M requested 1.5M will leave RSS; ")
+    assert words.startswith("1.5M of 2M will leave RSS; ")
     assert set(words.partition("; ")[2].split(", ")) == {"256K shared", "256K untouched"}
     by_smaps = tuple(pageout([row(rss=MIB)], SwapBudget(machine(None))))
     estimated = TargetPlan(ProcessId(1, 1, "boot"), "x", by_smaps, Freeze.OFF)

@@ -110,7 +110,7 @@ def test_what_did_not_come_is_told_with_its_reason() -> None:
         "3M were unmapped since",
         f"1M not brought back: {Reason.USERFAULTFD.text}",
         f"3M not brought back: {Reason.MEMORY_LOW.text}; {Reason.MEMORY_LOW.next_step}",
-        "1M came along that were not asked for: neighbours that the kernel maps with them, and what the"
+        "1M were also restored, not asked for: neighbours that the kernel maps with them, and what the"
         " target touched meanwhile",
     )
 

@@ -77,10 +77,10 @@ def test_what_counts_as_a_sentence() -> None:
             '"""A docstring is no such sentence."""\n'
             'code = "no_swap"\n'
             'said = f"{count} of it were huge pages"\n'
-            'print("nothing was left held")\n'
+            'print("no process was left frozen")\n'
         )
     )
-    assert list(found) == ["\N{BULLET} of it were huge pages", "nothing was left held"]
+    assert list(found) == ["\N{BULLET} of it were huge pages", "no process was left frozen"]
 
 
 @pytest.mark.parametrize("room", ROOMS)

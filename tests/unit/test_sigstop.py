@@ -37,38 +37,38 @@ class Threads:
 
 
 @pytest.fixture
-def grip(tmp_path: Path) -> SigstopFreezer:
+def freezer(tmp_path: Path) -> SigstopFreezer:
     journal = Journal(tmp_path)
     return SigstopFreezer(Subject(PID, 1000, -1, journal, Bystanders(journal), lambda _point: None))
 
 
-def test_it_stands_when_every_thread_does(grip: SigstopFreezer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_stands_when_every_thread_does(freezer: SigstopFreezer, monkeypatch: pytest.MonkeyPatch) -> None:
     threads = Threads(monkeypatch, _4242="T", _4243="S")
-    assert not grip._all_stand()
+    assert not freezer._all_stand()
     threads.states[OTHER] = "T"
-    assert grip._all_stand()
-    assert grip.threads == 2
+    assert freezer._all_stand()
+    assert freezer.threads == 2
 
 
 def test_a_program_that_an_exec_brought_does_not_stand_for_the_one_that_stood(
-    grip: SigstopFreezer, monkeypatch: pytest.MonkeyPatch
+    freezer: SigstopFreezer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = Threads(monkeypatch, _4242="T", _4243="R")
-    assert not grip._all_stand()
+    assert not freezer._all_stand()
     # The other thread's exec ends the first one, and takes its number.
     threads.states = {PID: "R"}
-    assert not grip._all_stand()
-    assert not grip._all_stand()
+    assert not freezer._all_stand()
+    assert not freezer._all_stand()
     threads.states = {PID: "T"}
-    assert grip._all_stand()
-    assert grip.threads == 1
+    assert freezer._all_stand()
+    assert freezer.threads == 1
 
 
 def test_of_a_process_whose_first_thread_has_ended_the_others_count(
-    grip: SigstopFreezer, monkeypatch: pytest.MonkeyPatch
+    freezer: SigstopFreezer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threads = Threads(monkeypatch, _4242="Z", _4243="S")
-    assert not grip._all_stand()
+    assert not freezer._all_stand()
     threads.states[OTHER] = "T"
-    assert grip._all_stand()
-    assert grip.threads == 1
+    assert freezer._all_stand()
+    assert freezer.threads == 1

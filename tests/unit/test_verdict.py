@@ -394,7 +394,7 @@ def test_how_much_of_a_file_becomes_huge_is_not_known(blocks: HugeFacts | None) 
         item = PlannedRange(of.vma.range, "/x", of.vma.identity, VmaKind.FILE, verdict)
         plan = Plan(Advice.COLLAPSE, (TargetPlan(process().id, "cat", (item,), Freeze.OFF),))
         words = forecast_in_words(Advice.COLLAPSE, plan)
-        assert words.startswith("of 2M requested ? (not known how much) will become huge; 2M of files")
+        assert words.startswith("? (not known how much) of 2M will become huge; 2M of files")
 
 
 @pytest.mark.parametrize("kind", [VmaKind.FILE, VmaKind.SHMEM, VmaKind.ANON])
@@ -467,7 +467,7 @@ def test_what_may_be_in_the_swap_cache_makes_an_estimate() -> None:
     item = PlannedRange(of.vma.range, "", of.vma.identity, VmaKind.ANON, verdict)
     plan = Plan(Advice.WILLNEED, (TargetPlan(process().id, "cat", (item,), Freeze.OFF),))
     words = forecast_in_words(Advice.WILLNEED, plan)
-    assert words.startswith("of 1M requested at most 1M ")
+    assert words.startswith("at most 1M ")
     assert words.endswith("; 4K perhaps in the swap cache already")
     assert not judge(of, Advice.WILLNEED, MACHINE._replace(swap_cached_bytes=0)).is_estimate
 

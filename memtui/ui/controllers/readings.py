@@ -134,4 +134,4 @@ class ReadingController:
         # Here, since the line below belongs to whatever is said next.
         words = system.text.removeprefix(_PAUSED)
         system.text = SafeText(_PAUSED + words if self._is_paused else words)
-        self._screen.status_bar.say("nothing is read until z resumes" if self._is_paused else "")
+        self._screen.status_bar.say("reading is paused: z resumes" if self._is_paused else "")

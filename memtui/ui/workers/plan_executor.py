@@ -171,7 +171,7 @@ class PlanExecutor(threading.Thread):
         try:
             self._host.refaults.follow(report.id, CHECKS_S, self._tell_refault)
         except MemtuiError as error:
-            self._post(Said(f"looking what came back: {words_of(error)}", bad=True))
+            self._post(Said(f"checking for refaults: {words_of(error)}", bad=True))
 
     def _tell_refault(self, event: RefaultEvent) -> None:
         """Post what a check has found; the host's monitor calls it, from a thread of its own."""
@@ -182,7 +182,7 @@ class PlanExecutor(threading.Thread):
         if event.error is not None:
             words = words_of(event.error)
         if words is not None:
-            self._post(Said(f"looking what came back: {words}", bad=True))
+            self._post(Said(f"checking for refaults: {words}", bad=True))
         if event.was_restored:
             self._post(RestoredSince(event.report_id))
 
