@@ -183,7 +183,8 @@ def test_an_interrupt_ends_the_watch_and_is_no_error(child: Child, tmp_path: Pat
     assert process.stdout is not None
     lines = iter(process.stdout.readline, "")
     look = next(line for line in lines if re.search(r"after \d+ s:", line))
-    assert "0 of 16M resident again" in look
+    # A page that stands in an LRU batch may have stayed.
+    assert re.search(r": 0 of 1[56](\.\d)?M resident again", look), look
     assert "out so far" in look
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)

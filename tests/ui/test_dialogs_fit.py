@@ -182,7 +182,7 @@ async def test_a_long_forecast_is_cut_in_its_line_and_whole_above_it(make_app: M
         await settled(app, pilot)
         lines = screen_lines(app)
         at = next(at for at, line in enumerate(lines) if "Cancel" in line)
-        assert "of 40.1M requested" in lines[at - 1]
+        assert "40M of 40.1M" in lines[at - 1]
         assert "…" in lines[at - 1]
         await pilot.press("pagedown", "pagedown")
         await pilot.pause()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memtui.advise.classify import Circumstances, classify_all, outcome_of, settle
+from memtui.advise.classify import Circumstances, classify, classify_all, outcome_of
 from memtui.advise.range_stats import RangeStats, RangeTally, add_seen
 from memtui.advise.segments import Segment, Segments
 from memtui.model.advice import Advice
@@ -81,7 +81,7 @@ circumstances = st.builds(
 
 @given(tallies, circumstances)
 def test_no_effect_is_claimed_that_was_not_seen(tally: RangeTally, around: Circumstances) -> None:
-    report = settle(tally, around)
+    report = classify(tally, around)
     if around.advice not in MOVES or not tally.seen or tally.raced_bytes:
         assert report.moved_bytes is None
     if not tally.seen or tally.seen_bytes < SIZE:
@@ -120,7 +120,7 @@ def test_what_is_alike_is_settled_once_and_told_of_all(
     for at, tally in enumerate(each):
         columns.put(at, tally)
     reports, alike = classify_all(columns, around)
-    alone = [settle(tally, around) for tally in each]
+    alone = [classify(tally, around) for tally in each]
     assert reports == alone
     assert sum(times for _, times in alike) == len(each)
     for name in ("advised_bytes", "moved_bytes", "rss_after_bytes", "swapped_bytes", "cache_delta_bytes"):
@@ -149,16 +149,16 @@ def test_a_target_has_an_outcome_whatever_its_ranges_have(outcomes: list[Outcome
     ],
 )
 def test_what_never_went_is_refused_with_its_reason(reason: Reason, outcome: Outcome) -> None:
-    report = settle(RangeTally(planned(reason)), about(Advice.PAGEOUT))
+    report = classify(RangeTally(planned(reason)), about(Advice.PAGEOUT))
     assert (report.outcome, report.reason, report.reason_text) == (outcome, reason, reason.text)
     assert report.errno is None
 
 
 def test_the_errno_stands_as_a_symbol_and_in_words() -> None:
-    report = settle(RangeTally(planned(), errno=errno.ENOMEM), about(Advice.PAGEOUT))
+    report = classify(RangeTally(planned(), errno=errno.ENOMEM), about(Advice.PAGEOUT))
     assert (report.outcome, report.errno) == (Outcome.REFUSED, "ENOMEM")
     assert (report.reason, report.reason_text) == (Reason.HOLE, Reason.HOLE.text)
-    unknown = settle(RangeTally(planned(), errno=errno.EXDEV), about(Advice.PAGEOUT))
+    unknown = classify(RangeTally(planned(), errno=errno.EXDEV), about(Advice.PAGEOUT))
     assert unknown.reason is Reason.KERNEL_REFUSED
     assert "cross-device" in (unknown.reason_text or "")
 
@@ -184,14 +184,14 @@ def test_why_nothing_moved_is_what_was_measured_first(
     tally = RangeTally(
         planned(forecast), advised_bytes=SIZE, rss_before_bytes=SIZE, rss_after_bytes=SIZE, seen_bytes=SIZE
     )
-    report = settle(tally, about(Advice.PAGEOUT, swap_free_bytes=free))
+    report = classify(tally, about(Advice.PAGEOUT, swap_free_bytes=free))
     assert (report.outcome, report.reason, report.moved_bytes) == (Outcome.NO_EFFECT, reason, 0)
 
 
 def test_after_a_second_pass_nothing_waits_in_a_batch() -> None:
     tally = RangeTally(planned(), SIZE, rss_before_bytes=SIZE, rss_after_bytes=SIZE, seen_bytes=SIZE)
     around = about(Advice.PAGEOUT, swap_free_bytes=SIZE << 20, batches_were_emptied=True)
-    assert settle(tally, around).reason is Reason.SKIPPED
+    assert classify(tally, around).reason is Reason.SKIPPED
 
 
 def test_many_pages_that_stay_wait_in_no_batch() -> None:
@@ -199,13 +199,13 @@ def test_many_pages_that_stay_wait_in_no_batch() -> None:
     tally = RangeTally(
         planned(), advised_bytes=SIZE, rss_before_bytes=size, rss_after_bytes=size, seen_bytes=SIZE
     )
-    assert settle(tally, about(Advice.PAGEOUT, swap_free_bytes=size)).reason is Reason.SKIPPED
+    assert classify(tally, about(Advice.PAGEOUT, swap_free_bytes=size)).reason is Reason.SKIPPED
 
 
 @pytest.mark.parametrize("advice", [Advice.PAGEOUT, Advice.COLD])
 @pytest.mark.parametrize("kind", [VmaKind.FILE, VmaKind.SHMEM])
 def test_a_file_that_is_not_mapped_in_may_be_in_ram(advice: Advice, kind: VmaKind) -> None:
-    report = settle(RangeTally(planned(kind=kind), advised_bytes=SIZE, seen_bytes=SIZE), about(advice))
+    report = classify(RangeTally(planned(kind=kind), advised_bytes=SIZE, seen_bytes=SIZE), about(advice))
     assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, Reason.UNMAPPED_HERE)
 
 
@@ -218,12 +218,12 @@ def test_why_there_was_nothing_to_take(swapped: int, zero: int, reason: Reason, 
     tally = RangeTally(
         planned(), advised_bytes=SIZE, swap_before_bytes=swapped, zero_bytes=zero, seen_bytes=SIZE
     )
-    report = settle(tally, about(advice))
+    report = classify(tally, about(advice))
     assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, reason)
 
 
 def test_swap_of_shared_memory_is_unknown_where_only_the_page_table_was_read() -> None:
-    report = settle(
+    report = classify(
         RangeTally(planned(kind=VmaKind.SHMEM), advised_bytes=SIZE, seen_bytes=SIZE),
         about(Advice.PAGEOUT),
     )
@@ -232,7 +232,7 @@ def test_swap_of_shared_memory_is_unknown_where_only_the_page_table_was_read() -
 
 
 def test_a_collapse_of_nothing_is_refused() -> None:
-    report = settle(RangeTally(planned(), empty_bytes=SIZE), about(Advice.COLLAPSE))
+    report = classify(RangeTally(planned(), empty_bytes=SIZE), about(Advice.COLLAPSE))
     assert (report.outcome, report.reason) == (Outcome.REFUSED, Reason.NOTHING_TO_COLLAPSE)
 
 
@@ -245,11 +245,11 @@ def test_a_collapse_is_partial_only_where_something_asked_for_was_refused() -> N
         tally.seen_bytes = SIZE
         return tally
 
-    report = settle(huge(), about(Advice.COLLAPSE))
+    report = classify(huge(), about(Advice.COLLAPSE))
     assert (report.outcome, report.reason) == (Outcome.NO_EFFECT, Reason.ALL_HUGE)
-    assert settle(huge(moved_bytes=half), about(Advice.COLLAPSE)).outcome is Outcome.DONE
+    assert classify(huge(moved_bytes=half), about(Advice.COLLAPSE)).outcome is Outcome.DONE
     failed = huge(half // 2, errno=errno.EINVAL)
-    assert settle(failed, about(Advice.COLLAPSE)).outcome is Outcome.PARTIAL
+    assert classify(failed, about(Advice.COLLAPSE)).outcome is Outcome.PARTIAL
 
 
 def test_what_was_given_up_is_told_from_what_the_target_let_go_of() -> None:
@@ -262,15 +262,15 @@ def test_what_was_given_up_is_told_from_what_the_target_let_go_of() -> None:
         (planned(), SIZE, 0),
     ):
         tally = RangeTally(of, SIZE, moved_bytes=size, swapped_bytes=size - gone, seen_bytes=SIZE)
-        assert settle(tally, about(Advice.PAGEOUT)).given_up_bytes == given_up
+        assert classify(tally, about(Advice.PAGEOUT)).given_up_bytes == given_up
     much = RangeTally(promised, SIZE, moved_bytes=size, seen_bytes=SIZE)
-    assert SIZE < (settle(much, about(Advice.PAGEOUT)).given_up_bytes or 0) < size
+    assert SIZE < (classify(much, about(Advice.PAGEOUT)).given_up_bytes or 0) < size
 
 
 def test_sizes_read_alike_everywhere() -> None:
     came = RangeTally(planned(kind=VmaKind.FILE), advised_bytes=SIZE, cache_came_bytes=16 << 20)
-    assert settle(came, about(Advice.WILLNEED)).reason_text == "16M came into the page cache"
-    swapped = settle(
+    assert classify(came, about(Advice.WILLNEED)).reason_text == "16M came into the page cache"
+    swapped = classify(
         RangeTally(planned(), SIZE, swap_before_bytes=SIZE, seen_bytes=SIZE),
         about(Advice.WILLNEED, swapped_in_bytes=3 << 20),
     )

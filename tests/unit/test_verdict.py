@@ -420,7 +420,8 @@ def test_huge_pages_in_swap_are_forecast_only_where_swap_is_memory() -> None:
     item = PlannedRange(of.vma.range, "", of.vma.identity, VmaKind.ANON, cached)
     plan = Plan(Advice.COLLAPSE, (TargetPlan(process().id, "cat", (item,), Freeze.OFF),))
     words = forecast_in_words(Advice.COLLAPSE, plan)
-    assert "at least 2M (what of the rest is in the swap cache cannot be seen) will become huge" in words
+    words_of_swap = "at least 2M (what of the rest is in the swap cache cannot be seen) of 6M"
+    assert f"{words_of_swap} will become huge" in words
     zram = judge(of, Advice.COLLAPSE, MACHINE._replace(swap_is_memory=True))
     assert zram == Verdict(Expectation.YES, 3 * HUGE, (ReasonBytes(Reason.RSS_GROWS, 2 * HUGE - 4096),))
     assert judge(of, Advice.COLLAPSE, MACHINE._replace(swap_is_memory=None)).is_estimate
