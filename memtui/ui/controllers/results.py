@@ -28,7 +28,7 @@ class ResultController:
         if self._session.sampler is not None:
             self._session.sampler.look_now()
 
-    def look_back(self, message: LookedBack) -> None:
+    def show_refaults(self, message: LookedBack) -> None:
         """Show how much of what a result moved was faulted in again."""
         self._show_changed(self._screen.results.looked_back(message))
 

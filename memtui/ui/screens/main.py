@@ -215,7 +215,7 @@ class MainScreen(Screen[None]):
 
     def on_looked_back(self, message: told.LookedBack) -> None:
         """Show how much was faulted in again."""
-        self.outcomes.look_back(message)
+        self.outcomes.show_refaults(message)
 
     def on_restored_since(self, message: told.RestoredSince) -> None:
         """Show that another memtui restored it."""
