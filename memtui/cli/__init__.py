@@ -38,6 +38,10 @@ def _run(argv: Sequence[str] | None, has_output: bool) -> int:
             return complain("standard output is closed, so that nothing can be told: nothing was done", 2)
         if not sys.platform.startswith("linux"):
             return complain("this is not Linux, and memtui works on Linux only", 1)
+        if arguments.log is not None:
+            from memtui import debug_log
+
+            debug_log.start(arguments.log)
         code = load(arguments.command)(arguments)
         sys.stdout.flush()
         return code

@@ -74,6 +74,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where the ledger lies (default: /var/lib/memtui for root, else the user's state directory)",
     )
+    parser.add_argument(
+        "--log", type=Path, metavar="FILE", help="append tracebacks of unforeseen errors to this file"
+    )
     parser.add_argument("--pid", type=_pid, metavar="PID", help="open with this process chosen")
     _add_screen_options(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")

@@ -12,6 +12,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from memtui import debug_log
 from memtui.host import CHEAP_SMAPS_MS, Host, Target
 from memtui.model.errors import MemtuiError
 from memtui.model.reasons import Reason
@@ -45,8 +46,11 @@ _PROCESSES_EVERY = 2
 
 
 def words_of(error: Exception) -> str:
-    """Return an error as one line, raw. What nobody foresaw is named by its type."""
-    return str(error) if isinstance(error, MemtuiError) else f"{type(error).__name__}: {error}"
+    """Return an error as one line, raw. What nobody foresaw is named by its type, and goes into the log."""
+    if isinstance(error, MemtuiError):
+        return str(error)
+    debug_log.record(error)
+    return f"{type(error).__name__}: {error}"
 
 
 class Beat:
