@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import stat
 import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
-from mmap import PAGESIZE as PAGE
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+PAGE = mmap.PAGESIZE
 MIB = 1 << 20
 HUGE = 2 * MIB
 NOBODY = 65534
