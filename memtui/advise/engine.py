@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -131,17 +131,12 @@ class Engine:
         except MemtuiError as error:
             _refuse(report, error.reason, error.words)
             return None
-        handle = subject.handle
-
-        def ask_kernel(elements: Sequence[tuple[int, int]], advice: int) -> int:
-            return syscalls.process_madvise(handle.pidfd, elements, advice)
-
         survey = Measurement(plan.advice, planned, subject.handle, subject.smaps_is_cheap)
         try:
             tools = Context(
                 handle=subject.handle,
                 reader=PageReader(subject.handle),
-                adviser=subject.adviser or ask_kernel,
+                adviser=subject.adviser or _adviser_of(subject.handle),
                 grain=survey.grain,
                 holder=self._holder,
                 cancelled=self._cancelled,
@@ -197,6 +192,13 @@ class Engine:
         # If it cannot be started, the transaction meets the same error, and knows what to do.
         with suppress(MemtuiError):
             self._holder()
+
+
+def _adviser_of(handle: ProcessHandle) -> Adviser:
+    def advise(elements: Sequence[tuple[int, int]], advice: int) -> int:
+        return syscalls.process_madvise(handle.pidfd, elements, advice)
+
+    return advise
 
 
 def _empty_report(action_id: str, number: int, planned: TargetPlan) -> TargetReport:

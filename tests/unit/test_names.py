@@ -128,3 +128,34 @@ def test_nothing_is_defined_by_its_old_name() -> None:
     defined = list(_defined())
     assert len(defined) > 1000, "it looks at all there is"
     assert [found for found in defined if found[1] in OLD_NAMES] == []
+
+
+MOST_OF_A_CLASS, MOST_OF_A_FUNCTION = 300, 60
+"""Lines; of a class with all that it inherits from classes of ours."""
+
+
+def _lines(node: ast.ClassDef | ast.FunctionDef) -> int:
+    assert node.end_lineno is not None
+    return node.end_lineno - node.lineno + 1
+
+
+def test_no_class_and_no_function_is_two_things() -> None:
+    classes: dict[str, ast.ClassDef] = {}
+    too_long = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                classes[node.name] = node
+            elif isinstance(node, ast.FunctionDef) and _lines(node) > MOST_OF_A_FUNCTION:
+                too_long.append((node.name, _lines(node)))
+
+    def whole(name: str) -> int:
+        node = classes.get(name)
+        if node is None:
+            return 0
+        bases = (base.value if isinstance(base, ast.Subscript) else base for base in node.bases)
+        return _lines(node) + sum(whole(base.id) for base in bases if isinstance(base, ast.Name))
+
+    too_long += [(name, whole(name)) for name in classes if whole(name) > MOST_OF_A_CLASS]
+    assert len(classes) > 200, "it looks at all there is"
+    assert too_long == []
