@@ -27,6 +27,7 @@ from memtui.model.report import Outcome, Progress, RangeReport, TargetReport, ou
 
 if TYPE_CHECKING:
     import threading
+    from collections.abc import Sequence
 
     from memtui.advise.vector import Adviser
     from memtui.freeze.client import Guard
