@@ -70,7 +70,7 @@ def _does(choice: FreezeChoice) -> str:
         return "it has exited"
     whom = count(choice.threads, "thread")
     if choice.method is Freeze.OFF:
-        return "no stop; a map that changes during the call is reported as raced"
+        return f"no stop: its {whom} may change the map during the call, which is reported as raced"
     if choice.method is Freeze.PTRACE:
         return f"stops its {whom}; its parent is not told; after a crash the kernel lets it run on by itself"
     if choice.method is Freeze.CGROUP:

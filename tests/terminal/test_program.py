@@ -72,7 +72,7 @@ def test_paging_out_two_marks_held_by_ptrace(demo: Terminal, swap_file: Path) ->
     demo.wait_for("2 marked, 48M")
     before = {span: toolkit.smaps(pid)[span].rss for span in (cold, file)}
     demo.send("a")
-    demo.wait_for("of 48M requested")
+    demo.wait_for("of 48M will")
     demo.send("f")
     # Not before the plan for it has come: until then there is nothing to apply.
     demo.wait_for("held still with ptrace, 2 ranges")
@@ -100,7 +100,7 @@ def test_restore_brings_back_what_pageout_moved(demo: Terminal, swap_file: Path)
     demo.send(" ")
     demo.wait_for("1 marked, 32M")
     demo.send("a")
-    demo.wait_for("of 32M requested")
+    demo.wait_for("of 32M will")
     demo.send("y")
     demo.wait_for("pageout  done")
     assert toolkit.smaps(pid)[cold].rss < toolkit.RESIDUE_BYTES
@@ -134,7 +134,7 @@ def test_second_pageout_has_no_effect(demo: Terminal, swap_file: Path) -> None:
     demo.wait_for("1 marked")
     for wanted in ("pageout  done", "pageout  no_effect"):
         demo.send("a")
-        demo.wait_for("of 32M requested")
+        demo.wait_for("of 32M will")
         demo.send("y")
         demo.wait_for(wanted)
 
@@ -145,7 +145,7 @@ def test_enter_in_the_dialog_is_cancel(demo: Terminal) -> None:
     demo.send(" ")
     demo.wait_for("1 marked")
     demo.send("a")
-    demo.wait_for("of 32M requested")
+    demo.wait_for("of 32M will")
     demo.send("\r")
     demo.wait_for(lambda text: "Apply" not in text)
     assert toolkit.smaps(pid)[cold].rss == DEMO
@@ -224,7 +224,7 @@ def _holding(state_dir: Path, pid: int, method: str = "ptrace") -> Iterator[Term
         terminal.send("*")
         terminal.wait_for(" marked, ")
         terminal.send("a")
-        terminal.wait_for(" requested ")
+        terminal.wait_for(" will leave RSS")
         terminal.send("y")
         terminal.wait_for(lambda _text: _held(pid))
         yield terminal

@@ -44,7 +44,7 @@ def paging_out(state_dir: Path, child: toolkit.Child) -> Iterator[tuple[Terminal
         terminal.send("+size>=384M\r")
         terminal.wait_for("1 VMA marked")
         terminal.send("a")
-        terminal.wait_for(" requested ")
+        terminal.wait_for(" will leave RSS")
         terminal.send("y")
         toolkit.wait_until(
             lambda: toolkit.at(child.pid, start).swap > 8 << 20, "the first pages have left", timeout_s=30
