@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
-import struct
 import subprocess
 import threading
 from typing import TYPE_CHECKING
@@ -26,6 +24,7 @@ from tests.kernel.toolkit import (
     memtui,
     rows,
     span,
+    swapped_pages,
     wait_until,
 )
 from tests.terminal.test_quit import assert_recorded, paging_out
@@ -60,7 +59,7 @@ class Action:
             process.send_signal(number)
             self.code = process.wait(30)
         memtui("thaw", state_dir=folder)
-        self.out = self._out(child.pid)
+        self.out = swapped_pages(child.pid, self.start, SIZE)
         (entry,) = rows(memtui("history", "--json", state_dir=folder))
         self.id, self.outcome, self.moved_bytes = entry["id"], entry["outcome"], entry["moved_bytes"]
         moved = PageRecords(folder / "pages").read(self.id)
@@ -68,19 +67,12 @@ class Action:
         self.is_complete = moved.is_complete
         self.recorded = {page for run in moved.pages for page in range(run.start, run.end, PAGE)}
 
-    def _out(self, pid: int) -> set[int]:
-        """The pages that are in swap, by their addresses, read from pagemap."""
-        with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as file:
-            data = os.pread(file.fileno(), SIZE // PAGE * 8, self.start // PAGE * 8)
-        entries = struct.unpack(f"={len(data) // 8}Q", data)
-        return {self.start + index * PAGE for index, entry in enumerate(entries) if entry >> 62 & 1}
-
     def assert_it_comes_back(self, child: Child, folder: Path) -> None:
         """What is on record comes back, and the child runs."""
         if self.recorded:
             restored = memtui("restore", self.id, state_dir=folder)
             assert restored.returncode == 0, restored.stderr
-        assert not self.recorded & self._out(child.pid)
+        assert not self.recorded & swapped_pages(child.pid, self.start, SIZE)
         assert child.map(PAGE, fill=1), "it answers"
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import stat
-import struct
 import subprocess
 import sys
 import threading
@@ -38,6 +37,7 @@ from tests.kernel.toolkit import (
     one_line,
     rows,
     span,
+    swapped_pages,
     wait_until,
 )
 
@@ -203,11 +203,8 @@ class Interrupted:
         assert 0 < self.told_bytes < self.size, "it was killed in the middle"
 
     def out(self, pid: int) -> set[int]:
-        """The pages that are in swap now, by their addresses, read from pagemap."""
-        with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as file:
-            data = os.pread(file.fileno(), self.size // PAGE * 8, self.start // PAGE * 8)
-        entries = struct.unpack(f"={len(data) // 8}Q", data)
-        return {self.start + at * PAGE for at, entry in enumerate(entries) if entry >> 62 & 1}
+        """The pages that are in swap now, by their addresses."""
+        return swapped_pages(pid, self.start, self.size)
 
 
 @pytest.mark.usefixtures("swap_file")

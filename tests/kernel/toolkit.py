@@ -6,6 +6,7 @@ import json
 import mmap
 import os
 import stat
+import struct
 import subprocess
 import sys
 import time
@@ -191,6 +192,14 @@ def at(pid: int, address: int) -> Smap:
 def within(pid: int, start: int, end: int) -> list[Smap]:
     """Return the entries that lie in a stretch."""
     return [entry for entry in smaps(pid).values() if start <= entry.start and entry.end <= end]
+
+
+def swapped_pages(pid: int, start: int, size: int) -> set[int]:
+    """Return the pages of a range that are in swap, by their addresses, read from pagemap."""
+    with open(f"/proc/{pid}/pagemap", "rb", buffering=0) as file:
+        data = os.pread(file.fileno(), size // PAGE * 8, start // PAGE * 8)
+    entries = struct.unpack(f"={len(data) // 8}Q", data)
+    return {start + index * PAGE for index, entry in enumerate(entries) if entry >> 62 & 1}
 
 
 def span(address: int, size: int) -> str:
