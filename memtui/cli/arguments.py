@@ -145,7 +145,7 @@ def _add_acting(commands: argparse._SubParsersAction[_Parser]) -> None:
     advise = _command(
         commands,
         "advise",
-        "Apply a madvise hint and report its effect",
+        "apply a madvise hint and report its effect",
         "memtui advise pageout 1234 --select 'kind:anon rss>1M' --freeze ptrace",
         _EXITS,
     )
